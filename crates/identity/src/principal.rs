@@ -1,0 +1,143 @@
+//! Who is at the other end: evidence in, principal out, and for each call a caller.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lockgate_crypto::digest;
+use rustls::pki_types::CertificateDer;
+
+use crate::facts::Facts;
+use crate::{IdentityError, Role, SpiffeId, TrustBundle};
+
+/// What a link knows about its peer once it is secure.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// The certificates that the peer presented, leaf first; empty if it presented none. They must
+    /// come from a finished TLS handshake, fresh or resumed: the handshake is the proof that the
+    /// peer holds the private key.
+    pub peer_certificates: Vec<CertificateDer<'static>>,
+    /// The peer's address.
+    pub peer: Option<SocketAddr>,
+    /// Our address.
+    pub local: Option<SocketAddr>,
+    /// The operating system says that the peer's loopback socket belongs to the user we run as.
+    pub same_user: bool,
+}
+
+/// Who a peer is proven to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Principal {
+    /// The holder of a certificate of our authority.
+    Workload {
+        /// The SPIFFE id in the certificate.
+        id: SpiffeId,
+        /// What the certificate lets it be.
+        role: Role,
+        /// Serial number of the certificate, hexadecimal.
+        serial: String,
+        /// The end of the certificate's validity; the link must not outlive it.
+        not_after: SystemTime,
+        /// SHA-256 of the subject public key info, lower-case hexadecimal.
+        key_fingerprint: String,
+    },
+    /// A process of the user we run as, on this machine.
+    LocalUser {
+        /// The user id.
+        uid: u32,
+    },
+    /// Nobody in particular.
+    Anonymous,
+}
+
+impl Principal {
+    /// When the proof ends: with the certificate, or never.
+    pub fn not_after(&self) -> Option<SystemTime> {
+        match self {
+            Principal::Workload { not_after, .. } => Some(*not_after),
+            Principal::LocalUser { .. } | Principal::Anonymous => None,
+        }
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Principal::Workload { id, .. } => write!(f, "{id}"),
+            Principal::LocalUser { uid } => write!(f, "local user {uid}"),
+            Principal::Anonymous => f.write_str("anonymous"),
+        }
+    }
+}
+
+/// Stage 3 of the flow: decides who the peer is.
+///
+/// Everything is checked again that may have changed since the handshake, because a resumed
+/// session brings an old certificate back: dates, that its root is still trusted, family, trust
+/// domain, role, and the root's signature unless it was verified before. A certificate that fails
+/// is an error, never a fall back to anonymous.
+///
+/// # Errors
+/// The peer's fault as an [`IdentityError`]; the link is to be closed with it.
+pub fn verify(
+    evidence: &Evidence,
+    bundle: &TrustBundle,
+    now: SystemTime,
+) -> Result<Principal, IdentityError> {
+    if let Some(leaf) = evidence.peer_certificates.first() {
+        let facts = Facts::read(leaf)?;
+        bundle.prove(&facts, leaf, now)?;
+        if !facts.client_auth && !facts.server_auth {
+            return Err(IdentityError::Purpose {
+                id: facts.id.to_string(),
+                needed: "TLS (extended key usage clientAuth or serverAuth)",
+            });
+        }
+        return Ok(Principal::Workload {
+            role: facts.role()?,
+            serial: facts.serial,
+            not_after: facts.not_after,
+            key_fingerprint: digest::hex(&digest::sha256(&facts.spki_der)),
+            id: facts.id,
+        });
+    }
+    let loopback = |address: Option<SocketAddr>| address.is_some_and(|a| a.ip().is_loopback());
+    if evidence.same_user && loopback(evidence.peer) && loopback(evidence.local) {
+        let uid = rustix::process::geteuid().as_raw();
+        return Ok(Principal::LocalUser { uid });
+    }
+    Ok(Principal::Anonymous)
+}
+
+/// How sure we are of a caller, weakest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assurance {
+    /// Not at all.
+    None,
+    /// The operating system vouches for the user, not for the program.
+    OperatingSystem,
+    /// A private key was proven in the handshake.
+    Certificate,
+}
+
+/// Who makes a call.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The agent as policy and log name it: a SPIFFE id, `local-user` or `anonymous`.
+    pub agent: String,
+    /// Who the link's peer is proven to be.
+    pub principal: Arc<Principal>,
+    /// How sure that is.
+    pub assurance: Assurance,
+}
+
+/// Stage 5 of the flow: the link's principal is the caller.
+pub fn bind(principal: &Arc<Principal>) -> Caller {
+    let (agent, assurance) = match principal.as_ref() {
+        Principal::Workload { id, .. } => (id.to_string(), Assurance::Certificate),
+        Principal::LocalUser { .. } => ("local-user".to_owned(), Assurance::OperatingSystem),
+        Principal::Anonymous => ("anonymous".to_owned(), Assurance::None),
+    };
+    Caller { agent, principal: Arc::clone(principal), assurance }
+}
