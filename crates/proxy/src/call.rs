@@ -1,0 +1,252 @@
+//! The facts of one call, gathered on its way through the stages and recorded exactly once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lockgate_audit::{Durability, Kind, Outcome, Receipt, Record};
+use lockgate_detect::Finding;
+use lockgate_mcp::{Era, Message};
+
+use crate::link::LinkContext;
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::session::{Owed, Session};
+
+/// One call on its way. Whatever becomes of it, one record is written: by [`Call::record`], or, when the client leaves
+/// and the call is dropped, as cancelled.
+pub struct Call {
+    /// The node that serves it.
+    pub node: Arc<Node>,
+    /// The link that it came in on.
+    pub link: Arc<LinkContext>,
+    /// The legacy session that it belongs to.
+    pub session: Option<Arc<Session>>,
+    /// The protocol era, once known.
+    pub era: Era,
+    started: Instant,
+    facts: Facts,
+    recorded: bool,
+}
+
+/// What the record will say.
+#[derive(Default)]
+struct Facts {
+    kind: Kind,
+    server: Option<String>,
+    method: Option<String>,
+    name: Option<String>,
+    id: Option<String>,
+    policies: Vec<String>,
+    findings: Vec<String>,
+    bytes_in: Option<u64>,
+    bytes_out: Option<u64>,
+}
+
+impl Call {
+    /// A call that has just arrived on `link`.
+    pub fn open(node: &Arc<Node>, link: &Arc<LinkContext>) -> Self {
+        node.metrics.calls_in_flight.inc();
+        Self {
+            node: node.clone(),
+            link: link.clone(),
+            session: None,
+            era: Era::Legacy,
+            started: Instant::now(),
+            facts: Facts::default(),
+            recorded: false,
+        }
+    }
+
+    /// Notes what the message says of itself.
+    pub fn note_message(&mut self, message: &Message) {
+        self.facts.method = message.method().map(str::to_owned);
+        self.facts.name = message.name().map(str::to_owned);
+        self.facts.id = message.id_raw().map(str::to_owned);
+        self.facts.bytes_in = Some(message.bytes().len() as u64);
+    }
+
+    /// Notes the id alone, of a message that could not be decoded.
+    pub fn note_id(&mut self, id_raw: String) {
+        self.facts.id = Some(id_raw);
+    }
+
+    /// Notes the server that it goes to.
+    pub fn note_server(&mut self, server: &str) {
+        self.facts.server = Some(server.to_owned());
+    }
+
+    /// Notes the name that the server knows its subject by.
+    pub fn note_name(&mut self, name: Option<&str>) {
+        self.facts.name = name.map(str::to_owned);
+    }
+
+    /// Notes that this is a listening stream rather than a call.
+    pub fn note_stream(&mut self) {
+        self.facts.kind = Kind::Stream;
+    }
+
+    /// Notes what an answer belongs to that comes outside its own stream.
+    pub fn note_owed(&mut self, owed: Owed) {
+        self.facts.server = Some(owed.server);
+        self.facts.method = Some(owed.method);
+        self.facts.name = owed.name;
+    }
+
+    /// Gives up a call that turned out to need no record of its own.
+    pub fn dismiss(mut self) {
+        self.recorded = true;
+    }
+
+    /// Notes the policies that decided.
+    pub fn note_policies(&mut self, policies: &[String]) {
+        self.facts.policies = policies.to_vec();
+    }
+
+    /// Notes what detection found.
+    pub fn note_findings(&mut self, findings: &[Finding]) {
+        for finding in findings {
+            self.node.metrics.finding(finding);
+            self.facts.findings.push(finding.id.to_string());
+        }
+    }
+
+    /// The JSON-RPC id, as the client wrote it.
+    pub fn id_raw(&self) -> Option<&str> {
+        self.facts.id.as_deref()
+    }
+
+    /// The server that it goes to.
+    pub fn server(&self) -> &str {
+        self.facts.server.as_deref().unwrap_or_default()
+    }
+
+    /// The MCP method.
+    pub fn method(&self) -> &str {
+        self.facts.method.as_deref().unwrap_or_default()
+    }
+
+    /// What must be known to judge its answer later.
+    pub fn owed(&self) -> Owed {
+        Owed {
+            server: self.server().to_owned(),
+            method: self.method().to_owned(),
+            name: self.facts.name.clone(),
+        }
+    }
+
+    /// Records how the call ended; `bytes_out` is the size of its answer. To be called before the answer leaves.
+    ///
+    /// # Errors
+    /// [`Refusal::Unrecorded`]: then nothing may leave but that refusal.
+    pub async fn record(
+        &mut self,
+        outcome: Outcome,
+        code: Option<i64>,
+        bytes_out: usize,
+    ) -> Result<(), Refusal> {
+        self.facts.bytes_out = Some(bytes_out as u64);
+        let receipt = self.append(outcome, code, None, None)?;
+        self.settle(receipt).await
+    }
+
+    /// Records a refusal of this call.
+    ///
+    /// # Errors
+    /// [`Refusal::Unrecorded`], which takes the place of `refusal`.
+    pub async fn record_refusal(&mut self, refusal: &Refusal) -> Result<(), Refusal> {
+        if let Some(rule) = refusal.rule() {
+            match refusal {
+                Refusal::Denied(_) => self.facts.policies = vec![rule],
+                _ => self.facts.findings.push(rule),
+            }
+        }
+        let outcome = match refusal {
+            Refusal::Upstream { .. } => Outcome::Failed,
+            _ => {
+                self.facts.kind = Kind::Refusal;
+                Outcome::Refused
+            }
+        };
+        let reason = refusal.to_string();
+        let receipt =
+            self.append(outcome, Some(refusal.code()), Some(refusal.stage().name()), Some(&reason))?;
+        self.settle(receipt).await
+    }
+
+    async fn settle(&self, receipt: Receipt) -> Result<(), Refusal> {
+        if self.node.is_durable(self.method()) {
+            self.node.audit.synced(&receipt).await.map_err(Refusal::Unrecorded)?;
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        outcome: Outcome,
+        code: Option<i64>,
+        stage: Option<&'static str>,
+        reason: Option<&str>,
+    ) -> Result<Receipt, Refusal> {
+        self.recorded = true;
+        let elapsed = self.started.elapsed();
+        let facts = &self.facts;
+        self.node.metrics.call(facts.server.as_deref(), facts.method.as_deref(), outcome, elapsed);
+        let text = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
+        let mut record = Record {
+            stage: stage.map(Cow::Borrowed),
+            server: text(&facts.server),
+            method: text(&facts.method),
+            name: text(&facts.name),
+            request_id: text(&facts.id),
+            session: self.session.as_ref().map(|s| Cow::Borrowed(s.fingerprint.as_str())),
+            code,
+            reason: reason.map(Cow::Borrowed),
+            policies: Cow::Borrowed(&facts.policies),
+            findings: Cow::Borrowed(&facts.findings),
+            bytes_in: facts.bytes_in,
+            bytes_out: facts.bytes_out,
+            duration_us: u64::try_from(elapsed.as_micros()).ok(),
+            ..Record::new(facts.kind, outcome)
+        };
+        describe_link(&self.link, &mut record);
+        let durability =
+            if self.node.is_durable(self.method()) { Durability::Durable } else { Durability::Grouped };
+        self.node.audit.append(&record, durability).map_err(|error| {
+            self.node.metrics.audit_failures.inc();
+            Refusal::Unrecorded(error)
+        })
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.node.metrics.calls_in_flight.dec();
+        if self.recorded {
+            return;
+        }
+        if let (Some(session), Some(id), Era::Legacy) = (&self.session, &self.facts.id, self.era) {
+            session.owe(id, self.owed());
+        }
+        if self.append(Outcome::Cancelled, None, None, Some("the client left before the answer")).is_err() {
+            tracing::error!(target: "lockgate::record", "a cancelled call could not be recorded");
+        }
+    }
+}
+
+/// Adds what is known of a link to a record.
+pub fn describe_link<'a>(link: &'a LinkContext, record: &mut Record<'a>) {
+    record.agent = Some(Cow::Borrowed(&link.caller.agent));
+    record.principal = Some(Cow::Owned(link.caller.principal.to_string()));
+    record.peer = link.peer.map(|peer| Cow::Owned(peer.to_string()));
+    let Some(posture) = link.posture.as_deref() else { return };
+    record.quantum_safe = Some(posture.quantum_safe());
+    record.protocol = Some(Cow::Borrowed(&posture.protocol));
+    record.group = Some(Cow::Borrowed(&posture.group));
+    record.cipher = Some(Cow::Borrowed(&posture.cipher));
+    record.peer_signature = posture.peer_signature.as_deref().map(Cow::Borrowed);
+    record.own_signature = posture.own_signature.as_deref().map(Cow::Borrowed);
+    record.resumed = Some(posture.resumed);
+    record.profile = Some(Cow::Borrowed(&posture.profile));
+    record.epoch = Some(posture.epoch);
+}

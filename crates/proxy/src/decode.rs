@@ -1,0 +1,211 @@
+//! Stage 4: an HTTP request becomes one message for one target.
+//!
+//! All that a later stage relies on is established here, in this order: the request is meant for this node (Host,
+//! Origin), it goes to something that is served, its body is one sound message, and its headers say what the body says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use lockgate_mcp::{Era, Message, headers, version};
+use tokio::time::timeout;
+
+use crate::call::Call;
+use crate::link::LinkContext;
+use crate::node::{Node, Server};
+use crate::refusal::Refusal;
+use crate::upstream::Verb;
+use crate::upstream::http::SESSION_ID;
+
+/// A listening stream (GET) passes the same stages as a message; this is the message that stands for it.
+const LISTEN: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/lockgate/listen"}"#;
+/// And this one for the end of a session (DELETE).
+const END_SESSION: &[u8] = br#"{"jsonrpc":"2.0","method":"notifications/lockgate/end-session"}"#;
+
+/// Where a request goes.
+#[derive(Clone)]
+pub enum Target {
+    /// One server, as itself.
+    Server(Arc<Server>),
+    /// All servers together, names prefixed by server id.
+    All,
+}
+
+impl Target {
+    /// The name under which sessions are bound to this target.
+    pub fn route(&self) -> &str {
+        match self {
+            Target::Server(server) => &server.id,
+            Target::All => "*",
+        }
+    }
+}
+
+/// A request that was decoded.
+pub struct Inbound {
+    /// What it asks for.
+    pub verb: Verb,
+    /// Where it goes.
+    pub target: Target,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The legacy session id that it carries.
+    pub session_id: Option<String>,
+    /// Its protocol era.
+    pub era: Era,
+}
+
+/// Decodes one request.
+///
+/// # Errors
+/// The refusals of stage 4.
+pub async fn request(call: &mut Call, request: Request<Incoming>) -> Result<(Inbound, Message), Refusal> {
+    let (parts, body) = request.into_parts();
+    let node = call.node.clone();
+    check_size(&parts.headers, &node)?;
+    check_host(&call.link, &parts)?;
+    let target = route(&node, parts.uri.path())?;
+    call.note_server(target.route());
+    let verb = verb(&parts.method)?;
+    let message = match verb {
+        Verb::Post => posted(call, &node, &parts.headers, body).await?,
+        Verb::Get => standing_for(LISTEN, &node)?,
+        Verb::Delete => standing_for(END_SESSION, &node)?,
+    };
+    call.note_message(&message);
+    let era = match verb {
+        Verb::Post => {
+            let params = match &target {
+                Target::Server(server) => message.name().and_then(|name| server.param_headers(name)),
+                Target::All => {
+                    node.split_name(&message).and_then(|(server, name)| server.param_headers(&name))
+                }
+            };
+            headers::check(&parts.headers, &message, params.as_deref())?
+        }
+        Verb::Get | Verb::Delete => era_of(&parts.headers)?,
+    };
+    if era == Era::Modern && verb != Verb::Post {
+        return Err(Refusal::Verb(parts.method));
+    }
+    call.era = era;
+    let session_id = match era {
+        Era::Legacy => parts.headers.get(SESSION_ID).map(|v| v.to_str().unwrap_or_default().to_owned()),
+        Era::Modern => None,
+    };
+    Ok((Inbound { verb, target, headers: parts.headers, session_id, era }, message))
+}
+
+fn check_size(headers: &HeaderMap, node: &Node) -> Result<(), Refusal> {
+    let (count_max, bytes_max) = (node.limits.header_count_max, node.limits.header_bytes_max);
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > count_max || bytes > bytes_max {
+        return Err(Refusal::Headers { count_max, bytes_max });
+    }
+    Ok(())
+}
+
+/// Refuses requests that were meant for another host: a page in a browser whose name was pointed at this address (DNS
+/// rebinding), or one of another origin.
+pub(crate) fn check_host(link: &LinkContext, parts: &Parts) -> Result<(), Refusal> {
+    let host = match parts.uri.authority() {
+        Some(authority) => authority.as_str(),
+        None => parts.headers.get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default(),
+    };
+    if !is_served(link, host) || parts.headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Refusal::Host(shown(host)));
+    }
+    if let Some(origin) = parts.headers.get(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or("?");
+        let site = origin.split_once("://").map_or("", |(_, site)| site);
+        if !is_served(link, site) && !link.origins.iter().any(|allowed| allowed == origin) {
+            return Err(Refusal::Origin(shown(origin)));
+        }
+    }
+    Ok(())
+}
+
+fn is_served(link: &LinkContext, authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => host,
+        _ => authority,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let own_address = link.local.is_some_and(|local| host == local.ip().to_canonical().to_string());
+    own_address || link.hosts.contains(&host)
+}
+
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(100).collect()
+}
+
+fn route(node: &Node, path: &str) -> Result<Target, Refusal> {
+    let target = match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
+        Some(id) => node.server(id).map(Target::Server),
+        None if path == "/mcp" => Some(node.common_target()),
+        None => None,
+    };
+    target.ok_or_else(|| Refusal::Route { path: shown(path), served: node.paths().join(", ") })
+}
+
+fn verb(method: &Method) -> Result<Verb, Refusal> {
+    match *method {
+        Method::POST => Ok(Verb::Post),
+        Method::GET => Ok(Verb::Get),
+        Method::DELETE => Ok(Verb::Delete),
+        _ => Err(Refusal::Verb(method.clone())),
+    }
+}
+
+fn era_of(headers: &HeaderMap) -> Result<Era, Refusal> {
+    let said = headers.get("mcp-protocol-version").and_then(|v| v.to_str().ok());
+    Ok(said.and_then(version::era).unwrap_or(Era::Legacy))
+}
+
+async fn posted(
+    call: &mut Call,
+    node: &Node,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Message, Refusal> {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Refusal::MediaType);
+    }
+    let wait = Duration::from_secs(node.limits.request_s_max);
+    let bytes = timeout(wait, collect(body, node.limits.request_bytes_max))
+        .await
+        .map_err(|_| Refusal::Incomplete)??;
+    Message::decode(bytes.clone(), &node.limits.requests()).map_err(|error| {
+        if let Some(id) = lockgate_mcp::salvage_id(&bytes, &node.limits.requests()) {
+            call.note_id(id);
+        }
+        Refusal::Decode(error)
+    })
+}
+
+/// Reads a body to its end. The usual body arrives as one frame and is not copied.
+pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Refusal::TooLarge { limit });
+    }
+    let mut whole = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Refusal::Incomplete)?.into_data() else { continue };
+        if whole.len() + data.remaining() > limit {
+            return Err(Refusal::TooLarge { limit });
+        }
+        whole = if whole.is_empty() { data } else { [whole, data].concat().into() };
+    }
+    Ok(whole)
+}
+
+fn standing_for(text: &'static [u8], node: &Node) -> Result<Message, Refusal> {
+    Message::decode(Bytes::from_static(text), &node.limits.requests()).map_err(Refusal::Decode)
+}

@@ -1,0 +1,179 @@
+//! Faces: the listeners through which peers reach a node, each with its own profile.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use lockgate_crypto::CryptoRefused;
+use lockgate_identity::{Caller, IdentityError, TrustBundle, bind, verify};
+use lockgate_transport::{
+    AcceptError, Accepted, Alpn, Limits as LinkLimits, Link, Listener, SecureError, ServerTls, secure,
+};
+use tokio::time::Instant;
+
+use crate::link::LinkContext;
+use crate::node::Node;
+use crate::pipeline::{serve_call, serve_link};
+use crate::stage::Stage;
+
+/// One listener with what its links need.
+pub struct Face {
+    /// Its name in status, logs and records.
+    pub name: Arc<str>,
+    /// TLS; none on a plain listener, which is for loopback only.
+    pub tls: Option<Arc<ServerTls>>,
+    /// The roots that peers' certificates must come from.
+    pub bundle: Arc<ArcSwap<TrustBundle>>,
+    /// Whether a peer without an identity may only enrol.
+    pub identity_required: bool,
+    /// Host names served, lower-case, beside the address itself.
+    pub hosts: Arc<[String]>,
+    /// Origins of web pages that may call, as browsers write them, beside those of the hosts served.
+    pub origins: Arc<[String]>,
+    /// Bounds of links and handshakes.
+    pub limits: LinkLimits,
+}
+
+/// Why a link never became one.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkRefused {
+    /// Negotiation found nothing that both sides allow.
+    #[error(transparent)]
+    Crypto(CryptoRefused),
+    /// The handshake failed otherwise.
+    #[error("{0}")]
+    Secure(String),
+    /// The peer's evidence does not hold.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+}
+
+impl LinkRefused {
+    /// The stage that refused.
+    pub fn stage(&self) -> Stage {
+        match self {
+            LinkRefused::Crypto(_) | LinkRefused::Secure(_) => Stage::Secure,
+            LinkRefused::Identity(_) => Stage::Verify,
+        }
+    }
+}
+
+impl Face {
+    /// Stage 2: the socket becomes a link with a posture.
+    pub(crate) async fn secure(&self, accepted: Accepted) -> Result<Link, LinkRefused> {
+        let Some(tls) = &self.tls else { return Ok(accepted.plain()) };
+        secure(accepted, tls, &self.limits).await.map_err(|error| match error {
+            SecureError::Refused(refused) => LinkRefused::Crypto(refused),
+            other => LinkRefused::Secure(crate::upstream::http::chain(&other)),
+        })
+    }
+
+    /// Stage 3: the evidence becomes a principal, who is the caller of every call on the link.
+    pub(crate) fn verify(&self, link: &Link) -> Result<Caller, LinkRefused> {
+        let principal = verify(&link.evidence, &self.bundle.load(), SystemTime::now())?;
+        Ok(bind(&Arc::new(principal)))
+    }
+}
+
+/// Accepts links on `listener` until the node drains.
+pub async fn serve(node: Arc<Node>, face: Arc<Face>, listener: Listener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = node.draining.cancelled() => return,
+        };
+        match accepted {
+            Ok(accepted) => {
+                let (node, face) = (node.clone(), face.clone());
+                node.tasks.clone().spawn(serve_link(node, face, accepted));
+            }
+            Err(error @ (AcceptError::Links { .. } | AcceptError::Address { .. })) => {
+                node.metrics.link_refused(Stage::Accept);
+                tracing::warn!(target: "lockgate::accept", listener = %face.name, %error, "link refused");
+            }
+            Err(error) => {
+                tracing::error!(target: "lockgate::accept", listener = %face.name, %error, "listener lost");
+                node.draining.cancel();
+                return;
+            }
+        }
+    }
+}
+
+/// Serves the calls of one link. The link ends when its peer leaves, when the node drains, or when the proof of its
+/// identity expires: then calls in flight may finish, and the peer comes back with its next certificate.
+pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, link: Link) {
+    let expires = expiry(&context);
+    let (kill, draining) = (context.kill.clone(), node.draining.clone());
+    let limits = node.limits.clone();
+    let h2 = link.alpn == Some(Alpn::H2);
+    let service = {
+        let node = node.clone();
+        service_fn(move |request| {
+            let (node, context) = (node.clone(), context.clone());
+            async move { Ok::<_, std::convert::Infallible>(serve_call(node, context, request).await) }
+        })
+    };
+    let end = async move {
+        tokio::select! {
+            () = tokio::time::sleep_until(expires) => {}
+            () = draining.cancelled() => {}
+        }
+    };
+    let io = TokioIo::new(link.io);
+    let served = async {
+        if h2 {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(limits.streams_per_link_max)
+                .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+                .keep_alive_interval(Duration::from_secs(60))
+                .keep_alive_timeout(Duration::from_secs(20));
+            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = end => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        } else {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(limits.idle_s_max))
+                .max_buf_size(limits.header_bytes_max.max(16 << 10) * 2);
+            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = end => connection.as_mut().graceful_shutdown(),
+            }
+            connection.await
+        }
+    };
+    let drained = async {
+        kill.cancelled().await;
+    };
+    tokio::select! {
+        result = served => if let Err(error) = result {
+            tracing::debug!(target: "lockgate::accept", %error, "link ended");
+        },
+        () = drained => {}
+    }
+}
+
+fn expiry(link: &LinkContext) -> Instant {
+    /// Stands for "never" where a link's identity does not expire, in seconds.
+    const FAR_S: u64 = 365 * 24 * 3600;
+    let left = link.caller.principal.not_after().map_or(Duration::from_secs(FAR_S), |not_after| {
+        not_after.duration_since(SystemTime::now()).unwrap_or_default()
+    });
+    Instant::now() + left
+}
+
+/// The peer's address, for records of links that never were.
+pub(crate) fn peer_text(peer: SocketAddr) -> String {
+    peer.to_string()
+}

@@ -1,0 +1,39 @@
+//! The pipeline: nine stages from an accepted socket to a recorded answer.
+//!
+//! ```text
+//! accept → secure → verify │ decode → bind → permit → screen → forward → record
+//!        once a link       │                  once a call
+//! ```
+//!
+//! [`pipeline`] is that table as two short functions. Everything else serves them: [`face`] is the listeners,
+//! [`decode`] turns HTTP into one message, [`answer`] and [`relay`] judge what comes back, [`gather`] makes several
+//! servers look like one, [`upstream`] reaches them, [`session`] keeps legacy sessions apart, [`refusal`] is the one
+//! place where an error becomes a response, and [`call`] sees to it that each call leaves exactly one record.
+//!
+//! What is absent on purpose: no algorithm is named here, no private key is opened, and a message is never re-written
+//! unless a rule asked for it: the bytes that were decided on are the bytes that are forwarded.
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod body;
+pub mod call;
+pub mod circuit;
+pub mod decode;
+pub mod face;
+pub mod gather;
+pub mod limits;
+pub mod link;
+pub mod metrics;
+pub mod node;
+pub mod pipeline;
+pub mod refusal;
+pub mod relay;
+pub mod session;
+pub mod stage;
+pub mod upstream;
+pub mod wellknown;
+
+pub use limits::Limits;
+pub use node::{Node, NodeView, Parts, Server};
+pub use refusal::Refusal;
+pub use stage::Stage;

@@ -1,0 +1,173 @@
+//! Live links: who is connected, under which posture, and what they do.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lockgate_crypto::Posture;
+use lockgate_identity::Caller;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+/// What stages 1 to 3 established about one link. Every call on the link refers to it.
+pub struct LinkContext {
+    /// Number of the link on this node, from 1.
+    pub number: u64,
+    /// The listener that accepted it.
+    pub listener: Arc<str>,
+    /// The peer's address, where the link has one.
+    pub peer: Option<SocketAddr>,
+    /// Our address on this link.
+    pub local: Option<SocketAddr>,
+    /// What was negotiated; none on a local link without a tunnel.
+    pub posture: Option<Arc<Posture>>,
+    /// Who is at the other end.
+    pub caller: Caller,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Host names that requests on this link may name, lower-case.
+    pub hosts: Arc<[String]>,
+    /// Origins of web pages that may call, beside those of these hosts.
+    pub origins: Arc<[String]>,
+    /// Whether calls need an identity.
+    pub identity_required: bool,
+    /// Cancelled when the link must end at once.
+    pub kill: CancellationToken,
+    calls: AtomicU64,
+}
+
+impl LinkContext {
+    /// Whether both ends are on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.peer.is_some_and(|peer| peer.ip().is_loopback())
+    }
+
+    /// Counts one more call.
+    pub fn count_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One live link, as `lockgate status` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LinkView {
+    /// Number of the link on this node.
+    pub number: u64,
+    /// The listener that accepted it.
+    pub listener: String,
+    /// The peer's address.
+    pub peer: Option<String>,
+    /// Who is at the other end.
+    pub agent: String,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Calls that it has carried.
+    pub calls: u64,
+    /// What was negotiated.
+    pub posture: Option<Posture>,
+    /// Whether every part of the posture holds against a quantum adversary; none without a tunnel.
+    pub quantum_safe: Option<bool>,
+}
+
+/// The registry of live links.
+#[derive(Default)]
+pub struct Links {
+    next: AtomicU64,
+    live: Mutex<BTreeMap<u64, Arc<LinkContext>>>,
+}
+
+/// What a link is made of, before it has a number.
+pub struct NewLink {
+    /// See [`LinkContext::listener`].
+    pub listener: Arc<str>,
+    /// See [`LinkContext::peer`].
+    pub peer: Option<SocketAddr>,
+    /// See [`LinkContext::local`].
+    pub local: Option<SocketAddr>,
+    /// See [`LinkContext::posture`].
+    pub posture: Option<Arc<Posture>>,
+    /// See [`LinkContext::caller`].
+    pub caller: Caller,
+    /// See [`LinkContext::since_ms`].
+    pub since_ms: u64,
+    /// See [`LinkContext::hosts`].
+    pub hosts: Arc<[String]>,
+    /// See [`LinkContext::origins`].
+    pub origins: Arc<[String]>,
+    /// See [`LinkContext::identity_required`].
+    pub identity_required: bool,
+}
+
+impl Links {
+    /// Enters a link; it is live until the guard is dropped.
+    pub fn enter(self: &Arc<Self>, link: NewLink) -> LiveLink {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let context = Arc::new(LinkContext {
+            number,
+            listener: link.listener,
+            peer: link.peer,
+            local: link.local,
+            posture: link.posture,
+            caller: link.caller,
+            since_ms: link.since_ms,
+            hosts: link.hosts,
+            origins: link.origins,
+            identity_required: link.identity_required,
+            kill: CancellationToken::new(),
+            calls: AtomicU64::new(0),
+        });
+        self.live.lock().insert(number, context.clone());
+        LiveLink { links: self.clone(), context }
+    }
+
+    /// The live links, oldest first.
+    pub fn snapshot(&self) -> Vec<LinkView> {
+        let live: Vec<_> = self.live.lock().values().cloned().collect();
+        live.iter().map(|link| view(link)).collect()
+    }
+
+    /// Ends all links at once.
+    pub fn kill_all(&self) {
+        for link in self.live.lock().values() {
+            link.kill.cancel();
+        }
+    }
+
+    /// Links live now.
+    pub fn len(&self) -> usize {
+        self.live.lock().len()
+    }
+
+    /// Whether no link is live.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+pub(crate) fn view(link: &LinkContext) -> LinkView {
+    LinkView {
+        number: link.number,
+        listener: link.listener.to_string(),
+        peer: link.peer.map(|peer| peer.to_string()),
+        agent: link.caller.agent.to_string(),
+        since_ms: link.since_ms,
+        calls: link.calls.load(Ordering::Relaxed),
+        quantum_safe: link.posture.as_ref().map(|p| p.quantum_safe()),
+        posture: link.posture.as_deref().cloned(),
+    }
+}
+
+/// A live link; dropping it takes it off the registry.
+pub struct LiveLink {
+    links: Arc<Links>,
+    /// The link's facts.
+    pub context: Arc<LinkContext>,
+}
+
+impl Drop for LiveLink {
+    fn drop(&mut self) {
+        self.links.live.lock().remove(&self.context.number);
+    }
+}

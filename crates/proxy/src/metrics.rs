@@ -1,0 +1,206 @@
+//! Figures for Prometheus. Labels come from configuration and from closed sets, never from what a caller writes:
+//! a caller could otherwise make the node remember names without end.
+
+use std::time::Duration;
+
+use lockgate_audit::Outcome;
+use lockgate_crypto::Posture;
+use lockgate_detect::Finding;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::stage::Stage;
+
+/// The labels of a call.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct CallLabels {
+    server: String,
+    method: &'static str,
+    outcome: &'static str,
+}
+
+/// The labels of a handshake.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct HandshakeLabels {
+    group: String,
+    resumed: &'static str,
+    quantum_safe: &'static str,
+}
+
+/// The labels of a refused link.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusedLabels {
+    stage: &'static str,
+}
+
+/// The labels of a finding.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct FindingLabels {
+    finding: String,
+    server: String,
+}
+
+/// All figures of one node.
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Histogram,
+    handshakes: Family<HandshakeLabels, Counter>,
+    handshake_seconds: Histogram,
+    links_refused: Family<RefusedLabels, Counter>,
+    findings: Family<FindingLabels, Counter>,
+    /// Calls between their first stage and their record.
+    pub calls_in_flight: Gauge,
+    /// Live links.
+    pub links: Gauge,
+    /// Records that could not be written.
+    pub audit_failures: Counter,
+    /// Legacy sessions opened anew at an upstream that had lost them.
+    pub sessions_recovered: Counter,
+}
+
+/// Bucket bounds in seconds: 50 µs to 26 s, times four each.
+const SECONDS: [f64; 10] =
+    [0.000_05, 0.000_2, 0.000_8, 0.003_2, 0.012_8, 0.051_2, 0.204_8, 0.819_2, 3.276_8, 26.214_4];
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("lockgate");
+        let metrics = Self {
+            calls: Family::default(),
+            call_seconds: Histogram::new(SECONDS),
+            handshakes: Family::default(),
+            handshake_seconds: Histogram::new(SECONDS),
+            links_refused: Family::default(),
+            findings: Family::default(),
+            calls_in_flight: Gauge::default(),
+            links: Gauge::default(),
+            audit_failures: Counter::default(),
+            sessions_recovered: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("calls", "Calls by server, method and outcome", metrics.calls.clone());
+        let (calls, handshakes) = (metrics.call_seconds.clone(), metrics.handshake_seconds.clone());
+        registry.register_with_unit("call_duration", "Time from request to record", Unit::Seconds, calls);
+        registry.register("handshakes", "Completed handshakes", metrics.handshakes.clone());
+        registry.register_with_unit("handshake_duration", "Time of handshakes", Unit::Seconds, handshakes);
+        registry.register("links_refused", "Links refused, by stage", metrics.links_refused.clone());
+        registry.register("findings", "Findings of detection", metrics.findings.clone());
+        registry.register("calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
+        registry.register("links", "Live links", metrics.links.clone());
+        registry.register(
+            "audit_failures",
+            "Records that could not be written",
+            metrics.audit_failures.clone(),
+        );
+        registry.register(
+            "sessions_recovered",
+            "Upstream sessions opened anew",
+            metrics.sessions_recovered.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn call(
+        &self,
+        server: Option<&str>,
+        method: Option<&str>,
+        outcome: Outcome,
+        elapsed: Duration,
+    ) {
+        let labels = CallLabels {
+            server: server.unwrap_or_default().to_owned(),
+            method: known_method(method),
+            outcome: match outcome {
+                Outcome::Ok => "ok",
+                Outcome::Refused => "refused",
+                Outcome::Failed => "failed",
+                Outcome::Cancelled => "cancelled",
+            },
+        };
+        self.calls.get_or_create(&labels).inc();
+        self.call_seconds.observe(elapsed.as_secs_f64());
+    }
+
+    pub(crate) fn handshake(&self, posture: &Posture) {
+        let labels = HandshakeLabels {
+            group: posture.group.clone(),
+            resumed: yes_no(posture.resumed),
+            quantum_safe: yes_no(posture.quantum_safe()),
+        };
+        self.handshakes.get_or_create(&labels).inc();
+        self.handshake_seconds.observe(Duration::from_micros(posture.handshake_us).as_secs_f64());
+    }
+
+    pub(crate) fn link_refused(&self, stage: Stage) {
+        self.links_refused.get_or_create(&RefusedLabels { stage: stage.name() }).inc();
+    }
+
+    pub(crate) fn finding(&self, finding: &Finding) {
+        let labels = FindingLabels { finding: finding.id.to_string(), server: finding.server.clone() };
+        self.findings.get_or_create(&labels).inc();
+    }
+
+    /// The figures in the OpenMetrics text format.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)
+            .expect("a String takes any text");
+        text
+    }
+}
+
+fn yes_no(value: bool) -> &'static str {
+    if value { "yes" } else { "no" }
+}
+
+/// The methods of the specification by their names, all others as `other`.
+fn known_method(method: Option<&str>) -> &'static str {
+    const KNOWN: [&str; 18] = [
+        "initialize",
+        "ping",
+        "server/discover",
+        "tools/list",
+        "tools/call",
+        "resources/list",
+        "resources/templates/list",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "prompts/list",
+        "prompts/get",
+        "completion/complete",
+        "logging/setLevel",
+        "subscriptions/listen",
+        "notifications/initialized",
+        "notifications/cancelled",
+        "notifications/progress",
+    ];
+    method.map_or("none", |m| KNOWN.iter().find(|k| **k == m).copied().unwrap_or("other"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_cannot_invent_labels() {
+        let metrics = Metrics::default();
+        for n in 0..100 {
+            let method = format!("made/up{n}");
+            metrics.call(Some("sample"), Some(&method), Outcome::Ok, Duration::from_micros(80));
+        }
+        let text = metrics.encode();
+        assert!(
+            text.contains(r#"lockgate_calls_total{server="sample",method="other",outcome="ok"} 100"#),
+            "{text}"
+        );
+        assert!(!text.contains("made/up"));
+    }
+}

@@ -1,0 +1,395 @@
+//! A node: what serves links and calls, and what `lockgate status` shows of it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use lockgate_audit::{Durability, Kind, Log, Outcome, Record};
+use lockgate_detect::{Detector, Pin};
+use lockgate_identity::Caller;
+use lockgate_mcp::Message;
+use lockgate_mcp::headers::ParamHeaders;
+use lockgate_mcp::list::Item;
+use lockgate_policy::Policies;
+use lockgate_store::{Store, StoreError};
+use lockgate_transport::Link;
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::circuit::Circuit;
+use crate::decode::Target;
+use crate::face::{Face, LinkRefused, peer_text};
+use crate::gather;
+use crate::limits::Limits;
+use crate::link::{Links, LiveLink, NewLink};
+use crate::metrics::Metrics;
+use crate::refusal::Refusal;
+use crate::session::Sessions;
+use crate::upstream::{Transport, Upstream};
+use crate::wellknown::Enrolment;
+
+/// The part of the store that holds pinned tool definitions.
+pub const PINS: &str = "pins";
+
+/// How often sessions and children are looked over, in seconds.
+const HOUSEKEEPING_S: u64 = 30;
+
+/// One MCP server behind this node.
+pub struct Server {
+    /// Its id: lower-case letters, digits and hyphens, unique on the node.
+    pub id: String,
+    /// How it is reached.
+    pub upstream: Upstream,
+    /// The header-mirrored parameters of its tools, learned from its lists.
+    params: RwLock<HashMap<String, Arc<ParamHeaders>>>,
+}
+
+/// Tools of one server whose header rules are remembered.
+const TOOLS_MAX: usize = 10_000;
+
+impl Server {
+    /// The server `id` behind `upstream`.
+    pub fn new(id: String, upstream: Upstream) -> Self {
+        Self { id, upstream, params: RwLock::default() }
+    }
+
+    /// What headers must mirror of the arguments of `tool`; none for a tool that was never listed.
+    pub fn param_headers(&self, tool: &str) -> Option<Arc<ParamHeaders>> {
+        self.params.read().get(tool).cloned()
+    }
+
+    /// Learns which arguments its tools mirror into headers. Tools that mirror none take no room.
+    pub(crate) fn learn(&self, items: &[Item<'_>]) {
+        let mut learned = Vec::new();
+        for item in items {
+            let params = ParamHeaders::from_tool_raw(item.raw).ok().filter(|p| !p.is_empty());
+            learned.push((item.name.to_string(), params.map(Arc::new)));
+        }
+        let known = self.params.read();
+        let fresh =
+            learned.iter().any(|(name, params)| known.get(name).map(Arc::as_ref) != params.as_deref());
+        drop(known);
+        if !fresh {
+            return;
+        }
+        let mut known = self.params.write();
+        for (name, params) in learned {
+            match params {
+                Some(params) if known.len() < TOOLS_MAX => drop(known.insert(name, params)),
+                Some(_) => {}
+                None => drop(known.remove(&name)),
+            }
+        }
+    }
+}
+
+/// What a node is made of.
+pub struct Parts {
+    /// The servers behind it.
+    pub servers: Vec<Server>,
+    /// The policies in force.
+    pub policies: Policies,
+    /// Detection, with the pins known so far.
+    pub detector: Detector,
+    /// The audit log.
+    pub audit: Arc<Log>,
+    /// Shared state.
+    pub store: Store,
+    /// The authority's side of enrolment.
+    pub enrolment: Arc<dyn Enrolment>,
+    /// Bounds.
+    pub limits: Arc<Limits>,
+    /// Methods whose records are synced to disk before the answer leaves.
+    pub durable: Vec<String>,
+}
+
+/// A node.
+pub struct Node {
+    servers: BTreeMap<String, Arc<Server>>,
+    /// The policies in force; a reload swaps them.
+    pub policies: ArcSwap<Policies>,
+    /// Detection.
+    pub detector: Detector,
+    /// The audit log.
+    pub audit: Arc<Log>,
+    /// Legacy sessions.
+    pub sessions: Sessions,
+    /// Live links.
+    pub links: Arc<Links>,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Bounds.
+    pub limits: Arc<Limits>,
+    /// The authority's side of enrolment.
+    pub enrolment: Arc<dyn Enrolment>,
+    /// Cancelled when the node takes no more links and calls.
+    pub draining: CancellationToken,
+    /// The tasks that serve links.
+    pub tasks: TaskTracker,
+    store: Store,
+    durable: Vec<String>,
+    since_ms: u64,
+}
+
+impl Node {
+    /// Puts a node together.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let limits = parts.limits;
+        Arc::new(Self {
+            servers: parts.servers.into_iter().map(|s| (s.id.clone(), Arc::new(s))).collect(),
+            policies: ArcSwap::from_pointee(parts.policies),
+            detector: parts.detector,
+            audit: parts.audit,
+            sessions: Sessions::new(limits.sessions_max, limits.owed_results_max),
+            links: Arc::default(),
+            metrics: Metrics::default(),
+            limits,
+            enrolment: parts.enrolment,
+            draining: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            store: parts.store,
+            durable: parts.durable,
+            since_ms: now_ms(),
+        })
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+
+    /// The server `id`.
+    pub fn server(&self, id: &str) -> Option<Arc<Server>> {
+        self.servers.get(id).cloned()
+    }
+
+    /// All servers, by id.
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = &Arc<Server>> {
+        self.servers.values()
+    }
+
+    /// What `/mcp` leads to: the only server as itself, or all of them together.
+    pub fn common_target(&self) -> Target {
+        match self.servers.values().next() {
+            Some(only) if self.servers.len() == 1 => Target::Server(only.clone()),
+            _ => Target::All,
+        }
+    }
+
+    /// The paths served.
+    pub fn paths(&self) -> Vec<String> {
+        let each = self.servers.keys().map(|id| format!("/servers/{id}/mcp"));
+        std::iter::once("/mcp".to_owned()).chain(each).collect()
+    }
+
+    /// Server and own name of the subject of a message to all servers together.
+    pub(crate) fn split_name(&self, message: &Message) -> Option<(Arc<Server>, String)> {
+        let (id, name) = gather::split(message.method()?, message.name()?)?;
+        Some((self.server(id)?, name.to_owned()))
+    }
+
+    /// Whether one more call may be taken.
+    pub(crate) fn admit(&self) -> Result<(), Refusal> {
+        if self.draining.is_cancelled() {
+            return Err(Refusal::Draining);
+        }
+        // What cannot be recorded must not happen: asked before anything is forwarded.
+        self.audit.available().map_err(Refusal::Unrecorded)?;
+        let limit = self.limits.calls_in_flight_max;
+        if usize::try_from(self.metrics.calls_in_flight.get()).unwrap_or(0) > limit {
+            return Err(Refusal::Overloaded { limit });
+        }
+        Ok(())
+    }
+
+    /// Whether records of this method wait for the disk.
+    pub(crate) fn is_durable(&self, method: &str) -> bool {
+        self.durable.iter().any(|durable| durable == method)
+    }
+
+    /// Enters a link into the registry of live links.
+    pub(crate) fn enter(&self, face: &Face, link: &Link, caller: Caller) -> LiveLink {
+        let posture = link.posture.clone();
+        if let Some(posture) = &posture {
+            self.metrics.handshake(posture);
+            tracing::info!(
+                target: "lockgate::secure", listener = %face.name, agent = %caller.agent, group = %posture.group,
+                quantum_safe = posture.quantum_safe(), resumed = posture.resumed, "link secured"
+            );
+        }
+        self.links.enter(NewLink {
+            listener: face.name.clone(),
+            peer: link.evidence.peer,
+            local: link.evidence.local,
+            posture,
+            caller,
+            since_ms: now_ms(),
+            hosts: face.hosts.clone(),
+            origins: face.origins.clone(),
+            identity_required: face.identity_required,
+        })
+    }
+
+    /// Records a link that stage 2 or 3 refused.
+    pub(crate) fn record_refused_link(&self, face: &Face, peer: SocketAddr, refused: LinkRefused) {
+        let stage = refused.stage();
+        self.metrics.link_refused(stage);
+        tracing::warn!(target: "lockgate", stage = stage.name(), listener = %face.name, %peer, %refused, "link refused");
+        let record = Record {
+            stage: Some(stage.name().into()),
+            peer: Some(peer_text(peer).into()),
+            reason: Some(refused.to_string().into()),
+            ..Record::new(Kind::Refusal, Outcome::Refused)
+        };
+        if let Err(error) = self.audit.append(&record, Durability::Grouped) {
+            self.metrics.audit_failures.inc();
+            tracing::error!(target: "lockgate::record", %error, "a refused link could not be recorded");
+        }
+    }
+
+    /// Keeps new pins, so that a definition that was seen once is known after a restart. The disk is waited for:
+    /// a pin that is lost could be replaced by whatever the server says next.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(crate) async fn keep_pins(&self, pins: Vec<Pin>) -> Result<(), StoreError> {
+        if pins.is_empty() {
+            return Ok(());
+        }
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || {
+            pins.iter().try_for_each(|pin| store.put_json(PINS, &pin.key(), pin))
+        })
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    }
+
+    /// Looks after sessions and children until the node drains.
+    pub async fn keep_house(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(Duration::from_secs(HOUSEKEEPING_S));
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = self.draining.cancelled() => return,
+            }
+            let idle_ms = self.limits.session_idle_s_max * 1000;
+            self.sessions.reap(now_ms().saturating_sub(idle_ms));
+            for server in self.servers.values() {
+                if let Transport::Stdio(stdio) = server.upstream.transport() {
+                    stdio.reap(Duration::from_millis(idle_ms));
+                }
+            }
+        }
+    }
+
+    /// Takes no more links, lets calls finish within the drain deadline, and then ends the links that are left.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        self.tasks.close();
+        let deadline = Duration::from_secs(self.limits.drain_s_max);
+        if tokio::time::timeout(deadline, self.tasks.wait()).await.is_err() {
+            tracing::warn!(target: "lockgate", links = self.links.len(), "drain deadline passed; links are cut");
+            self.links.kill_all();
+            let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
+        }
+    }
+
+    /// What the node is doing now.
+    pub fn status(&self) -> NodeView {
+        NodeView {
+            since_ms: self.since_ms,
+            draining: self.draining.is_cancelled(),
+            policy_generation: self.policies.load().generation(),
+            policies: self.policies.load().len(),
+            sessions: self.sessions.len(),
+            calls_in_flight: self.metrics.calls_in_flight.get(),
+            servers: self.servers.values().map(|server| view(server)).collect(),
+            links: self.links.snapshot(),
+        }
+    }
+}
+
+/// A node, as `lockgate status` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeView {
+    /// When it started, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Whether it takes no more links.
+    pub draining: bool,
+    /// Generation of the policies in force.
+    pub policy_generation: u64,
+    /// Their number.
+    pub policies: usize,
+    /// Legacy sessions open.
+    pub sessions: usize,
+    /// Calls between their first stage and their record.
+    pub calls_in_flight: i64,
+    /// The servers behind it.
+    pub servers: Vec<ServerView>,
+    /// The live links.
+    pub links: Vec<crate::link::LinkView>,
+}
+
+/// A server, as `lockgate status` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ServerView {
+    /// Its id.
+    pub id: String,
+    /// Where it is.
+    pub upstream: String,
+    /// `closed` (calls pass) or `open` (it is left alone).
+    pub circuit: String,
+    /// Milliseconds until an open circuit is tried again.
+    pub retry_ms: Option<u64>,
+    /// The last failure since it last answered.
+    pub last_error: Option<String>,
+    /// Child processes alive, of a stdio server.
+    pub children: Option<usize>,
+    /// Connections to it and what they negotiated, of an HTTP server.
+    pub links: Vec<UpstreamLinkView>,
+}
+
+/// A connection to an upstream.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UpstreamLinkView {
+    /// Its address.
+    pub peer: Option<String>,
+    /// What TLS negotiated; none over plain HTTP.
+    pub posture: Option<lockgate_crypto::Posture>,
+}
+
+fn view(server: &Server) -> ServerView {
+    let (circuit, retry_ms) = match server.upstream.circuit() {
+        Circuit::Closed => ("closed", None),
+        Circuit::Open { retry_ms } => ("open", Some(retry_ms)),
+    };
+    let (children, links) = match server.upstream.transport() {
+        Transport::Stdio(stdio) => (Some(stdio.children()), Vec::new()),
+        Transport::Http(http) => (None, http.pool().links().into_iter().map(upstream_link).collect()),
+    };
+    ServerView {
+        id: server.id.clone(),
+        upstream: server.upstream.describe(),
+        circuit: circuit.to_owned(),
+        retry_ms,
+        last_error: server.upstream.last_error(),
+        children,
+        links,
+    }
+}
+
+fn upstream_link(link: lockgate_transport::http::LinkStatus) -> UpstreamLinkView {
+    UpstreamLinkView {
+        peer: link.peer.map(|peer| peer.to_string()),
+        posture: link.posture.as_deref().cloned(),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,201 @@
+//! The nine stages, read top to bottom.
+//!
+//! [`serve_link`] is stages 1 to 3, once a link; [`serve_call`] is stages 4 to 9, once a call. `forward` takes a
+//! [`Screened`], which only detection makes, out of a [`Permit`], which only policy makes: a call that was not
+//! decided on cannot be forwarded, because it does not compile.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use lockgate_audit::Outcome;
+use lockgate_detect::{Held, Screened};
+use lockgate_identity::Principal;
+use lockgate_mcp::{Kind, Message};
+use lockgate_policy::{Denial, Permit, Query, RESPONSE};
+use lockgate_transport::Accepted;
+
+use crate::answer::{self, Reply};
+use crate::body::Body;
+use crate::call::Call;
+use crate::decode::{self, Inbound, Target};
+use crate::face::{self, Face};
+use crate::gather;
+use crate::link::LinkContext;
+use crate::node::Node;
+use crate::refusal::Refusal;
+use crate::relay;
+use crate::session::SessionError;
+use crate::upstream::Verb;
+use crate::upstream::http::SESSION_ID;
+use crate::wellknown;
+
+/// Serves one link from its socket to its end: accept, secure, verify, and then its calls.
+pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
+    let peer = accepted.peer;
+    let link = match face.secure(accepted).await {
+        Ok(link) => link,
+        Err(refused) => return node.record_refused_link(&face, peer, refused),
+    };
+    let caller = match face.verify(&link) {
+        Ok(caller) => caller,
+        Err(refused) => return node.record_refused_link(&face, peer, refused),
+    };
+    let live = node.enter(&face, &link, caller);
+    face::serve_http(node.clone(), live.context.clone(), link).await;
+}
+
+/// Serves one call and gives the response that was recorded.
+pub async fn serve_call(
+    node: Arc<Node>,
+    link: Arc<LinkContext>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if let Some(path) = wellknown::path(request.uri().path()) {
+        return wellknown::serve(&node, &link, path, request).await;
+    }
+    link.count_call();
+    let mut call = Call::open(&node, &link);
+    let outcome = attempt(&mut call, request).await;
+    record(call, outcome).await
+}
+
+async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, Refusal> {
+    call.node.admit()?;
+    let (inbound, message) = decode::request(call, request).await?;
+    bind(call, &inbound, &message)?;
+    match &inbound.target {
+        Target::Server(server) => {
+            let permit = permit(call, &server.id, message)?;
+            let screened = screen(call, permit)?;
+            answer::forward(call, &inbound, server, screened).await
+        }
+        Target::All => gather::answer(call, &inbound, message).await,
+    }
+}
+
+/// Stage 5. The caller is the link's own; what is bound here is the session, to this caller and this route.
+fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Refusal> {
+    let link = &call.link;
+    if link.identity_required && matches!(*link.caller.principal, Principal::Anonymous) {
+        return Err(Refusal::Unauthenticated("this listener serves enrolled agents only".to_owned()));
+    }
+    let Some(id) = &inbound.session_id else {
+        return match inbound.verb {
+            Verb::Delete => Err(SessionError::Missing.into()),
+            Verb::Get | Verb::Post => Ok(()),
+        };
+    };
+    if message.method() == Some("initialize") {
+        return Ok(());
+    }
+    let session =
+        call.node.sessions.find(id, &link.caller.agent, inbound.target.route(), call.node.now_ms())?;
+    let said = inbound.headers.get("mcp-protocol-version").and_then(|v| v.to_str().ok());
+    if let (Some(said), Some(agreed)) = (said, session.version())
+        && said != agreed
+    {
+        return Err(Refusal::Version { agreed, said: said.to_owned() });
+    }
+    call.session = Some(session);
+    Ok(())
+}
+
+/// Stage 6: policy decides on the caller, the message and the link.
+pub(crate) fn permit(call: &mut Call, server: &str, message: Message) -> Result<Permit, Refusal> {
+    let named = message.clone();
+    let permit =
+        call.node.policies.load().decide(query(&call.link, server, &named), message).map_err(denied)?;
+    call.note_policies(permit.policies());
+    Ok(permit)
+}
+
+/// Stage 7: detection lets the permitted message pass, or holds it.
+pub(crate) fn screen(call: &mut Call, permit: Permit) -> Result<Screened, Refusal> {
+    let screened = call.node.detector.screen_call(permit).map_err(held)?;
+    call.note_findings(screened.findings());
+    Ok(screened)
+}
+
+/// Stages 6 and 7 for what the node sends on a caller's behalf: a page of a list, or the opening of a lost session.
+pub(crate) fn clearance(
+    node: &Node,
+    link: &LinkContext,
+    server: &str,
+    message: Message,
+) -> Result<Screened, Refusal> {
+    let named = message.clone();
+    let permit = node.policies.load().decide(query(link, server, &named), message).map_err(denied)?;
+    node.detector.screen_call(permit).map_err(held)
+}
+
+fn query<'a>(link: &'a LinkContext, server: &'a str, message: &'a Message) -> Query<'a> {
+    Query {
+        caller: &link.caller,
+        server,
+        method: message.method().unwrap_or(RESPONSE),
+        name: message.name(),
+        posture: link.posture.as_deref(),
+        loopback: link.is_loopback(),
+    }
+}
+
+fn denied(denial: Denial) -> Refusal {
+    Refusal::Denied(Box::new(denial))
+}
+
+fn held(held: Held) -> Refusal {
+    Refusal::Held { finding: held.finding.id.to_string(), reason: held.finding.reason, hint: held.hint }
+}
+
+/// Stage 9: what happened is written down, and only then does the answer leave.
+async fn record(mut call: Call, outcome: Result<Reply, Refusal>) -> Response<Body> {
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(refusal) => return refuse(call, refusal).await,
+    };
+    let (status, headers, body) = match reply {
+        Reply::Whole { status, headers, message } => {
+            let (outcome, code, bytes) = summary(status, message.as_ref());
+            if let Err(unrecorded) = call.record(outcome, code, bytes).await {
+                return unrecorded.response(call.id_raw());
+            }
+            (status, headers, message.map_or_else(Body::empty, |m| Body::whole(m.bytes().clone())))
+        }
+        Reply::Stream { status, headers, server, frames, listen } => {
+            match relay::begin(call, server, frames, listen).await {
+                Ok(body) => (status, headers, body),
+                Err((call, unrecorded)) => return unrecorded.response(call.id_raw()),
+            }
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+async fn refuse(mut call: Call, refusal: Refusal) -> Response<Body> {
+    tracing::debug!(target: "lockgate", stage = refusal.stage().name(), code = refusal.code(), %refusal, "refused");
+    match call.record_refusal(&refusal).await {
+        Ok(()) => refusal.response(call.id_raw()),
+        Err(unrecorded) => unrecorded.response(call.id_raw()),
+    }
+}
+
+/// How a whole answer is recorded: an error of the server is an answer, and its code is kept.
+pub(crate) fn summary(status: StatusCode, message: Option<&Message>) -> (Outcome, Option<i64>, usize) {
+    let bytes = message.map_or(0, |m| m.bytes().len());
+    match message {
+        Some(m) if m.kind() == Kind::Error => (Outcome::Failed, m.error_code(), bytes),
+        _ if status.is_client_error() || status.is_server_error() => {
+            (Outcome::Failed, Some(i64::from(status.as_u16())), bytes)
+        }
+        _ => (Outcome::Ok, None, bytes),
+    }
+}
+
+/// The header that gives a client its session id.
+pub(crate) fn session_header(id: &str) -> (http::HeaderName, HeaderValue) {
+    (SESSION_ID, HeaderValue::from_str(id).expect("a session id is base64url"))
+}

@@ -1,0 +1,311 @@
+//! Every way in which a call ends without its answer, ordered by blame, and the one place where such an end becomes a
+//! response.
+//!
+//! A refusal is always a JSON-RPC error with a code, a sentence and a hint, also where HTTP alone would do: a bare 400
+//! or 404 tells a modern client that it met a legacy server (MCP 2026-07-28, versioning).
+
+use http::{HeaderValue, Response, StatusCode, header};
+use lockgate_audit::AuditError;
+use lockgate_detect::Finding;
+use lockgate_mcp::DecodeError;
+use lockgate_mcp::headers::HeaderError;
+use lockgate_mcp::reply::{self, code};
+use lockgate_policy::Denial;
+use serde_json::json;
+
+use crate::body::Body;
+use crate::session::SessionError;
+use crate::stage::Stage;
+use crate::upstream::UpstreamError;
+
+/// Why a call was not answered by its upstream.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The `Host` header names a host that this listener does not serve (DNS rebinding).
+    #[error("the Host header names `{0}`, which is not served here")]
+    Host(String),
+    /// The `Origin` header names a site that may not call this node.
+    #[error("requests from the origin `{0}` are not accepted")]
+    Origin(String),
+    /// No server under this path.
+    #[error("nothing is served at `{path}`")]
+    Route {
+        /// The path.
+        path: String,
+        /// What is served instead.
+        served: String,
+    },
+    /// A method that this path does not know.
+    #[error("the method {0} means nothing here")]
+    Verb(http::Method),
+    /// A body that is not JSON.
+    #[error("the content type must be application/json")]
+    MediaType,
+    /// A body over the limit.
+    #[error("the request is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: usize,
+    },
+    /// Too many header lines, or too long ones.
+    #[error("the request has more than {count_max} headers or {bytes_max} bytes of them")]
+    Headers {
+        /// The limit in lines.
+        count_max: usize,
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+    /// The body did not arrive whole.
+    #[error("the request body broke off or took too long")]
+    Incomplete,
+    /// The body is no MCP message.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The headers disagree with the body.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// A session that is not there.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The version header is not the one that the session agreed on.
+    #[error("this session speaks {agreed}, and the request says {said}")]
+    Version {
+        /// What `initialize` agreed on.
+        agreed: String,
+        /// What the header says.
+        said: String,
+    },
+    /// The link carries no identity that this listener accepts.
+    #[error("{0}")]
+    Unauthenticated(String),
+    /// Policy says no.
+    #[error("{}", .0.reason)]
+    Denied(Box<Denial>),
+    /// Detection holds the call.
+    #[error("{reason}")]
+    Held {
+        /// The finding's id.
+        finding: String,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Detection withholds the result.
+    #[error("the result was withheld: {}", .0.reason)]
+    Withheld(Box<Finding>),
+    /// The upstream gave no usable answer.
+    #[error("{server}: {error}")]
+    Upstream {
+        /// The server's id.
+        server: String,
+        /// What happened.
+        error: UpstreamError,
+    },
+    /// More at once than this node takes.
+    #[error("this node already has {limit} calls in flight, its limit")]
+    Overloaded {
+        /// The limit.
+        limit: usize,
+    },
+    /// The node is shutting down.
+    #[error("this node is draining")]
+    Draining,
+    /// The call could not be recorded, so it is not answered.
+    #[error("the call cannot be recorded: {0}")]
+    Unrecorded(AuditError),
+}
+
+impl Refusal {
+    /// The stage that refused.
+    pub fn stage(&self) -> Stage {
+        use Refusal as R;
+        match self {
+            R::Overloaded { .. } | R::Draining => Stage::Accept,
+            R::Host(_) | R::Origin(_) | R::Route { .. } | R::Verb(_) | R::MediaType | R::TooLarge { .. } => {
+                Stage::Decode
+            }
+            R::Headers { .. } | R::Incomplete | R::Decode(_) | R::Header(_) | R::Version { .. } => {
+                Stage::Decode
+            }
+            R::Session(_) | R::Unauthenticated(_) => Stage::Bind,
+            R::Denied(_) => Stage::Permit,
+            R::Held { .. } | R::Withheld(_) => Stage::Screen,
+            R::Upstream { .. } => Stage::Forward,
+            R::Unrecorded(_) => Stage::Record,
+        }
+    }
+
+    /// The JSON-RPC error code. Our own codes stand outside the range that MCP reserves.
+    pub fn code(&self) -> i64 {
+        use Refusal as R;
+        match self {
+            R::Decode(error) => error.code(),
+            R::Header(error) => error.code(),
+            R::Denied(_) | R::Unauthenticated(_) => code::POLICY_DENIED,
+            R::Held { .. } | R::Withheld(_) => code::HELD,
+            R::Upstream { .. } => code::UPSTREAM,
+            R::Overloaded { .. } | R::Draining => code::OVERLOADED,
+            R::Unrecorded(_) => code::AUDIT,
+            _ => code::INVALID_REQUEST,
+        }
+    }
+
+    /// The HTTP status. Denials and holds of well-formed calls are answered 200 with a JSON-RPC error, as an upstream
+    /// would answer a call that it refuses: clients treat 401 and 403 as a call to log in.
+    pub fn status(&self) -> StatusCode {
+        use Refusal as R;
+        match self {
+            R::Host(_) | R::Origin(_) => StatusCode::FORBIDDEN,
+            R::Route { .. } | R::Session(SessionError::Unknown) => StatusCode::NOT_FOUND,
+            R::Verb(_) => StatusCode::METHOD_NOT_ALLOWED,
+            R::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            R::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            R::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            R::Incomplete => StatusCode::REQUEST_TIMEOUT,
+            R::Header(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
+            R::Decode(_) | R::Session(SessionError::Missing) | R::Version { .. } => StatusCode::BAD_REQUEST,
+            R::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::OK,
+            R::Upstream { error, .. } => upstream_status(error),
+            R::Overloaded { .. } | R::Draining | R::Unrecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the caller, or the operator, can do about it.
+    pub fn hint(&self) -> String {
+        use Refusal as R;
+        match self {
+            R::Host(_) => {
+                "reach this node under a name that it serves, or add the name to `node.names`".into()
+            }
+            R::Origin(_) => "pages of other hosts may call only if `node.origins` lists their origin".into(),
+            R::Route { served, .. } => format!("served here: {served}"),
+            R::Verb(_) => "use POST; GET and DELETE belong to legacy sessions".into(),
+            R::MediaType => "send `Content-Type: application/json`".into(),
+            R::TooLarge { .. } => "send less, or raise `limits.request_bytes_max`".into(),
+            R::Headers { .. } => {
+                "send fewer headers; `limits.header_count_max` and `limits.header_bytes_max` bound them"
+                    .into()
+            }
+            R::Incomplete => "send the request again".into(),
+            R::Decode(_) => "the message was refused as it stands; nothing was forwarded".into(),
+            R::Header(_) => "headers that mirror the body must agree with it (MCP 2026-07-28)".into(),
+            R::Session(SessionError::Unknown) => "start a new session with `initialize`".into(),
+            R::Session(SessionError::Missing) => {
+                "start with `initialize`, and send its `Mcp-Session-Id` from then on".into()
+            }
+            R::Version { .. } => "send the version that `initialize` agreed on".into(),
+            R::Unauthenticated(_) => {
+                "connect with `lockgate connect`; a first certificate comes by `lockgate identity invite`"
+                    .into()
+            }
+            R::Denied(denial) => denial.hint.clone(),
+            R::Held { hint, .. } => hint.clone(),
+            R::Withheld(_) => {
+                "look at it with `lockgate threats list`; nothing of the result was passed on".into()
+            }
+            R::Upstream { error, .. } => upstream_hint(error).into(),
+            R::Overloaded { .. } => "try again in a moment, or raise `limits.calls_in_flight_max`".into(),
+            R::Draining => "connect again: another node, or this one after its restart".into(),
+            R::Unrecorded(_) => {
+                "free space for the audit log; calls are refused until it can be written".into()
+            }
+        }
+    }
+
+    /// The policy or finding that decided.
+    pub fn rule(&self) -> Option<String> {
+        match self {
+            Refusal::Denied(denial) => denial.policy.clone(),
+            Refusal::Held { finding, .. } => Some(finding.clone()),
+            Refusal::Withheld(finding) => Some(finding.id.to_string()),
+            _ => None,
+        }
+    }
+
+    /// Whether trying the same again later may work, and after how many milliseconds at the earliest.
+    pub fn retry_ms(&self) -> Option<u64> {
+        match self {
+            Refusal::Overloaded { .. } | Refusal::Draining | Refusal::Unrecorded(_) => Some(1000),
+            Refusal::Upstream { error: UpstreamError::CircuitOpen { retry_ms, .. }, .. } => Some(*retry_ms),
+            Refusal::Upstream { error, .. } if error.counts() => Some(1000),
+            _ => None,
+        }
+    }
+
+    /// The JSON-RPC error for the request `id_raw`.
+    pub fn message(&self, id_raw: Option<&str>) -> bytes::Bytes {
+        let mut data = json!({ "stage": self.stage().name(), "hint": self.hint() });
+        if let Some(rule) = self.rule() {
+            data["rule"] = rule.into();
+        }
+        if let Some(retry_ms) = self.retry_ms() {
+            data["retry_ms"] = retry_ms.into();
+        }
+        if let Refusal::Header(error) = self
+            && let Some(extra) = error.data().as_ref().and_then(|d| d.as_object())
+        {
+            for (key, value) in extra {
+                data[key] = value.clone();
+            }
+        }
+        reply::error(id_raw, self.code(), &self.to_string(), Some(&data))
+    }
+
+    /// The whole response.
+    pub fn response(&self, id_raw: Option<&str>) -> Response<Body> {
+        let mut response = Response::new(Body::whole(self.message(id_raw)));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(retry_ms) = self.retry_ms() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_ms.div_ceil(1000)));
+        }
+        if matches!(self, Refusal::Verb(_)) {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        }
+        if matches!(self, Refusal::Unauthenticated(_)) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lockgate\""));
+        }
+        response
+    }
+}
+
+fn upstream_status(error: &UpstreamError) -> StatusCode {
+    match error {
+        UpstreamError::SessionLost => StatusCode::NOT_FOUND,
+        UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        UpstreamError::CircuitOpen { .. } | UpstreamError::TooManyChildren(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        UpstreamError::Unsupported(_) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn upstream_hint(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::SessionLost => "start a new session with `initialize`",
+        UpstreamError::CircuitOpen { .. } => {
+            "wait for the next try; `lockgate status` shows the server's state"
+        }
+        UpstreamError::Unreachable(_) => {
+            "start the server, or correct its `--to`; other servers are not affected"
+        }
+        UpstreamError::CryptoRefused(_) => {
+            "the server's TLS does not meet the profile of its upstream link; see `lockgate explain LG-C003`"
+        }
+        UpstreamError::Timeout { .. } => {
+            "the server is slow or stuck; the call may still have taken effect there"
+        }
+        UpstreamError::Broken(_) => "the call may have taken effect at the server; look before you repeat it",
+        UpstreamError::TooLarge { .. } => "ask for less, or raise `limits.result_bytes_max`",
+        UpstreamError::Malformed(_) => "the server breaks the MCP specification; tell its maintainer",
+        UpstreamError::Unauthorized(_) => "give the gateway a credential for this server",
+        UpstreamError::Unsupported(_) => "see the MCP revision that the client speaks",
+        UpstreamError::TooManyChildren(_) => {
+            "end sessions that are not needed, or raise `limits.children_max`"
+        }
+    }
+}

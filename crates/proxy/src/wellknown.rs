@@ -1,0 +1,203 @@
+//! What a node does for its peers beside MCP, under `/.well-known/lockgate/`: hand out the authority's public roots,
+//! redeem an invite, renew a certificate, and say how it sees the link.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_identity::{Principal, SpiffeId};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::body::Body;
+use crate::call::describe_link;
+use crate::decode;
+use crate::link::LinkContext;
+use crate::node::Node;
+
+/// Largest request here, in bytes: a certification request with a composite key has 8 kB.
+const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+const PREFIX: &str = "/.well-known/lockgate/";
+
+/// A request for a first certificate.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolRequest {
+    /// The secret of the invite.
+    pub secret: String,
+    /// PKCS#10 certification request, PEM.
+    pub csr: String,
+}
+
+/// A request for the next certificate of the same agent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewRequest {
+    /// PKCS#10 certification request, PEM.
+    pub csr: String,
+}
+
+/// A certificate that was issued.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The SPIFFE id that it carries.
+    pub id: String,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// The authority's roots, PEM.
+    pub authority: String,
+    /// End of its validity, in milliseconds since the Unix epoch.
+    pub not_after_ms: u64,
+}
+
+/// Why no certificate was issued.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct NotEnrolled {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// Stable code for `lockgate explain`.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What to do next.
+    pub hint: String,
+}
+
+/// The authority's side of enrolment, which the data path must reach and must not contain: it opens private keys.
+pub trait Enrolment: Send + Sync {
+    /// The roots that peers pin, PEM.
+    fn authority_pem(&self) -> String;
+    /// Redeems an invite.
+    ///
+    /// # Errors
+    /// [`NotEnrolled`]: unknown, used or expired invite, or a request that proves no key.
+    fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled>;
+    /// Issues the next certificate for `id`, whose link proved the current one.
+    ///
+    /// # Errors
+    /// [`NotEnrolled`], when the request proves no key.
+    fn renew(&self, id: &SpiffeId, request: &RenewRequest) -> Result<Enrolled, NotEnrolled>;
+}
+
+/// The part of `path` that names one of these services.
+pub fn path(path: &str) -> Option<String> {
+    path.strip_prefix(PREFIX).map(str::to_owned)
+}
+
+/// Serves one of these requests. Certificates issued and refused are recorded before the answer leaves.
+pub async fn serve(
+    node: &Arc<Node>,
+    link: &Arc<LinkContext>,
+    path: String,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    if let Err(refusal) = decode::check_host(link, &parts) {
+        return refusal.response(None);
+    }
+    match (&parts.method, path.as_str()) {
+        (&Method::GET, "authority") => text(node.enrolment.authority_pem()),
+        (&Method::GET, "posture") => json_response(StatusCode::OK, &crate::link::view(link)),
+        (&Method::POST, "enrol" | "renew") => {
+            let body = match decode::collect(body, REQUEST_BYTES_MAX).await {
+                Ok(body) => body,
+                Err(refusal) => return refusal.response(None),
+            };
+            let issued = issue(node, link, path == "enrol", body).await;
+            record(node, link, &path, issued).await
+        }
+        _ => refused(&NotEnrolled {
+            status: StatusCode::NOT_FOUND,
+            code: "LG-N404",
+            message: format!("nothing is served at {PREFIX}{path}"),
+            hint: "GET authority, GET posture, POST enrol, POST renew".to_owned(),
+        }),
+    }
+}
+
+async fn issue(
+    node: &Arc<Node>,
+    link: &LinkContext,
+    first: bool,
+    body: Bytes,
+) -> Result<Enrolled, NotEnrolled> {
+    let enrolment = node.enrolment.clone();
+    let principal = link.caller.principal.clone();
+    // Signing and the store take milliseconds: not on the thread that serves calls.
+    let task = tokio::task::spawn_blocking(move || match (first, principal.as_ref()) {
+        (true, _) => enrolment.enrol(&parse(&body)?),
+        (false, Principal::Workload { id, .. }) => enrolment.renew(id, &parse(&body)?),
+        (false, _) => Err(NotEnrolled {
+            status: StatusCode::UNAUTHORIZED,
+            code: "LG-I401",
+            message: "only a link that proves a certificate can renew it".to_owned(),
+            hint: "enrol with an invite: lockgate connect --invite CODE".to_owned(),
+        }),
+    });
+    task.await.unwrap_or_else(|error| {
+        Err(NotEnrolled {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "LG-X001",
+            message: format!("enrolment broke: {error}"),
+            hint: "this is a bug in Lockgate; its log says more".to_owned(),
+        })
+    })
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(body: &[u8]) -> Result<T, NotEnrolled> {
+    serde_json::from_slice(body).map_err(|error| NotEnrolled {
+        status: StatusCode::BAD_REQUEST,
+        code: "LG-I400",
+        message: format!("the request cannot be read: {error}"),
+        hint: "send JSON as `lockgate connect` does".to_owned(),
+    })
+}
+
+async fn record(
+    node: &Arc<Node>,
+    link: &LinkContext,
+    path: &str,
+    issued: Result<Enrolled, NotEnrolled>,
+) -> Response<Body> {
+    let outcome = if issued.is_ok() { Outcome::Ok } else { Outcome::Refused };
+    let mut record = Record::new(Kind::Identity, outcome);
+    describe_link(link, &mut record);
+    record.method = Some(format!("identity/{path}").into());
+    match &issued {
+        Ok(enrolled) => record.name = Some(enrolled.id.as_str().into()),
+        Err(error) => record.reason = Some(error.message.as_str().into()),
+    }
+    let written = match node.audit.append(&record, Durability::Durable) {
+        Ok(receipt) => node.audit.synced(&receipt).await,
+        Err(error) => Err(error),
+    };
+    match (written, &issued) {
+        (Err(error), _) => crate::refusal::Refusal::Unrecorded(error).response(None),
+        (Ok(()), Ok(enrolled)) => json_response(StatusCode::OK, enrolled),
+        (Ok(()), Err(error)) => refused(error),
+    }
+}
+
+fn refused(error: &NotEnrolled) -> Response<Body> {
+    let body = json!({ "error": { "code": error.code, "message": error.message, "hint": error.hint } });
+    json_response(error.status, &body)
+}
+
+fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
+    let bytes = serde_json::to_vec(body).expect("plain data serialises");
+    let mut response = Response::new(Body::whole(bytes.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn text(pem: String) -> Response<Body> {
+    let mut response = Response::new(Body::whole(pem.into()));
+    let media = HeaderValue::from_static("application/pem-certificate-chain");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}

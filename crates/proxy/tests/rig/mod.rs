@@ -1,0 +1,224 @@
+//! A whole gateway in one process, between a client on a bare socket and the wire server of the testkit.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of the rig, and a rig that fails is a test that fails"
+)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use lockgate_audit::{Log, Options};
+use lockgate_detect::Detector;
+use lockgate_identity::{Authority, SpiffeId};
+use lockgate_policy::{Policies, Source};
+use lockgate_proxy::face::{self, Face};
+use lockgate_proxy::upstream::http::HttpUpstream;
+use lockgate_proxy::upstream::{Transport, Upstream};
+use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, RenewRequest};
+use lockgate_proxy::{Limits, Node, Parts, Server};
+use lockgate_store::Store;
+use lockgate_transport::{Dialer, Listener, http as pool};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+/// Permits everything to everybody: for tests that are not about policy.
+pub(crate) const ALL: &str = r#"@id("all") permit(principal, action, resource);"#;
+
+/// A gateway and what it is made of.
+pub(crate) struct Rig {
+    pub(crate) node: Arc<Node>,
+    pub(crate) address: SocketAddr,
+    pub(crate) dir: tempfile::TempDir,
+}
+
+/// Enrolment is not what these tests are about.
+struct NoEnrolment;
+
+impl Enrolment for NoEnrolment {
+    fn authority_pem(&self) -> String {
+        String::new()
+    }
+    fn enrol(&self, _: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
+        Err(refused())
+    }
+    fn renew(&self, _: &SpiffeId, _: &RenewRequest) -> Result<Enrolled, NotEnrolled> {
+        Err(refused())
+    }
+}
+
+fn refused() -> NotEnrolled {
+    NotEnrolled {
+        status: StatusCode::FORBIDDEN,
+        code: "LG-TEST",
+        message: "this rig issues no certificates".into(),
+        hint: "use another".into(),
+    }
+}
+
+/// Starts a wire server and gives its address.
+pub(crate) async fn wire() -> SocketAddr {
+    let (address, server) = lockgate_testkit::wire::listen(([127, 0, 0, 1], 0).into()).await.unwrap();
+    tokio::spawn(server);
+    address
+}
+
+/// An upstream at `address`.
+pub(crate) fn upstream(address: SocketAddr, limits: &Arc<Limits>) -> Upstream {
+    let endpoint: http::Uri = format!("http://{address}/mcp").parse().unwrap();
+    let dialer = Arc::new(Dialer::plain(lockgate_transport::dialer::Limits::default()));
+    let target = pool::Target::new(&endpoint, dialer).unwrap();
+    let pool = pool::Pool::new(target, pool::Limits::default());
+    Upstream::new(Transport::Http(HttpUpstream::new(endpoint, pool, limits.clone())), limits.clone())
+}
+
+/// A gateway before the servers at `upstreams`, with a plain listener on loopback.
+pub(crate) async fn gateway(upstreams: &[(&str, SocketAddr)], policy: &str, limits: Limits) -> Rig {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Arc::new(limits);
+    let servers = upstreams
+        .iter()
+        .map(|(id, address)| Server::new((*id).to_owned(), upstream(*address, &limits)))
+        .collect();
+    let node = Node::new(Parts {
+        servers,
+        policies: Policies::parse(&[Source { name: "test.cedar", text: policy }], 1).unwrap(),
+        detector: Detector::new(Vec::new()),
+        audit: Log::open(&dir.path().join("audit"), Options::default()).unwrap(),
+        store: Store::in_memory().unwrap(),
+        enrolment: Arc::new(NoEnrolment),
+        limits,
+        durable: Vec::new(),
+    });
+    let link_limits = lockgate_transport::Limits::default();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), link_limits.clone()).await.unwrap();
+    let address = listener.local();
+    let authority = Authority::open_or_create(
+        &dir.path().join("authority"),
+        "test.example",
+        std::time::SystemTime::now(),
+    )
+    .unwrap();
+    let face = Face {
+        name: "test".into(),
+        tls: None,
+        bundle: Arc::new(ArcSwap::from_pointee(authority.bundle().clone())),
+        identity_required: false,
+        hosts: Arc::from(["localhost".to_owned()]),
+        origins: Arc::from(["https://inspector.example".to_owned()]),
+        limits: link_limits,
+    };
+    tokio::spawn(face::serve(node.clone(), Arc::new(face), listener));
+    Rig { node, address, dir }
+}
+
+/// A gateway before one wire server called `wire`, permitting everything.
+pub(crate) async fn one() -> (Rig, SocketAddr) {
+    let upstream = wire().await;
+    (gateway(&[("wire", upstream)], ALL, Limits::default()).await, upstream)
+}
+
+/// A client connection.
+pub(crate) struct Client {
+    sender: http1::SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    /// Headers sent with each request.
+    pub(crate) headers: HeaderMap,
+}
+
+impl Client {
+    pub(crate) async fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut headers = HeaderMap::new();
+        headers.insert("accept", "application/json, text/event-stream".parse().unwrap());
+        headers.insert("content-type", "application/json".parse().unwrap());
+        Self { sender, address, headers }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub(crate) async fn send(&mut self, method: &str, path: &str, body: &str) -> Response<Incoming> {
+        let mut request = Request::new(Full::new(Bytes::from(body.to_owned())));
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = path.parse().unwrap();
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().entry("host").or_insert(self.address.to_string().parse().unwrap());
+        self.sender.send_request(request).await.unwrap()
+    }
+
+    pub(crate) async fn post(&mut self, path: &str, body: &str) -> (StatusCode, HeaderMap, String) {
+        let response = self.send("POST", path, body).await;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        (parts.status, parts.headers, String::from_utf8(bytes.to_vec()).unwrap())
+    }
+
+    /// Opens a legacy session and keeps its id in the headers.
+    pub(crate) async fn initialize(&mut self, path: &str) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}});
+        let (status, headers, result) = self.post(path, &body.to_string()).await;
+        assert_eq!(status, 200, "{result}");
+        self.headers.insert("mcp-session-id", headers["mcp-session-id"].clone());
+        self.headers.insert("mcp-protocol-version", "2025-11-25".parse().unwrap());
+        let (status, _, body) =
+            self.post(path, r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#).await;
+        assert_eq!(status, 202, "{body}");
+        serde_json::from_str(data(&result).unwrap()).unwrap()
+    }
+
+    /// Calls a tool and gives the text of the whole response.
+    pub(crate) async fn tool(&mut self, path: &str, name: &str, arguments: Value) -> (StatusCode, String) {
+        let (status, _, body) = self.post(path, &call(7, name, &arguments)).await;
+        (status, body)
+    }
+}
+
+/// A legacy `tools/call`.
+pub(crate) fn call(id: u64, name: &str, arguments: &Value) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
+    )
+}
+
+/// The data of the first event, or the body itself.
+pub(crate) fn data(body: &str) -> Option<&str> {
+    match body.split("data: ").nth(1) {
+        Some(rest) => rest.lines().next(),
+        None => Some(body).filter(|b| !b.is_empty()),
+    }
+}
+
+/// What the wire server has seen; waits until it has seen as many requests and disconnects as asked.
+pub(crate) async fn observed(wire: SocketAddr, query: &str) -> Value {
+    let mut client = Client::to(wire).await;
+    let response = client.send("GET", &format!("/observed?wait_ms=10000&{query}"), "").await;
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The audit records, in order.
+pub(crate) fn records(rig: &Rig) -> Vec<Value> {
+    let mut lines = Vec::new();
+    let mut files: Vec<_> =
+        std::fs::read_dir(rig.dir.path().join("audit")).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "jsonl")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+    }
+    lines
+}
