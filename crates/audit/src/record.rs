@@ -1,0 +1,293 @@
+//! What one line says: a flat set of facts, every one of them optional except the kind and the outcome.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use lockgate_crypto::Posture;
+
+/// A text field: borrowed while a record is written, owned when it was read back.
+pub type Text<'a> = Cow<'a, str>;
+
+/// Longest text that a record keeps, in bytes. A caller chooses its own tool names and URIs; without a limit one caller
+/// could fill the disk with names. Longer texts are cut and say so.
+pub const TEXT_BYTES_MAX: usize = 2048;
+
+/// Most entries that a list field (`policies`, `findings`) keeps. More are cut and the last entry says so.
+pub const LIST_ENTRIES_MAX: usize = 32;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// One MCP call that was forwarded.
+    #[default]
+    Call,
+    /// A link or a call that some stage turned down.
+    Refusal,
+    /// A tunnel that opened or closed.
+    Link,
+    /// A stream of events inside a call.
+    Stream,
+    /// A certificate, an invite or an authority: issued, used, renewed, revoked.
+    Identity,
+    /// A policy generation that was loaded or turned down.
+    Policy,
+    /// A finding, or an approval of one.
+    Detect,
+    /// The node or the log itself: start, drain, reload, recovery.
+    Lifecycle,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// As asked.
+    #[default]
+    Ok,
+    /// Turned down on purpose, by policy, detection, cryptography or a limit.
+    Refused,
+    /// Tried, and did not work: an upstream error, a fault of ours.
+    Failed,
+    /// The caller went away or took it back.
+    Cancelled,
+}
+
+/// The facts of one record. Build it with struct update syntax from [`Record::new`] and hand it to
+/// [`Log::append`](crate::Log::append), which adds the schema, the sequence number, the hash of the line before, and the
+/// time.
+///
+/// The format is flat and free of the types of policy, detection and cryptography on purpose: a log is read years
+/// after the code that wrote it is gone. Absent facts are absent from the line. Arguments and results are never part
+/// of a record.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record<'a> {
+    /// What the record is about.
+    pub kind: Kind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The stage that decided, one of the nine stage names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<Text<'a>>,
+    /// Who called: a SPIFFE id, `local-user` or `anonymous`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Text<'a>>,
+    /// How the caller proved it, for example a certificate serial number or a user id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<Text<'a>>,
+    /// Address of the peer's socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Text<'a>>,
+    /// Name of the MCP server (upstream) that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<Text<'a>>,
+    /// MCP method, for example `tools/call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Text<'a>>,
+    /// Subject of the method: a tool, prompt, URI or task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text<'a>>,
+    /// JSON-RPC id as the caller wrote it (raw JSON: a string id keeps its quotes).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<Text<'a>>,
+    /// Hash of the session id; the id itself is a credential and is never written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Text<'a>>,
+    /// JSON-RPC error code or HTTP status of a refusal or failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<i64>,
+    /// Why, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Text<'a>>,
+    /// Ids of the policies that decided.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub policies: Cow<'a, [String]>,
+    /// Ids of the findings of detection.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub findings: Cow<'a, [String]>,
+    /// Bytes of the request body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// Bytes of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    /// From the first byte of the request to the decision or the end of the answer, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+    /// Whether every part of the link holds against a quantum adversary. Absent when there was no tunnel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantum_safe: Option<bool>,
+    /// TLS protocol version of the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Text<'a>>,
+    /// Key exchange group of the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<Text<'a>>,
+    /// Cipher suite of the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cipher: Option<Text<'a>>,
+    /// Signature algorithm of the peer's certificate; absent when the peer showed none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_signature: Option<Text<'a>>,
+    /// Signature algorithm of our own certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_signature: Option<Text<'a>>,
+    /// Whether the link resumed an earlier session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
+    /// Whether a HelloRetryRequest cost the link a round trip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hello_retry: Option<bool>,
+    /// Duration of the link's handshake in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_us: Option<u64>,
+    /// Bytes received during the link's handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_bytes_in: Option<u64>,
+    /// Bytes sent during the link's handshake.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_bytes_out: Option<u64>,
+    /// Name of the crypto profile that the link was made under.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Text<'a>>,
+    /// Generation of that profile on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// How many of what `reason` speaks of: bytes that were cut off, records that were refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl<'a> Record<'a> {
+    /// A record of this kind and outcome with no further facts.
+    pub fn new(kind: Kind, outcome: Outcome) -> Self {
+        Self { kind, outcome, ..Self::default() }
+    }
+
+    /// The same record with what its link negotiated.
+    ///
+    /// Calls repeat the part that a question about calls needs; records of kind [`Kind::Link`] also say what the
+    /// handshake cost.
+    pub fn on_link(self, posture: &'a Posture) -> Self {
+        let Posture {
+            protocol,
+            group,
+            cipher,
+            peer_signature,
+            own_signature,
+            resumed,
+            hello_retry,
+            handshake_us,
+            bytes_in,
+            bytes_out,
+            epoch,
+            profile,
+        } = posture;
+        let is_link = self.kind == Kind::Link;
+        let text = |text: &'a str| Some(Cow::Borrowed(text));
+        Self {
+            quantum_safe: Some(posture.quantum_safe()),
+            protocol: text(protocol),
+            group: text(group),
+            cipher: text(cipher),
+            peer_signature: peer_signature.as_deref().and_then(text),
+            own_signature: own_signature.as_deref().and_then(text),
+            resumed: Some(*resumed),
+            hello_retry: is_link.then_some(*hello_retry),
+            handshake_us: is_link.then_some(*handshake_us),
+            handshake_bytes_in: is_link.then_some(*bytes_in),
+            handshake_bytes_out: is_link.then_some(*bytes_out),
+            epoch: Some(*epoch),
+            profile: text(profile),
+            ..self
+        }
+    }
+
+    /// The same record with every field within its limit.
+    pub(crate) fn cut(&self) -> Record<'static> {
+        let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| Cow::Owned(cut_text(text)));
+        Record {
+            kind: self.kind,
+            outcome: self.outcome,
+            stage: text(&self.stage),
+            agent: text(&self.agent),
+            principal: text(&self.principal),
+            peer: text(&self.peer),
+            server: text(&self.server),
+            method: text(&self.method),
+            name: text(&self.name),
+            request_id: text(&self.request_id),
+            session: text(&self.session),
+            code: self.code,
+            reason: text(&self.reason),
+            policies: Cow::Owned(cut_list(&self.policies)),
+            findings: Cow::Owned(cut_list(&self.findings)),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            duration_us: self.duration_us,
+            quantum_safe: self.quantum_safe,
+            protocol: text(&self.protocol),
+            group: text(&self.group),
+            cipher: text(&self.cipher),
+            peer_signature: text(&self.peer_signature),
+            own_signature: text(&self.own_signature),
+            resumed: self.resumed,
+            hello_retry: self.hello_retry,
+            handshake_us: self.handshake_us,
+            handshake_bytes_in: self.handshake_bytes_in,
+            handshake_bytes_out: self.handshake_bytes_out,
+            profile: text(&self.profile),
+            epoch: self.epoch,
+            count: self.count,
+        }
+    }
+}
+
+fn cut_text(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    format!("{}[cut, {} bytes in all]", &text[..end], text.len())
+}
+
+fn cut_list(list: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = list.iter().take(LIST_ENTRIES_MAX).map(|text| cut_text(text)).collect();
+    if list.len() > LIST_ENTRIES_MAX {
+        kept.push(format!("[cut, {} in all]", list.len()));
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_repeats_what_its_link_is_and_only_the_link_says_what_it_cost() {
+        let posture = Posture {
+            protocol: "TLSv1.3".into(),
+            group: "X25519MLKEM768".into(),
+            cipher: "TLS_AES_256_GCM_SHA384".into(),
+            peer_signature: Some("Ed25519".into()),
+            own_signature: None,
+            resumed: true,
+            hello_retry: false,
+            handshake_us: 900,
+            bytes_in: 1500,
+            bytes_out: 7000,
+            epoch: 3,
+            profile: "pq-kex@20261122".into(),
+        };
+        let call = Record::new(Kind::Call, Outcome::Ok).on_link(&posture);
+        assert_eq!(call.quantum_safe, Some(posture.quantum_safe()));
+        assert_eq!(call.peer_signature.as_deref(), Some("Ed25519"));
+        assert_eq!((call.own_signature, call.resumed, call.epoch), (None, Some(true), Some(3)));
+        assert_eq!((call.handshake_us, call.handshake_bytes_in), (None, None));
+        let link = Record::new(Kind::Link, Outcome::Ok).on_link(&posture);
+        assert_eq!((link.handshake_us, link.hello_retry), (Some(900), Some(false)));
+        assert_eq!((link.handshake_bytes_in, link.handshake_bytes_out), (Some(1500), Some(7000)));
+    }
+}
