@@ -1,0 +1,52 @@
+//! The admin API and metrics, on their own port.
+//!
+//! What `lockgate status`, `lockgate identity invite`, `lockgate threats approve` and a Prometheus server talk to. It
+//! knows nothing of tunnels or of MCP: what a node can tell and do is the trait [`Node`], and this crate puts it on
+//! HTTP/1.1, for whoever may.
+//!
+//! # Who may
+//! The interface has no tunnel, so it listens on loopback and nowhere else. Everything under `/v1` asks for the bearer
+//! token of this launch, which the node writes where only its own user can read it. `/healthz`, `/readyz` and `/metrics`
+//! ask for none: they tell numbers, and supervisors and scrapers have no token. A web page that a local browser shows
+//! gets nothing either way: the `Host` header must name this interface (which stops DNS rebinding), an `Origin` of
+//! another site is refused, and no CORS header is ever sent.
+//!
+//! | method and path | document |
+//! |---|---|
+//! | `GET /healthz`, `GET /readyz` | `ok`, or an error with 503 |
+//! | `GET /metrics` | Prometheus text |
+//! | `GET /v1/status` | [`Status`], `lockgate.status/1` |
+//! | `GET /v1/links` | [`Links`], `lockgate.links/1` |
+//! | `GET /v1/upstreams` | [`Upstreams`], `lockgate.upstreams/1` |
+//! | `POST /v1/invites` ([`NewInvite`]) | [`MintedInvite`], `lockgate.invite/1` |
+//! | `GET /v1/invites` | [`Invites`], `lockgate.invites/1` |
+//! | `DELETE /v1/invites/{id}` | none (204) |
+//! | `POST /v1/enrol-local` ([`Csr`]) | [`Certificate`], `lockgate.certificate/1` |
+//! | `GET /v1/threats` | [`Threats`], `lockgate.threats/1` |
+//! | `POST /v1/threats/{id}/approve` | [`Approval`], `lockgate.approval/1` |
+//! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
+//! | `POST /v1/reload` | [`Reloaded`], `lockgate.reload/1` |
+//! | `POST /v1/drain` | [`Draining`], `lockgate.drain/1` (202) |
+//!
+//! Every document carries its `schema`; fields may be added under the same number, and readers ignore what they do not
+//! know. Every error is `{"error":{"code","message","hint"}}`, a [`Fault`].
+
+mod api;
+mod client;
+mod fault;
+mod guard;
+mod node;
+mod routes;
+mod server;
+
+pub use api::{
+    Approval, AuditTail, AuditView, Certificate, Csr, Document, Draining, FindingView, Invite, Invites, Link,
+    Links, Listener, MintedInvite, NewInvite, Reloaded, Status, Threat, Threats, Upstream, UpstreamLink,
+    Upstreams, Versioned,
+};
+pub use client::{Client, ClientError};
+pub use fault::Fault;
+pub use guard::Token;
+pub use node::Node;
+pub use routes::{AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX, BODY_BYTES_MAX};
+pub use server::{CONNECTIONS_MAX, Server, ServerError};

@@ -1,0 +1,384 @@
+//! The interface over real sockets, with a node that stands in for the real one.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use lockgate_admin::{
+    AUDIT_TAIL_MAX, Approval, AuditView, BODY_BYTES_MAX, Certificate, Client, ClientError, Csr, Draining,
+    Fault, Invite, Invites, Link, Links, Listener, MintedInvite, NewInvite, Node, Reloaded, Server,
+    ServerError, Status, Threat, Threats, Token, Upstream, Upstreams,
+};
+use lockgate_crypto::Posture;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+const TOKEN: &str = "the-token";
+
+/// A node that knows one of everything.
+struct Sample;
+
+fn fault(status: StatusCode) -> Fault {
+    Fault::new(status, "LG-D003", "nothing waits under this id", "list what waits")
+}
+
+fn posture() -> Posture {
+    Posture {
+        protocol: "TLSv1.3".into(),
+        group: "X25519MLKEM768".into(),
+        cipher: "TLS_AES_256_GCM_SHA384".into(),
+        peer_signature: None,
+        own_signature: Some("MLDSA65-Ed25519-SHA512".into()),
+        resumed: false,
+        hello_retry: false,
+        handshake_us: 900,
+        bytes_in: 1500,
+        bytes_out: 7000,
+        epoch: 1,
+        profile: "pq-hybrid@20261122".into(),
+    }
+}
+
+fn sample_invite() -> Invite {
+    Invite {
+        id: "4f".into(),
+        name: "laptop".into(),
+        agent: "spiffe://lockgate.local/agent/laptop".into(),
+        expires_at_ms: 1_795_356_000_000,
+        used_at_ms: None,
+    }
+}
+
+impl Node for Sample {
+    fn ready(&self) -> Result<(), Fault> {
+        Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", "the audit log is full", "make room"))
+    }
+
+    fn metrics(&self) -> String {
+        "# TYPE lockgate_links gauge\nlockgate_links 1\n# EOF\n".into()
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            node: "spiffe://lockgate.local/node/a".into(),
+            since_ms: 1,
+            draining: false,
+            listeners: vec![Listener {
+                name: "tunnel".into(),
+                url: "https://127.0.0.1:8443".into(),
+                profile: Some("pq-hybrid@20261122".into()),
+            }],
+            epoch: 1,
+            authority: "ab".into(),
+            policy_generation: 1,
+            policies: 3,
+            links: 1,
+            links_quantum_safe: 1,
+            sessions: 0,
+            calls_in_flight: 0,
+            upstreams: 1,
+            upstreams_failing: 0,
+            threats: 1,
+            audit: AuditView { seq: 7, head_hash: "cd".into(), problem: None },
+        }
+    }
+
+    fn links(&self) -> Links {
+        let posture = posture();
+        let quantum_safe = Some(posture.quantum_safe());
+        let (listener, agent) = ("tunnel".into(), "local-user".into());
+        let link = Link {
+            number: 1,
+            listener,
+            peer: None,
+            agent,
+            since_ms: 2,
+            calls: 3,
+            posture: Some(posture),
+            quantum_safe,
+        };
+        Links { links: vec![link] }
+    }
+
+    fn upstreams(&self) -> Upstreams {
+        let upstream = Upstream {
+            id: "sample".into(),
+            address: "stdio:sample".into(),
+            circuit: "closed".into(),
+            retry_ms: None,
+            last_error: None,
+            children: Some(1),
+            links: Vec::new(),
+        };
+        Upstreams { upstreams: vec![upstream] }
+    }
+
+    fn invite(&self, request: NewInvite) -> Result<MintedInvite, Fault> {
+        let code = format!("lg1.{}.{:?}", request.name, request.lifetime_s);
+        Ok(MintedInvite { invite: sample_invite(), code })
+    }
+
+    fn invites(&self) -> Result<Invites, Fault> {
+        Ok(Invites { invites: vec![sample_invite()] })
+    }
+
+    fn revoke_invite(&self, id: &str) -> Result<(), Fault> {
+        match id {
+            "4f/../é" => Ok(()),
+            _ => Err(fault(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault> {
+        let id = "spiffe://lockgate.local/agent/local".into();
+        Ok(Certificate { id, certificate: request.csr, authority: "roots".into(), not_after_ms: 9 })
+    }
+
+    fn threats(&self) -> Threats {
+        Threats {
+            threats: vec![Threat {
+                id: "77".into(),
+                server: "sample".into(),
+                tool: "echo".into(),
+                old_hash: None,
+                new_hash: "ee".into(),
+                changes: Vec::new(),
+                findings: Vec::new(),
+                definition: "{}".into(),
+                first_seen_ms: 4,
+            }],
+        }
+    }
+
+    fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
+        match id {
+            "77" => Ok(Approval {
+                id: id.into(),
+                server: "sample".into(),
+                tool: "echo".into(),
+                hash: "ee".into(),
+            }),
+            _ => Err(fault(StatusCode::NOT_FOUND)),
+        }
+    }
+
+    fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
+        let lines = [r#"{"seq":1, "x":1.50}"#, "damaged"];
+        Ok(lines.iter().map(|line| (*line).to_owned()).take(count).collect())
+    }
+
+    fn reload(&self) -> Result<Reloaded, Fault> {
+        panic!("a mistake in the node");
+    }
+
+    fn drain(&self) -> Draining {
+        Draining { links: 1, calls_in_flight: 0, drain_s_max: 30 }
+    }
+}
+
+/// A running interface; it ends when the sender is dropped.
+async fn start() -> (SocketAddr, Client, oneshot::Sender<()>) {
+    let token = || Token::from(TOKEN.to_owned());
+    let any = "127.0.0.1:0".parse().expect("valid");
+    let server = Server::bind(any, token(), Arc::new(Sample)).await.expect("binds");
+    let addr = server.local_addr();
+    let (keep, end) = oneshot::channel::<()>();
+    tokio::spawn(server.serve(async move { drop(end.await) }));
+    (addr, Client::new(addr, token()), keep)
+}
+
+/// Sends bytes as they are; gives the whole answer.
+async fn raw(addr: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.expect("connects");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    let mut answer = Vec::new();
+    // The rest of a request that was refused early may be answered with a reset.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).expect("text")
+}
+
+async fn send(addr: SocketAddr, line: &str, headers: &str, body: &str) -> String {
+    let length = body.len();
+    let head =
+        format!("{line} HTTP/1.1\r\nHost: {addr}\r\nConnection: close\r\nContent-Length: {length}\r\n");
+    raw(addr, &format!("{head}{headers}\r\n{body}")).await
+}
+
+const BEARER: &str = "Authorization: Bearer the-token\r\n";
+const JSON: &str = "Authorization: Bearer the-token\r\nContent-Type: application/json\r\n";
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> Fault {
+    match answer {
+        Err(ClientError::Refused(fault)) => fault,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_client_gets_what_the_node_says() {
+    let (_, client, _keep) = start().await;
+    assert_eq!(client.status().await.expect("status"), Sample.status());
+    assert_eq!(client.links().await.expect("links"), Sample.links());
+    assert_eq!(client.upstreams().await.expect("upstreams"), Sample.upstreams());
+    assert_eq!(client.invites().await.expect("invites"), Sample.invites().expect("some"));
+    assert_eq!(client.threats().await.expect("threats"), Sample.threats());
+    assert_eq!(client.drain().await.expect("drain"), Sample.drain());
+    assert_eq!(client.metrics().await.expect("metrics"), Sample.metrics());
+
+    let request = NewInvite { name: "laptop".into(), lifetime_s: Some(60) };
+    let minted = client.invite(&request).await.expect("invite");
+    assert_eq!(minted.code, "lg1.laptop.Some(60)");
+    assert!(!format!("{minted:?}").contains("lg1."));
+    client.revoke_invite("4f/../é").await.expect("any id is one path segment");
+    let csr = Csr { csr: "x".repeat(BODY_BYTES_MAX - 100) };
+    assert_eq!(client.enrol_local(&csr).await.expect("issued").certificate, csr.csr);
+    assert_eq!(client.approve_threat("77").await.expect("approved").tool, "echo");
+
+    let tail = client.audit_tail(5).await.expect("records");
+    let records: Vec<&str> = tail.records.iter().map(|record| record.get()).collect();
+    assert_eq!(records, [r#"{"seq":1, "x":1.50}"#, r#""damaged""#]);
+}
+
+#[tokio::test]
+async fn refusals_arrive_with_code_message_and_hint() {
+    let (addr, client, _keep) = start().await;
+    assert_eq!(refused(client.approve_threat("78").await), fault(StatusCode::NOT_FOUND));
+    assert_eq!(refused(client.revoke_invite("1").await).status, StatusCode::NOT_FOUND);
+    assert_eq!(refused(client.ready().await).code, "LG-A002");
+    assert_eq!(refused(client.audit_tail(AUDIT_TAIL_MAX + 1).await).status, StatusCode::BAD_REQUEST);
+    let broken = refused(client.reload().await);
+    assert_eq!((broken.status, broken.code.as_str()), (StatusCode::INTERNAL_SERVER_ERROR, "LG-X001"));
+    let too_large = Csr { csr: "x".repeat(BODY_BYTES_MAX) };
+    assert_eq!(refused(client.enrol_local(&too_large).await).code, "LG-N413");
+
+    let stranger = Client::new(addr, Token::from("guess".to_owned()));
+    assert_eq!(refused(stranger.status().await).status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn requests_that_are_not_right_get_a_precise_status() {
+    let (addr, _, _keep) = start().await;
+    let table = [
+        ("GET /healthz", "", "", 200),
+        ("GET /readyz", "", "", 503),
+        ("GET /metrics", "", "", 200),
+        ("GET /v1/status", "", "", 401),
+        ("GET /v1/nothing", "", "", 401),
+        ("GET /v1/status", "Authorization: Bearer the-tokem\r\n", "", 401),
+        ("GET /v1/status", BEARER, "", 200),
+        ("GET /v1/nothing", BEARER, "", 404),
+        ("GET /nothing", BEARER, "", 404),
+        ("GET /v1/drain", BEARER, "", 405),
+        ("POST /healthz", BEARER, "", 405),
+        ("GET /v1/audit/tail?n=x", BEARER, "", 400),
+        ("GET /v1/audit/tail?m=1", BEARER, "", 400),
+        ("GET /v1/audit/tail", BEARER, "", 200),
+        ("POST /v1/drain", BEARER, "", 202),
+        ("POST /v1/invites", BEARER, r#"{"name":"a"}"#, 415),
+        ("POST /v1/invites", JSON, r#"{"name":"a"}"#, 201),
+        ("POST /v1/invites", JSON, r#"{"name":"a","lifetime":1}"#, 400),
+        ("POST /v1/invites", JSON, r#"{"name":"#, 400),
+        ("DELETE /v1/invites/%ff", BEARER, "", 400),
+        ("GET /v1/status", "Authorization: Bearer the-token\r\nOrigin: https://evil.example\r\n", "", 403),
+        ("GET /healthz", "Origin: null\r\n", "", 403),
+        ("GET http://evil.example/v1/status", BEARER, "", 403),
+    ];
+    for (line, headers, body, status) in table {
+        let answer = send(addr, line, headers, body).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{line} {headers}{body}: {answer}");
+        let lower = answer.to_ascii_lowercase();
+        assert!(lower.contains("cache-control: no-store"), "{answer}");
+        assert!(!lower.contains("access-control-"), "{answer}");
+        if status >= 400 {
+            assert!(answer.contains(r#"{"error":{"code":"LG-"#), "{line}: {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rebound_name_gets_nothing() {
+    let (addr, _, _keep) = start().await;
+    let port = addr.port();
+    for host in [format!("evil.example:{port}"), "127.0.0.1".into(), String::new()] {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{BEARER}\r\n");
+        let answer = raw(addr, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{host}: {answer}");
+        assert!(!answer.contains("lockgate_links"), "{answer}");
+    }
+    let answer = raw(addr, &format!("GET /metrics HTTP/1.0\r\n{BEARER}\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.0 403 "), "{answer}");
+}
+
+#[tokio::test]
+async fn the_answer_carries_its_schema_first() {
+    let (addr, _, _keep) = start().await;
+    let answer = send(addr, "GET /v1/links", BEARER, "").await;
+    assert!(
+        answer.contains("\r\n\r\n{\"schema\":\"lockgate.links/1\",\"links\":[{\"number\":1,"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_bytes_or_a_huge_head_is_refused() {
+    let (addr, client, _keep) = start().await;
+    let head = send(addr, "GET /healthz", &format!("X: {}\r\n", "x".repeat(40_000)), "").await;
+    assert!(head.starts_with("HTTP/1.1 431 "), "{head:.200}");
+    let body = "x".repeat(BODY_BYTES_MAX + 1);
+    let answer = send(addr, "POST /v1/enrol-local", JSON, &body).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer:.200}");
+    client.status().await.expect("others go on");
+}
+
+#[tokio::test]
+async fn it_listens_on_loopback_only_and_says_when_the_port_is_taken() {
+    let bind = |addr: &str| {
+        let addr = addr.parse().expect("valid");
+        Server::bind(addr, Token::generate(), Arc::new(Sample))
+    };
+    let refused = bind("0.0.0.0:0").await.err().expect("refused");
+    assert!(matches!(refused, ServerError::NotLoopback(_)), "{refused}");
+    let (addr, _, _keep) = start().await;
+    let taken = bind(&addr.to_string()).await.err().expect("taken");
+    assert!(taken.to_string().contains(&addr.to_string()), "{taken}");
+}
+
+#[tokio::test]
+async fn the_client_tells_apart_nobody_a_stranger_and_another_version() {
+    let (addr, client, keep) = start().await;
+    drop(keep);
+    // Once the interface has ended, its port answers no more.
+    while TcpStream::connect(addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    let gone = client.status().await.expect_err("gone");
+    assert!(matches!(gone, ClientError::Unreachable { .. }), "{gone}");
+
+    for (answer, cause) in [
+        ("SSH-2.0-OpenSSH_9.9\r\n", "not the admin interface"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "schema"),
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n{\"schema\":\"lockgate.status/2\"} ",
+            "it speaks lockgate.status/2",
+        ),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let addr = listener.local_addr().expect("known");
+        let stranger = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("accepts");
+            // Only SSH speaks before it is asked.
+            if answer.starts_with("HTTP") {
+                stream.read(&mut [0; 4096]).await.map(drop).expect("reads");
+            }
+            stream.write_all(answer.as_bytes()).await.expect("writes");
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        });
+        let error = Client::new(addr, Token::generate()).status().await.expect_err("no node");
+        assert!(matches!(error, ClientError::Foreign { .. }), "{error}");
+        assert!(error.to_string().contains(cause), "{cause}: {error}");
+        stranger.await.expect("ends");
+    }
+}
