@@ -1,0 +1,8 @@
+//! Policy decisions from outside: what a gateway sees.
+
+mod decisions;
+mod denials;
+mod loading;
+mod names;
+mod scale;
+mod subjects;

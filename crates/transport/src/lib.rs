@@ -1,0 +1,57 @@
+//! All sockets: TCP and TLS in both roles, HTTP clients, stdio children.
+//!
+//! Everything that Lockgate reads from or writes to the outside passes here, and every resource that it takes
+//! has a limit with a name. Nothing here knows what an MCP message is, and nothing here decides who may call
+//! what.
+//!
+//! # From a socket to a link
+//!
+//! 1. A [`Listener`] *accepts*: within [`Limits`] a TCP connection becomes an [`Accepted`], which holds a
+//!    slot until the socket is closed, wherever it is moved meanwhile.
+//! 2. [`secure`] performs the TLS handshake with what [`ServerTls`] has in force. It reads the ClientHello
+//!    before it chooses a configuration: a rustls server follows the client's order of groups, so that
+//!    preferring post-quantum key exchange means to offer nothing else whenever the client can do it. The
+//!    outcome is a [`Link`] { io, evidence, posture }, or a refusal that names what was offered and what is
+//!    required, after an alert to the client.
+//! 3. In the other direction a [`Dialer`] opens links, and an [`http::Pool`] keeps them.
+//!
+//! # What outlives a change of policy
+//!
+//! Resumption skips authentication, so that sessions are part of the policy. [`ServerTls::swap`] drops all
+//! sessions when anything was taken away, and a [`Dialer`] drops its own on every swap. Links that are up
+//! stay up; each posture carries the epoch of its link, and [`http::Pool::retire`] moves traffic to new ones
+//! without cutting an exchange.
+//!
+//! # Children
+//!
+//! [`child`] runs MCP servers that talk over stdin and stdout: in a process group of their own, stopped by
+//! stages, reaped always, and killed by the kernel if the gateway dies.
+//!
+//! # Unsafe code
+//!
+//! One file, `child/kernel.rs`: the closure between fork and exec, and the registration of a process
+//! descriptor.
+
+pub mod child;
+pub mod dialer;
+pub mod http;
+pub mod peer;
+
+mod admission;
+mod dial_error;
+mod io;
+mod limits;
+mod link;
+mod listener;
+mod secure;
+mod server_tls;
+mod session_cache;
+
+pub use dial_error::DialError;
+pub use dialer::Dialer;
+pub use io::{Counted, Io};
+pub use limits::Limits;
+pub use link::{Alpn, Link};
+pub use listener::{AcceptError, Accepted, BindError, Listener};
+pub use secure::{SecureError, secure};
+pub use server_tls::{ServerTls, Sessions, TlsError};
