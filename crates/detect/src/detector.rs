@@ -55,7 +55,8 @@ pub struct Observed {
     /// Names of tools to leave out of the list: their definitions must not
     /// reach a model before a person has approved them.
     pub held: HashSet<String>,
-    /// Definitions trusted on first use just now, for the caller to keep.
+    /// Definitions trusted on first use just now, for the caller to keep. One
+    /// that cannot be kept must not stay trusted: [`Detector::forget`].
     pub new_pins: Vec<Pin>,
 }
 
@@ -115,6 +116,18 @@ impl Detector {
         servers.entry(pin.server.clone()).or_default().learn(pin);
     }
 
+    /// Takes back the trust of first use in pins that could not be kept, so that
+    /// the next list offers them again. Without this they would be trusted until
+    /// the process ends and forgotten then.
+    pub fn forget(&self, pins: &[Pin]) {
+        let mut servers = self.servers.write();
+        for pin in pins {
+            if let Some(state) = servers.get_mut(&pin.server) {
+                state.forget(pin);
+            }
+        }
+    }
+
     /// Stage 7 for a call: a tool whose definition is held cannot be called.
     /// Arguments are screened too, but characters that do not show are only
     /// reported there: the agent may be quoting.
@@ -163,8 +176,12 @@ impl Detector {
     /// processors produce them honestly.
     pub fn screen_result(&self, server: &str, method: &str, message: &Message) -> ResultScreen {
         let said = [message.result_raw(), message.error_raw(), message.params_raw()];
+        let (subject, what) = match message.method() {
+            Some(own) => (own, format!("message {}", shown(own))),
+            None => (method, format!("answer to {}", shown(method))),
+        };
         let findings: Vec<Finding> =
-            said.into_iter().flatten().filter_map(|raw| rules::answer(server, method, raw)).collect();
+            said.into_iter().flatten().filter_map(|raw| rules::said(server, subject, &what, raw)).collect();
         let withhold = findings.iter().any(|finding| finding.severity == Severity::High);
         let verdict = if withhold { Verdict::Withhold } else { Verdict::Pass };
         ResultScreen { findings, verdict }
@@ -246,6 +263,13 @@ impl Server {
         self.definition_bytes += pin.definition.len();
         if let Some(old) = self.pins.insert(pin.tool.clone(), pin) {
             self.definition_bytes -= old.definition.len();
+        }
+    }
+
+    fn forget(&mut self, pin: &Pin) {
+        if self.pins.get(&pin.tool) == Some(pin) {
+            self.pins.remove(&pin.tool);
+            self.definition_bytes -= pin.definition.len();
         }
     }
 

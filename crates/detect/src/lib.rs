@@ -61,6 +61,7 @@
 //! Plain words that manipulate, look-alike letters, a hostile definition on
 //! first use that shows all it says, hidden text spread thinly over visible
 //! text, and anything in images.
+#![forbid(unsafe_code)]
 
 mod detector;
 mod diff;

@@ -20,6 +20,10 @@ const NEAREST_MAX: usize = 3;
 /// and a caller chooses the name.
 const NAME_CHARS_MAX: usize = 200;
 
+/// Longest name that a line of advice is written for, in bytes. Resource URIs
+/// may be megabytes long, and an answer must not be.
+const ADVICE_NAME_BYTES_MAX: usize = 1_024;
+
 /// The two texts of a denial.
 pub(crate) struct Text {
     pub(crate) reason: String,
@@ -96,9 +100,13 @@ fn not_permitted(policies: &Policies, query: &Query<'_>, method: &Method, what: 
     let selected = policies.selected(query, method).unwrap_or_default();
     let mut nearest: Vec<String> =
         policies.index().permits(&selected).map(|rule| described(query, rule)).collect();
-    let line = permit_line(query, method);
     let target = policies.files().first().map_or("a policy file", |path| file(query, path));
-    let add = format!("to allow it, add this line to {target}: {line}");
+    let add = match query.name {
+        Some(name) if name.len() > ADVICE_NAME_BYTES_MAX => {
+            format!("to allow it, add a policy to {target}; the name is too long to write the line here")
+        }
+        _ => format!("to allow it, add this line to {target}: {}", permit_line(query, method)),
+    };
     if nearest.is_empty() {
         return Text { reason: format!("{what}: no policy permits it"), hint: add };
     }

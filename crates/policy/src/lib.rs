@@ -36,6 +36,7 @@
 //!   decision reads.
 //! * **Names cannot break out.** Ids are built, not pasted; `server/name` is
 //!   reversible whatever the two hold.
+#![forbid(unsafe_code)]
 
 mod decide;
 mod entity;
@@ -45,6 +46,7 @@ mod index;
 mod link;
 mod memo;
 mod method;
+mod nearest;
 mod permit;
 mod source;
 mod starter;

@@ -11,7 +11,10 @@ use std::{
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 
-use crate::error::{Fault, Lines, PolicyError};
+use crate::{
+    error::{Fault, Lines, PolicyError},
+    nearest,
+};
 
 /// The schema that every policy is checked against, in Cedar schema syntax.
 pub const SCHEMA_TEXT: &str = include_str!("schema.cedarschema");
@@ -168,7 +171,9 @@ fn validate(
     for error in result.validation_errors() {
         if let Some(at) = statement(error.policy_id()) {
             wrong.insert(error.policy_id());
-            errors.push(at.cedar_error(Fault::Schema, error));
+            let mut found = at.cedar_error(Fault::Schema, error);
+            found.hint = nearest::advice(error).unwrap_or(found.hint);
+            errors.push(found);
         }
     }
     for warning in result.validation_warnings() {

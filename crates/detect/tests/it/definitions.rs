@@ -118,6 +118,21 @@ fn a_definition_approved_elsewhere_is_learned() {
 }
 
 #[test]
+fn a_pin_that_was_not_kept_is_offered_again() {
+    let detector = Detector::new(Vec::new());
+    let definition = tool("t", "one");
+    let pins = observe(&detector, "s", &[&definition], 1).new_pins;
+    detector.forget(&pins);
+    let again = observe(&detector, "s", &[&definition], 1);
+    assert_eq!(again.new_pins, pins);
+    // What has been replaced meanwhile stays.
+    observe(&detector, "s", &[&tool("t", "two")], 2);
+    detector.approve(&detector.pending()[0].id).unwrap();
+    detector.forget(&pins);
+    assert!(observe(&detector, "s", &[&tool("t", "two")], 3).new_pins.is_empty());
+}
+
+#[test]
 fn one_name_twice_in_a_list_holds_both() {
     let (good, bad) = (tool("t", "one"), tool("t", "two"));
     for list in [[&good, &bad], [&bad, &good]] {

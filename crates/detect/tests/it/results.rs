@@ -111,6 +111,11 @@ fn errors_requests_and_notifications_of_a_server_are_read_too() {
     ] {
         assert_eq!(screen(&raw), (Some(Severity::High), true), "{raw}");
     }
+    let raw =
+        format!(r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"data":"{hidden}"}}}}"#);
+    let finding = Detector::new(Vec::new()).screen_result("s", "", &message(&raw)).findings.remove(0);
+    assert_eq!(finding.subject, "notifications/message");
+    assert!(finding.reason.contains("message \"notifications/message\""), "{}", finding.reason);
 }
 
 #[test]

@@ -80,9 +80,9 @@ fn names_in_denials_are_cut_and_escaped() {
     let name = format!("a\n\u{202e}{}", "x".repeat(5_000));
     let message = request("tools/call", Some(&name));
     let call = Call { caller: &caller, server: "crm", message, posture: None, loopback: false };
-    let reason = call.decide(&policies).unwrap_err().reason;
-    assert!(reason.contains("\"a\\n\\u{202e}xxx"), "{reason}");
-    assert!(reason.len() < 500, "{} bytes", reason.len());
+    let denial = call.decide(&policies).unwrap_err();
+    assert!(denial.reason.contains("\"a\\n\\u{202e}xxx"), "{}", denial.reason);
+    assert!(denial.to_string().len() < 1_000, "{} bytes", denial.to_string().len());
 }
 
 #[test]

@@ -86,9 +86,21 @@ fn one_mistake_hides_no_other() {
 
 #[test]
 fn a_misspelt_name_is_answered_with_the_right_one() {
-    let text = "permit(principal, action == Lockgate::Action::\"tools/cal\", resource);";
-    let errors = Policies::parse(&[Source { name: "p.cedar", text }], 1).unwrap_err();
-    assert!(errors[0].hint.contains("tools/call"), "{}", errors[0]);
+    for (scope, hint) in [
+        (
+            "principal, action == Lockgate::Action::\"tools/cal\", resource",
+            "Lockgate::Action::\"tools/call\"?",
+        ),
+        ("principal, action in Lockgate::Action::\"sesion\", resource", "Lockgate::Action::\"session\"?"),
+        ("principal is Lockgate::Agnet, action, resource", "Lockgate::Agent?"),
+        ("principal, action, resource is Lockgate::Tools", "Lockgate::Tool?"),
+        ("principal, action, resource in Server::\"crm\"", "Lockgate::Server?"),
+    ] {
+        let text = format!("permit({scope});");
+        let errors = Policies::parse(&[Source { name: "p.cedar", text: &text }], 1).unwrap_err();
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].hint, format!("did you mean {hint}"), "{text}");
+    }
 }
 
 #[test]
