@@ -1,0 +1,57 @@
+//! `cargo xtask bench`: builds what is measured, installs what it is measured beside, and runs it.
+//!
+//! What is measured, and how, stands in the package `lockgate-bench`; its arguments are passed on.
+
+use std::{env, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{peers, process};
+
+/// The table of the last full run, which is committed.
+const TABLE: &str = "bench/results/latest.md";
+
+/// Measures; `false` when that failed half-way. A full run without `--out` renews the committed table.
+///
+/// # Errors
+/// When the binaries cannot be built, or nginx cannot be installed.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
+    // Debian's place, which the path of an ordinary user may lack.
+    if !Path::new("/usr/sbin/nginx").is_file() && !peers::on_path("nginx") {
+        peers::debian("nginx")?;
+    }
+    let mut cargo = process::cargo(root);
+    cargo.args(["build", "--release", "--locked", "--package", "lockgate", "--package", "lockgate-bench"]);
+    ensure!(process::run(cargo, |_| {})?, "the binaries cannot be built");
+    let mut cargo = process::cargo(root);
+    cargo.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let metadata: serde_json::Value = serde_json::from_str(&process::read(cargo)?)?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
+    let mut bench = Command::new(Path::new(target).join("release/lockgate-bench"));
+    bench.current_dir(env::current_dir()?).arg("run").args(arguments);
+    if whole(arguments) {
+        bench.arg("--out").arg(root.join(TABLE));
+    }
+    process::run(bench, |_| {})
+}
+
+/// Whether nothing is left out, and no other place is named for the table.
+fn whole(arguments: &[String]) -> bool {
+    let flags = ["--quick", "--part", "--out", "--help", "-h"];
+    !arguments.iter().any(|word| flags.contains(&word.split('=').next().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_run_renews_the_table() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(whole(&[]));
+        assert!(whole(&words("--lockgate target/release/lockgate")));
+        for partial in ["--quick", "--part calls", "--part=calls", "--out x.md", "--help"] {
+            assert!(!whole(&words(partial)), "{partial}");
+        }
+    }
+}

