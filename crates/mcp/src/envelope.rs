@@ -121,8 +121,11 @@ enum Naming {
 fn naming(method: &str) -> Option<(Naming, bool)> {
     Some(match method {
         "tools/call" | "prompts/get" => (Naming::Name, true),
-        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => (Naming::Uri, true),
-        "tasks/get" | "tasks/update" | "tasks/cancel" | "tasks/result" => (Naming::TaskId, true),
+        "resources/read" => (Naming::Uri, true),
+        "tasks/get" | "tasks/update" | "tasks/cancel" => (Naming::TaskId, true),
+        // Gone in the modern era, where nothing may be demanded of them but that they are unknown.
+        "resources/subscribe" | "resources/unsubscribe" => (Naming::Uri, false),
+        "tasks/result" => (Naming::TaskId, false),
         "completion/complete" => (Naming::Reference, true),
         "notifications/resources/updated" => (Naming::Uri, false),
         "notifications/tasks/status" => (Naming::TaskId, false),

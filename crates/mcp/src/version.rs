@@ -34,6 +34,22 @@ pub fn known() -> &'static [&'static str] {
     KNOWN
 }
 
+/// Whether a method of the legacy era is gone since 2026-07-28, so that a modern server does not
+/// know it (MCP 2026-07-28, changelog; SEP-2567, SEP-2575, SEP-2663).
+#[must_use]
+pub fn is_removed(method: &str) -> bool {
+    const REMOVED: &[&str] = &[
+        "initialize",
+        "ping",
+        "logging/setLevel",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "tasks/list",
+        "tasks/result",
+    ];
+    REMOVED.contains(&method)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -21,7 +21,7 @@ const OURS: [(&str, &[&str]); 17] = [
     ("proxy", &["crypto", "mcp", "openapi", "identity", "policy", "detect", "audit", "store", "transport"]),
     ("discover", &["mcp", "crypto", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
-    ("admin", &["proxy", "audit", "policy", "detect", "discover", "incident"]),
+    ("admin", &["proxy", "audit", "policy", "detect", "discover", "incident", "crypto"]),
     (
         "lockgate",
         &[

@@ -90,6 +90,12 @@ pub enum HeaderError {
     /// The arguments cannot be read in one way, so nothing can be compared with them.
     #[error("Header mismatch: the arguments that headers mirror cannot be read: {0}")]
     Arguments(DecodeError),
+    /// A method that the modern era no longer has. Nothing else about such a request matters.
+    #[error("Method not found: {method} is gone since {}", version::LATEST_MODERN)]
+    Removed {
+        /// The method.
+        method: String,
+    },
     /// A protocol version that we do not know.
     #[error("Unsupported protocol version {requested:?}: use one of {}", version::known().join(", "))]
     Unsupported {
@@ -105,15 +111,19 @@ impl HeaderError {
         match self {
             Self::Response => code::INVALID_REQUEST,
             Self::Metadata { .. } => code::INVALID_PARAMS,
+            Self::Removed { .. } => code::METHOD_NOT_FOUND,
             Self::Unsupported { .. } => code::UNSUPPORTED_VERSION,
             _ => code::HEADER_MISMATCH,
         }
     }
 
-    /// The HTTP status of the answer: always 400.
+    /// The HTTP status of the answer.
     #[must_use]
     pub fn http_status(&self) -> u16 {
-        400
+        match self {
+            Self::Removed { .. } => 404,
+            _ => 400,
+        }
     }
 
     /// The `data` of the answer: for an unsupported version those that are supported. A gateway
@@ -149,6 +159,11 @@ pub fn check(
 ) -> Result<Era, HeaderError> {
     refuse_repeated(headers)?;
     let header = plain(headers, PROTOCOL_VERSION)?;
+    if header.and_then(version::era) == Some(Era::Modern) && message.kind() == Kind::Request {
+        if let Some(method) = message.method().filter(|method| version::is_removed(method)) {
+            return Err(HeaderError::Removed { method: method.to_owned() });
+        }
+    }
     let era = era(header, message)?;
     if era == Era::Modern {
         check_modern(headers, message, tool)?;
@@ -170,8 +185,7 @@ fn era(header: Option<&str>, message: &Message) -> Result<Era, HeaderError> {
     let unsupported = |requested| HeaderError::Unsupported { requested: shortened(requested) };
     let known = |requested| version::era(requested).ok_or_else(|| unsupported(requested));
     if message.method() == Some("initialize") {
-        header.map(known).transpose()?;
-        return Ok(Era::Legacy);
+        return header.map_or(Ok(Era::Legacy), known);
     }
     match (header, message.meta_protocol_version()) {
         (None, None) => Ok(Era::Legacy),
