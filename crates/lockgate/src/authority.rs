@@ -1,0 +1,220 @@
+//! The authority at work: invites, first certificates, renewals. Serves the enrolment of the data path and the admin
+//! interface, which both must not open private keys themselves.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::StatusCode;
+use lockgate_identity::enrol::ProvenKey;
+use lockgate_identity::invite::{self, Code, Invite, Secret};
+use lockgate_identity::{Authority, IdentityError, Request, Role, SpiffeId, TrustBundle};
+use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, RenewRequest};
+use lockgate_store::{Store, StoreError};
+
+/// The part of the store that holds invites, by the hash of their secret.
+const INVITES: &str = "invites";
+
+/// Letters of an invite's hash that name it: enough to be unique among the invites of a node.
+const ID_LETTERS: usize = 12;
+
+/// Used and expired invites are remembered this long, in seconds, so that a second use is told from a wrong code.
+const REMEMBERED_S: u64 = 30 * 24 * 3600;
+
+/// The agent of this machine's own user, whom the starter policy permits.
+const LOCAL_AGENT: &str = "local";
+
+/// An authority with the invites that it gave out.
+pub(crate) struct Registrar {
+    authority: Authority,
+    store: Store,
+    /// Base URL that invites lead to.
+    endpoint: String,
+    /// Life of the certificates of agents.
+    lifetime: Duration,
+}
+
+/// Why an invite was not made or found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InviteError {
+    /// A name or lifetime that no invite can have.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No invite of this id.
+    #[error("there is no invite {0}")]
+    Unknown(String),
+}
+
+impl Registrar {
+    pub(crate) fn new(authority: Authority, store: Store, endpoint: String, lifetime: Duration) -> Self {
+        Self { authority, store, endpoint, lifetime }
+    }
+
+    /// The public roots.
+    pub(crate) fn bundle(&self) -> &TrustBundle {
+        self.authority.bundle()
+    }
+
+    /// The authority, for the node's own certificates.
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Makes an invite and forgets those that nobody can mistake for open any more.
+    pub(crate) fn invite(&self, name: &str, lifetime: Duration) -> Result<(Code, Invite), InviteError> {
+        let now = SystemTime::now();
+        let (code, invite) = Invite::mint(self.bundle(), name, &self.endpoint, lifetime, now)?;
+        self.store.put_json(INVITES, &invite.secret_sha256, &invite)?;
+        let forgotten = seconds(now).saturating_sub(REMEMBERED_S);
+        for (key, old) in self.store.list_json::<Invite>(INVITES, "")? {
+            if old.expires_at_s < forgotten {
+                self.store.delete(INVITES, &key)?;
+            }
+        }
+        Ok((code, invite))
+    }
+
+    /// The invites that are remembered, the newest first.
+    pub(crate) fn invites(&self) -> Result<Vec<Invite>, InviteError> {
+        let mut invites: Vec<Invite> = self.store.list_json(INVITES, "")?.into_iter().map(|(_, invite)| invite).collect();
+        invites.sort_by_key(|invite| std::cmp::Reverse(invite.expires_at_s));
+        Ok(invites)
+    }
+
+    /// Forgets an invite, used or not.
+    pub(crate) fn revoke(&self, id: &str) -> Result<(), InviteError> {
+        let found = self.invites()?.into_iter().find(|invite| id_of(invite) == id);
+        let found = found.ok_or_else(|| InviteError::Unknown(id.to_owned()))?;
+        self.store.delete(INVITES, &found.secret_sha256)?;
+        Ok(())
+    }
+
+    /// A certificate for this machine's own agent.
+    pub(crate) fn issue_local(&self, csr: &str) -> Result<Enrolled, IdentityError> {
+        let id = SpiffeId::agent(self.authority.trust_domain(), LOCAL_AGENT)?;
+        self.issue(id, csr)
+    }
+
+    fn issue(&self, id: SpiffeId, csr: &str) -> Result<Enrolled, IdentityError> {
+        let request = Request {
+            key: ProvenKey::from_request_pem(csr)?,
+            id,
+            role: Role::Agent,
+            dns_names: Vec::new(),
+            ips: Vec::new(),
+            lifetime: self.lifetime,
+        };
+        let issued = self.authority.issue(&request, SystemTime::now())?;
+        Ok(Enrolled {
+            id: issued.id.to_string(),
+            certificate: issued.to_pem(),
+            authority: self.bundle().to_pem(),
+            not_after_ms: seconds(issued.not_after) * 1000,
+        })
+    }
+
+    fn redeem(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
+        // The key first: an invite is not spent on a request that cannot be answered.
+        ProvenKey::from_request_pem(&request.csr).map_err(|error| not_issued(&error))?;
+        let secret = Secret::parse(&request.secret).map_err(|error| refused(&error))?;
+        let key = secret.hash();
+        let stored: Option<Invite> = self.store.get_json(INVITES, &key).map_err(|error| unstored(&error))?;
+        let used = invite::redeem(stored.as_ref(), &secret, SystemTime::now()).map_err(|error| refused(&error))?;
+        let first = self.store.compare_and_swap_json(INVITES, &key, stored.as_ref(), Some(&used));
+        if !first.map_err(|error| unstored(&error))? {
+            return Err(refused(&IdentityError::InviteUsed { used_at: "a moment ago".to_owned() }));
+        }
+        self.issue(used.id, &request.csr).map_err(|error| not_issued(&error))
+    }
+}
+
+impl Enrolment for Registrar {
+    fn authority_pem(&self) -> String {
+        self.bundle().to_pem()
+    }
+
+    fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
+        self.redeem(request)
+    }
+
+    fn renew(&self, id: &SpiffeId, request: &RenewRequest) -> Result<Enrolled, NotEnrolled> {
+        self.issue(id.clone(), &request.csr).map_err(|error| not_issued(&error))
+    }
+}
+
+/// What an invite is called; it says nothing about its secret.
+pub(crate) fn id_of(invite: &Invite) -> String {
+    invite.secret_sha256.chars().take(ID_LETTERS).collect()
+}
+
+fn refused(error: &IdentityError) -> NotEnrolled {
+    NotEnrolled {
+        status: StatusCode::FORBIDDEN,
+        code: "LG-I003",
+        message: error.to_string(),
+        hint: "get a new invite on the gateway's machine: lockgate identity invite --name NAME".to_owned(),
+    }
+}
+
+fn not_issued(error: &IdentityError) -> NotEnrolled {
+    NotEnrolled {
+        status: StatusCode::BAD_REQUEST,
+        code: "LG-I400",
+        message: error.to_string(),
+        hint: "compare the versions of both ends: lockgate --version".to_owned(),
+    }
+}
+
+fn unstored(error: &StoreError) -> NotEnrolled {
+    NotEnrolled {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "LG-S005",
+        message: error.to_string(),
+        hint: "on the gateway's machine: lockgate doctor".to_owned(),
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_crypto::Family;
+    use lockgate_identity::enrol::Enrolment as Request;
+
+    use super::*;
+
+    fn registrar() -> Registrar {
+        let authority = Authority::generate("example.org", SystemTime::now()).unwrap();
+        Registrar::new(authority, Store::in_memory().unwrap(), "https://gw:1".to_owned(), lockgate_identity::AGENT_LIFETIME)
+    }
+
+    #[test]
+    fn an_invite_works_once_and_survives_a_bad_request() {
+        let registrar = registrar();
+        let (code, invite) = registrar.invite("laptop", Duration::from_secs(60)).unwrap();
+        let key = Request::begin(Family::Ecdsa).unwrap();
+        let secret = code.secret.reveal().as_str().to_owned();
+        let bad = EnrolRequest { secret: secret.clone(), csr: "nonsense".to_owned() };
+        assert_eq!(registrar.enrol(&bad).unwrap_err().code, "LG-I400");
+        let good = EnrolRequest { secret, csr: key.request_pem().to_owned() };
+        assert_eq!(registrar.enrol(&good).unwrap().id, "spiffe://example.org/agent/laptop");
+        let again = registrar.enrol(&good).unwrap_err();
+        assert_eq!((again.code, again.status), ("LG-I003", StatusCode::FORBIDDEN));
+        assert!(registrar.invites().unwrap()[0].used_at_s.is_some());
+        registrar.revoke(&id_of(&invite)).unwrap();
+        assert!(registrar.invites().unwrap().is_empty());
+        assert!(matches!(registrar.revoke("x"), Err(InviteError::Unknown(_))));
+    }
+
+    #[test]
+    fn renewal_keeps_the_id() {
+        let registrar = registrar();
+        let key = Request::begin(Family::Ecdsa).unwrap();
+        let id: SpiffeId = "spiffe://example.org/agent/ci".parse().unwrap();
+        let renewed = registrar.renew(&id, &RenewRequest { csr: key.request_pem().to_owned() }).unwrap();
+        assert_eq!(renewed.id, id.to_string());
+    }
+}

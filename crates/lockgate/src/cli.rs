@@ -1,0 +1,329 @@
+//! The command line: what can be asked, and help that teaches.
+//!
+//! Only shapes stand here. What the verbs do is in [`crate::verbs`], and what flags mean together with file and
+//! environment is in [`crate::config`].
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::endpoint::Endpoint;
+
+mod duration;
+mod help;
+
+pub(crate) use duration::Seconds;
+
+/// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
+#[derive(Debug, Parser)]
+#[command(name = "lockgate", version, max_term_width = 100, after_help = help::TOP, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Where authority, audit log and store are kept [default: $XDG_STATE_HOME/lockgate, else ~/.local/state/lockgate]
+    #[arg(long, global = true, value_name = "DIR", env = "LOCKGATE_STATE", hide_env_values = true)]
+    pub(crate) state: Option<PathBuf>,
+    /// How much to tell on stderr, like `info` or `warn,lockgate_proxy=debug`
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// What can be asked.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Start everything at once: authority, gateway and a sample MCP server
+    #[command(after_help = help::UP)]
+    Up(UpArgs),
+    /// Put MCP servers behind a post-quantum tunnel
+    #[command(after_help = help::GATEWAY)]
+    Gateway(GatewayArgs),
+    /// Reach a gateway from an MCP client, over stdio or local HTTP
+    #[command(after_help = help::CONNECT)]
+    Connect(ConnectArgs),
+    /// Put one stdio server behind a tunnel in one command
+    #[command(after_help = help::WRAP)]
+    Wrap(WrapArgs),
+    /// Show the running node: servers, links and the proof of each link
+    #[command(after_help = help::STATUS)]
+    Status(OutputArgs),
+    /// Make one handshake with a gateway and show what was negotiated
+    #[command(after_help = help::PING)]
+    Ping(PingArgs),
+    /// Check this machine, and say what to do about what is found
+    #[command(after_help = help::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Explain an error code or a stage, offline
+    #[command(after_help = help::EXPLAIN)]
+    Explain(ExplainArgs),
+    /// Who may connect: invites, enrolled agents, this authority
+    #[command(subcommand)]
+    Identity(IdentityVerb),
+    /// What was found suspicious, and what waits for approval
+    #[command(subcommand)]
+    Threats(ThreatsVerb),
+    /// The hash-chained record of every call and every refusal
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// The rules that permit calls
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Algorithms and profiles
+    #[command(subcommand)]
+    Crypto(CryptoVerb),
+    /// The configuration file
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// Serve the built-in sample MCP server on stdin and stdout
+    #[command(hide = true)]
+    Sample,
+}
+
+/// How a reading verb writes its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Text and tables for people
+    Human,
+    /// One JSON document, with its schema's name and version
+    Json,
+    /// One JSON line for each item
+    Jsonl,
+}
+
+/// `--output` of reading verbs.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct OutputArgs {
+    /// How to write the answer
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Human)]
+    pub(crate) output: Output,
+}
+
+/// Flags that a gateway takes, under whatever verb it runs.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NodeArgs {
+    /// Address for tunnels of connectors; port 0 lets the system choose
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Address for clients without a connector (profile pq-kex), or `off`
+    #[arg(long, value_name = "ADDR|off")]
+    pub(crate) foreign: Option<String>,
+    /// Address of the admin interface (loopback only); port 0 lets the system choose
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+    /// Algorithms that tunnels may use; see `lockgate crypto profiles`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "LOCKGATE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `lockgate up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `lockgate gateway`.
+#[derive(Debug, Args)]
+pub(crate) struct GatewayArgs {
+    /// A server: http://…, https://… or 'stdio:COMMAND ARGS'; repeat for several
+    #[arg(long, value_name = "[NAME=]TARGET")]
+    pub(crate) to: Vec<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// `lockgate wrap`.
+#[derive(Debug, Args)]
+pub(crate) struct WrapArgs {
+    /// Name of the server in its URL and in policies [default: from the command]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+    /// The stdio server's command line
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub(crate) command: Vec<String>,
+}
+
+/// `lockgate connect`.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// https://HOST:PORT/servers/NAME/mcp, or …/mcp for all servers [default: the invite's gateway, all servers]
+    #[arg(value_name = "URL", required_unless_present = "invite")]
+    pub(crate) url: Option<Endpoint>,
+    /// Offer local HTTP on this loopback address instead of stdio
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Enrol with the one-time code of `lockgate identity invite`
+    #[arg(long, value_name = "CODE", env = "LOCKGATE_INVITE", hide_env_values = true)]
+    pub(crate) invite: Option<String>,
+    /// Algorithms that the tunnel may use; see `lockgate crypto profiles`
+    #[arg(long, value_name = "NAME", default_value = "pq-hybrid")]
+    pub(crate) profile: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `lockgate ping`.
+#[derive(Debug, Args)]
+pub(crate) struct PingArgs {
+    /// https://HOST:PORT, a path is allowed [default: the node on this machine]
+    #[arg(value_name = "URL")]
+    pub(crate) url: Option<Endpoint>,
+    /// Handshakes to make; the later ones show resumption
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) count: u32,
+    /// Algorithms that the handshake may use
+    #[arg(long, value_name = "NAME", default_value = "pq-hybrid")]
+    pub(crate) profile: String,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `lockgate doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "LOCKGATE_CONFIG", hide_env_values = true)]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `lockgate explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// An error code like LG-C003, a stage like `permit`, or nothing for the whole list
+    #[arg(value_name = "CODE|STAGE")]
+    pub(crate) topic: Option<String>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+/// `lockgate identity …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum IdentityVerb {
+    /// Make a one-time code with which one connector may enrol
+    #[command(after_help = help::INVITE)]
+    Invite {
+        /// The agent's name in certificates, policies and the audit log
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// How long the code can be used, like 15m or 2h
+        #[arg(long, value_name = "TIME", default_value = "15m")]
+        lifetime: Seconds,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List open invites and enrolled agents
+    List(OutputArgs),
+    /// Show this machine's authority: trust domain, fingerprint, roots
+    Show(OutputArgs),
+}
+
+/// `lockgate threats …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ThreatsVerb {
+    /// List tool definitions that changed and wait for a person
+    #[command(after_help = help::THREATS)]
+    List(OutputArgs),
+    /// Approve a changed tool definition, so that the tool can be used again
+    Approve {
+        /// The id that `lockgate threats list` shows
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `lockgate audit …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Show the last records, and follow new ones on request
+    #[command(after_help = help::AUDIT)]
+    Tail {
+        /// How many records
+        #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
+        lines: usize,
+        /// Keep going: show each new record as it is written
+        #[arg(long, short)]
+        follow: bool,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Check the hash chain from the first record to the last
+    Verify {
+        /// The log's directory [default: the state directory's]
+        dir: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `lockgate policy …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Check policy files as strictly as a node does
+    #[command(after_help = help::POLICY)]
+    Check {
+        /// Cedar files [default: the state directory's]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show the policies in force
+    Show(OutputArgs),
+}
+
+/// `lockgate crypto …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CryptoVerb {
+    /// List profiles: named, dated sets of permitted algorithms
+    Profiles(OutputArgs),
+    /// List every algorithm that this build knows
+    Catalog(OutputArgs),
+}
+
+/// `lockgate config …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigVerb {
+    /// Print the configuration file's JSON Schema
+    #[command(after_help = help::CONFIG)]
+    Schema,
+    /// Check file and environment, and show every error at once; binds nothing
+    Validate(ConfigArgs),
+    /// Show each setting in force, and where it comes from
+    Show(ConfigArgs),
+}
+
+/// Which configuration, and how to show it.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file (TOML)
+    #[arg(value_name = "FILE", env = "LOCKGATE_CONFIG", hide_env_values = true)]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn shapes_are_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,221 @@
+//! The configuration: one optional TOML file, laid over by environment and flags.
+//!
+//! Two stages. [`load`](load::load) is pure apart from reading the file: it lays defaults, file, environment and
+//! flags over each other, checks the whole against the schema of the types below and returns every error at once.
+//! What comes out is [`Settings`]: no value in it can be invalid, and nothing was bound, started or written yet.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod check;
+mod limits;
+mod load;
+mod settings;
+mod target;
+mod tree;
+
+pub(crate) use limits::Limits;
+pub(crate) use load::{Flags, ServerFlag, ServerText, load};
+pub(crate) use settings::{ListenerPlan, ServerPlan, Settings, TlsFiles};
+pub(crate) use target::Target;
+pub(crate) use tree::{Origin, Tree};
+
+/// Lockgate's configuration file. Everything in it is optional.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// This node: its name, its trust domain and where it listens.
+    pub(crate) node: Node,
+    /// Further listeners, each with its own profile and, if need be, its own certificate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) listener: Vec<Listener>,
+    /// The MCP servers behind the gateway.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) server: Vec<Server>,
+    /// Bounds on everything that a peer can make grow.
+    pub(crate) limits: Limits,
+    /// The hash-chained record of calls.
+    pub(crate) audit: Audit,
+    /// The rules that permit calls.
+    pub(crate) policy: Policy,
+    /// The admin interface: status, metrics, approvals.
+    pub(crate) admin: Admin,
+    /// What is told on stderr.
+    pub(crate) log: Log,
+}
+
+/// This node: its name, its trust domain and where it listens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Node {
+    /// Name of this node in its SPIFFE id, spiffe://TRUST-DOMAIN/node/NAME.
+    pub(crate) name: String,
+    /// SPIFFE trust domain of the local authority. It is fixed when the authority is made.
+    pub(crate) trust_domain: String,
+    /// Algorithms that tunnels may use; see `lockgate crypto profiles`.
+    pub(crate) profile: String,
+    /// HOST:PORT for tunnels of connectors; port 0 lets the system choose.
+    pub(crate) listen: String,
+    /// HOST:PORT for clients without a connector, under profile pq-kex, or "off". Without a value it is the port after `listen` if that is on loopback, and off otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) foreign: Option<String>,
+    /// Further host names and IP addresses under which clients reach this node; they go into its certificate, and requests for other hosts are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) names: Vec<String>,
+    /// Life of the certificates of agents, in seconds. They renew themselves at two thirds of it; a connector that did not run by then has to enrol again.
+    #[schemars(range(min = 60, max = 86_400))]
+    pub(crate) agent_lifetime_s: u64,
+    /// Web origins whose pages may call foreign listeners, like https://inspector.example. Requests of other pages are refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) origins: Vec<String>,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self {
+            name: "gateway".to_owned(),
+            trust_domain: "lockgate.internal".to_owned(),
+            profile: "pq-hybrid".to_owned(),
+            listen: format!("127.0.0.1:{}", crate::endpoint::PORT_DEFAULT),
+            foreign: None,
+            names: Vec::new(),
+            agent_lifetime_s: lockgate_identity::AGENT_LIFETIME.as_secs(),
+            origins: Vec::new(),
+        }
+    }
+}
+
+/// A further listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// HOST:PORT; port 0 lets the system choose.
+    pub(crate) address: String,
+    /// Algorithms that this listener permits; see `lockgate crypto profiles`.
+    #[serde(default = "foreign_profile")]
+    pub(crate) profile: String,
+    /// A certificate from outside, instead of those that the local authority issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls: Option<Tls>,
+}
+
+fn foreign_profile() -> String {
+    "pq-kex".to_owned()
+}
+
+/// A certificate from outside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// PEM file with the certificate first and its chain after it.
+    pub(crate) certificate: PathBuf,
+    /// PEM file with the private key (PKCS#8), readable by its owner only.
+    pub(crate) key: PathBuf,
+}
+
+/// An MCP server behind the gateway. It is reached by `to`, or started by `command`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Name in URLs, tool prefixes and policies: lower-case letters, digits and hyphens.
+    pub(crate) name: String,
+    /// http://…, https://…, or "stdio:COMMAND ARGS" with the quoting of a POSIX shell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) to: Option<String>,
+    /// The command line of a stdio server as a list, for arguments that quoting would make unreadable.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) command: Vec<String>,
+    /// Further environment variables of a stdio server.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) env: BTreeMap<String, String>,
+    /// Working directory of a stdio server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cwd: Option<PathBuf>,
+    /// PEM file with the roots that an https:// server's certificate must lead to, instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) roots: Option<PathBuf>,
+    /// Algorithms that the connection to an https:// server may use.
+    #[serde(default = "foreign_profile")]
+    pub(crate) profile: String,
+}
+
+/// The hash-chained record of calls.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Audit {
+    /// Size at which a new file is begun, in bytes.
+    #[schemars(range(min = 65_536))]
+    pub(crate) segment_bytes_max: u64,
+    /// Longest wait of a record until a sync to the disk begins, in milliseconds.
+    #[schemars(range(min = 1, max = 1000))]
+    pub(crate) sync_ms_max: u64,
+    /// MCP methods, like tools/call, whose answers wait until their record is on the disk.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) durable: Vec<String>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } = lockgate_audit::Options::default();
+        Self { segment_bytes_max, sync_ms_max, durable: Vec::new() }
+    }
+}
+
+/// The rules that permit calls.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Policy {
+    /// Cedar files. Without any, all of STATE/policy/*.cedar.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// The admin interface: status, metrics, approvals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Admin {
+    /// HOST:PORT, on loopback only; port 0 lets the system choose.
+    pub(crate) listen: String,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:0".to_owned() }
+    }
+}
+
+/// What is told on stderr.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A level, or levels for parts: info, or warn,lockgate_proxy=debug.
+    pub(crate) level: String,
+    /// How each line is written.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::Human }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object for each line.
+    Json,
+}
+
+/// The JSON Schema of [`Config`].
+pub(crate) fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Config).to_value();
+    schema["title"] = "Lockgate configuration".into();
+    schema
+}

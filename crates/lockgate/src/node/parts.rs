@@ -1,0 +1,203 @@
+//! From settings to a node that can serve: cheap and pure steps first, so that a mistake is found before anything is
+//! bound or written.
+
+use std::sync::Arc;
+
+use lockgate_admin::{Server as AdminServer, Token};
+use lockgate_audit::Log;
+use lockgate_detect::{Detector, Pin};
+use lockgate_identity::{Authority, IdentityError, verifier};
+use lockgate_proxy::face::Face;
+use lockgate_proxy::node::PINS;
+use lockgate_proxy::upstream::http::HttpUpstream;
+use lockgate_proxy::upstream::stdio::StdioUpstream;
+use lockgate_proxy::upstream::{Transport, Upstream};
+use lockgate_proxy::{Node, Parts, Server};
+use lockgate_store::Store;
+use lockgate_transport::child::{self, Spawner, Spec};
+use lockgate_transport::http::{Limits as PoolLimits, Pool, Target as PoolTarget};
+use lockgate_transport::{Dialer, Listener, dialer};
+
+use super::Launch;
+use super::control::{Control, Parts as ControlParts};
+use super::faces::{self, Opened};
+use crate::authority::Registrar;
+use crate::config::{ServerPlan, Settings, Target};
+use crate::diagnostic::{Diagnostic, Failure};
+use crate::state::{State, write_private};
+use crate::trouble;
+use crate::verbs::policy;
+
+/// Room that a line of a child may take beyond the largest result: the envelope around it.
+const ENVELOPE_BYTES_MAX: usize = 1 << 20;
+
+/// A node that is put together and bound, but accepts nothing yet.
+pub(super) struct Running {
+    pub(super) control: Arc<Control>,
+    pub(super) faces: Vec<(Arc<Face>, Listener)>,
+    pub(super) admin: AdminServer,
+    pub(super) token: Token,
+}
+
+/// Puts a node together.
+pub(super) async fn put_together(launch: &Launch, settings: Settings, state: State) -> Result<Running, Failure> {
+    let limits = Arc::new(settings.limits.proxy());
+    let servers = settings
+        .servers
+        .iter()
+        .map(|plan| Ok(Server::new(plan.name.clone(), upstream(plan, &settings, &limits)?)))
+        .collect::<Result<Vec<_>, Diagnostic>>()?;
+    let authority = authority(&settings, &state)?;
+    let policy_files = policy_files(&settings, &state)?;
+    let policies = policy::parse(&policy_files, 1)?;
+    let store = open_store(&state)?;
+    let detector = Detector::new(pins(&store)?);
+    let audit = open_audit(&settings, &state)?;
+    let opened = faces::open(&settings, &authority).await?;
+    let endpoint = opened.endpoint.clone();
+    let registrar = Arc::new(Registrar::new(authority, store.clone(), endpoint, settings.agent_lifetime));
+    let node = Node::new(Parts {
+        servers,
+        policies,
+        detector,
+        audit,
+        store: store.clone(),
+        enrolment: Arc::clone(&registrar) as _,
+        limits,
+        durable: settings.audit.durable.clone(),
+    });
+    let Opened { served, identity, listeners, endpoint, foreign } = opened;
+    let faces = served.iter().map(|served| Arc::clone(&served.face)).zip(listeners).collect();
+    let admin_address = settings.admin;
+    let control = Arc::new(Control::new(ControlParts {
+        node,
+        registrar,
+        store,
+        served,
+        identity,
+        state,
+        flags: launch.flags.clone(),
+        settings,
+        policy_files,
+        endpoint,
+        foreign,
+    }));
+    let token = Token::generate();
+    let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(|error| {
+        Diagnostic::new("LG-N001", "the admin interface cannot listen").because(&error).hint("choose another address: --admin 127.0.0.1:0")
+    })?;
+    Ok(Running { control, faces, admin, token })
+}
+
+/// The policies of the configuration, or those of the state directory, where a first start writes a readable one.
+pub(super) fn policy_files(settings: &Settings, state: &State) -> Result<Vec<policy::File>, Failure> {
+    if !settings.policy_files.is_empty() {
+        return policy::read(settings.policy_files.clone());
+    }
+    let mut files = state.policy_files()?;
+    if files.is_empty() {
+        let first = state.policy().join("local.cedar");
+        write_private(&first, lockgate_policy::starter(&settings.trust_domain).as_bytes())?;
+        files.push(first);
+    }
+    policy::read(files)
+}
+
+fn authority(settings: &Settings, state: &State) -> Result<Authority, Diagnostic> {
+    let folder = state.authority();
+    let opened = Authority::open_or_create(&folder, &settings.trust_domain, std::time::SystemTime::now());
+    opened.map_err(|error| match error {
+        IdentityError::TrustDomain { .. } => Diagnostic::new("LG-I006", "the authority is of another trust domain")
+            .because(&error)
+            .hint("a trust domain is fixed when the authority is made: correct node.trust_domain, or use another --state DIR"),
+        error => trouble::identity(&error, &folder),
+    })
+}
+
+fn open_store(state: &State) -> Result<Store, Diagnostic> {
+    Store::open(&state.store()).map_err(|error| unstored(state, &error))
+}
+
+fn unstored(state: &State, error: &lockgate_store::StoreError) -> Diagnostic {
+    Diagnostic::new("LG-S005", format!("cannot use the store {}", state.store().display()))
+        .because(error)
+        .hint("see what is wrong: lockgate doctor")
+}
+
+fn pins(store: &Store) -> Result<Vec<Pin>, Diagnostic> {
+    let pins = store.list_json::<Pin>(PINS, "").map_err(|error| {
+        Diagnostic::new("LG-S005", "the pins of tool definitions cannot be read")
+            .because(&error)
+            .hint("without pins every tool would be trusted anew, so the node does not start")
+    })?;
+    Ok(pins.into_iter().map(|(_, pin)| pin).collect())
+}
+
+fn open_audit(settings: &Settings, state: &State) -> Result<Arc<Log>, Diagnostic> {
+    let options = lockgate_audit::Options {
+        segment_bytes_max: settings.audit.segment_bytes_max,
+        sync_ms_max: settings.audit.sync_ms_max,
+        ..lockgate_audit::Options::default()
+    };
+    Log::open(&state.audit(), options).map_err(|error| match error {
+        lockgate_audit::AuditError::Broken(_) => Diagnostic::new("LG-A001", "the audit log is damaged")
+            .because(&error)
+            .hint(format!("keep it as evidence: move {} away, and a new log begins", state.audit().display())),
+        error => Diagnostic::new("LG-A002", "the audit log cannot be opened").because(&error),
+    })
+}
+
+fn upstream(plan: &ServerPlan, settings: &Settings, limits: &Arc<lockgate_proxy::Limits>) -> Result<Upstream, Diagnostic> {
+    let transport = match &plan.target {
+        Target::Http(uri) => {
+            let target = PoolTarget::new(uri, upstream_dialer(plan)?).map_err(|error| {
+                Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name)).because(&error)
+            })?;
+            let pool = Pool::new(target, PoolLimits::default());
+            Transport::Http(HttpUpstream::new(uri.clone(), pool, Arc::clone(limits)))
+        }
+        Target::Stdio { command } => {
+            let spawner = Arc::new(Spawner::new(child_limits(settings)));
+            let (program, args) = command.split_first().expect("a command has a program: settings are valid");
+            let spec = Spec {
+                server: plan.name.clone(),
+                program: program.clone(),
+                args: args.to_vec(),
+                env: plan.env.clone(),
+                cwd: plan.cwd.clone(),
+            };
+            Transport::Stdio(StdioUpstream::new(spawner, spec, Arc::clone(limits)))
+        }
+    };
+    Ok(Upstream::new(transport, Arc::clone(limits)))
+}
+
+fn upstream_dialer(plan: &ServerPlan) -> Result<Arc<Dialer>, Diagnostic> {
+    let Target::Http(uri) = &plan.target else { return Ok(Arc::new(Dialer::plain(dialer::Limits::default()))) };
+    if uri.scheme_str() != Some("https") {
+        return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
+    }
+    let roots = match &plan.roots {
+        Some(path) => verifier::ForeignRoots::from_pem_file(path),
+        None => verifier::ForeignRoots::system(),
+    };
+    let roots = roots.map_err(|error| {
+        Diagnostic::new("LG-C009", format!("no roots for server \"{}\"", plan.name))
+            .because(&error)
+            .hint("name a PEM file with the server's authority: roots = \"FILE\" in its [[server]]")
+    })?;
+    let suite = trouble::compile(plan.profile, 1)?;
+    let verifier = verifier::foreign_server(&roots, &suite);
+    let dialer = Dialer::new(suite, None, verifier, dialer::Limits::default());
+    Ok(Arc::new(dialer.map_err(|error| trouble::tls(&error))?))
+}
+
+fn child_limits(settings: &Settings) -> child::Limits {
+    child::Limits {
+        children_max: settings.limits.children_max,
+        line_bytes_max: settings.limits.result_bytes_max + ENVELOPE_BYTES_MAX,
+        idle_s_max: Some(settings.limits.child_idle_s_max),
+        life_s_max: Some(settings.limits.child_life_s_max),
+        ..child::Limits::default()
+    }
+}

@@ -1,0 +1,311 @@
+//! The one list of codes. A code never changes its meaning; a new meaning gets a new code.
+//!
+//! The letter says who has to act: `U` the command line, `C` the configuration, `S` the state directory, `N` the
+//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `A` audit, `M` the protocol, `X` us.
+
+use crate::exit::Exit;
+
+/// A code, what it means and what to do about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// Like `LG-C003`.
+    pub(crate) code: &'static str,
+    /// The meaning in a few words.
+    pub(crate) title: &'static str,
+    /// The meaning in full, one paragraph.
+    pub(crate) meaning: &'static str,
+    /// What to do, most likely remedy first.
+    pub(crate) next: &'static [&'static str],
+    /// How the process ends when this is why.
+    pub(crate) exit: Exit,
+}
+
+/// Looks a code up; letter case does not matter.
+pub(crate) fn find(code: &str) -> Option<&'static Entry> {
+    ENTRIES
+        .iter()
+        .find(|entry| entry.code.eq_ignore_ascii_case(code))
+}
+
+/// Every code, in the order of the list.
+pub(crate) fn all() -> &'static [Entry] {
+    ENTRIES
+}
+
+macro_rules! entries {
+    ($($code:literal $exit:ident $title:literal $meaning:literal [$($next:literal),+ $(,)?])+) => {
+        &[$(Entry { code: $code, title: $title, meaning: $meaning, next: &[$($next),+], exit: Exit::$exit }),+]
+    };
+}
+
+const ENTRIES: &[Entry] = entries! {
+    "LG-U001" Usage
+    "arguments that do not go together"
+    "Each argument is fine alone, but together they ask for two different things, or one needs another that is not there."
+    ["Run the verb with --help: the examples at the end show the usual combinations."]
+
+    "LG-U002" Usage
+    "nothing of that name"
+    "What was asked for does not exist: a code, stage, finding or file name that nothing has."
+    ["List what exists; the hint says with which verb."]
+
+    "LG-C001" Configuration
+    "configuration file cannot be read"
+    "The file named with --config or LOCKGATE_CONFIG does not exist, is not readable, or is not text."
+    ["Check the path and its permissions.", "Leave --config away: Lockgate runs without any file."]
+
+    "LG-C002" Configuration
+    "configuration is not TOML"
+    "The file breaks the syntax of TOML 1.0 at the place shown."
+    ["Strings need quotes, tables need [brackets], a list of tables needs [[double brackets]].",
+     "Start from a file in examples/: each is checked by the tests."]
+
+    "LG-C003" Configuration
+    "unknown key"
+    "A key that no setting has. Lockgate refuses it, because a setting that is misspelt and ignored is a setting that you believe in and do not have."
+    ["Correct or remove the key.", "List what exists: lockgate config schema, or lockgate config show."]
+
+    "LG-C004" Configuration
+    "value of the wrong type"
+    "The setting takes another type of value: a string where a number stands, one value where a list belongs."
+    ["Write the value in the type that the message names."]
+
+    "LG-C005" Configuration
+    "value outside its range"
+    "The value has the right type but is not one that the setting can take: too small, too large, or not in the list of choices."
+    ["Use a value from the range or list in the message."]
+
+    "LG-C006" Configuration
+    "missing key"
+    "A table lacks a setting that has no default."
+    ["Add the key that the message names."]
+
+    "LG-C007" Configuration
+    "value in the wrong form"
+    "The value is text, but not the text that the setting needs: an address is HOST:PORT, a server is reached by http://, https:// or stdio:, a name is lower-case letters, digits and hyphens."
+    ["Write the value in the form that the message shows."]
+
+    "LG-C008" Configuration
+    "the same thing twice"
+    "Two servers share a name, or two listeners share an address. Names appear in URLs, tool names and policies, so that each must mean one server."
+    ["Give one of them another name or address."]
+
+    "LG-C009" Configuration
+    "file named by the configuration cannot be used"
+    "A certificate, key or policy file that the configuration names cannot be read or does not hold what it should."
+    ["Check the path (relative paths start at the configuration file's folder) and the permissions.",
+     "A key file must be PKCS#8 PEM and readable by its owner only: chmod 600 FILE."]
+
+    "LG-C010" Configuration
+    "unknown environment variable"
+    "A variable starts with LOCKGATE_ but no setting has its name. It is refused for the same reason as an unknown key."
+    ["The form is LOCKGATE_SECTION_KEY, as in LOCKGATE_LIMITS_LINKS_MAX.", "Unset it: env -u NAME lockgate …"]
+
+    "LG-C011" Configuration
+    "no server to serve"
+    "A gateway needs at least one MCP server behind it."
+    ["Name one: lockgate gateway --to http://127.0.0.1:3001/mcp", "Try the built-in sample server: lockgate up"]
+
+    "LG-C012" Configuration
+    "unknown profile"
+    "A profile is a named, dated set of permitted algorithms. The name is not one of the built-in profiles."
+    ["List them: lockgate crypto profiles"]
+
+    "LG-S001" Configuration
+    "state directory cannot be used"
+    "Lockgate keeps its authority, audit log and store in one directory, and cannot create, read or write it."
+    ["Choose another place: --state DIR or LOCKGATE_STATE=DIR.", "Check owner and free space: lockgate doctor"]
+
+    "LG-S002" Configuration
+    "state is readable by others"
+    "A private key or token that other users can read is not private. Lockgate does not use it, and does not mend the permissions silently, because the secret may have leaked."
+    ["If nobody else could have read it: chmod -R go= DIR.", "Otherwise move the directory away and start anew; every agent has to enrol again."]
+
+    "LG-S003" Configuration
+    "another node runs on this state directory"
+    "Two nodes on one state directory would break the audit chain and the pins of tool definitions, so a node holds a lock as long as it lives."
+    ["See the running node: lockgate status", "Give the second node its own state: --state DIR"]
+
+    "LG-S004" Unreachable
+    "no node runs on this state directory"
+    "The verb asks a running node on this machine, and there is none on this state directory."
+    ["Start one: lockgate up", "If it runs with another state directory, name it: --state DIR"]
+
+    "LG-S005" Configuration
+    "store cannot be opened"
+    "The embedded store (store.redb) holds pins of tool definitions, invites and sessions. It is damaged, or not ours."
+    ["Check the disk: lockgate doctor", "Last resort: move store.redb away. Pins are learned anew and open invites are void."]
+
+    "LG-N001" Configuration
+    "address cannot be listened on"
+    "The address is in use by another process, needs rights that this process does not have, or is not of this machine."
+    ["Find who has it: ss -ltnp 'sport = :PORT'", "Listen elsewhere: --listen 127.0.0.1:0 lets the system choose a port."]
+
+    "LG-N002" Unreachable
+    "gateway cannot be reached"
+    "No connection to the gateway's address: nothing listens there, a firewall drops it, or the name does not resolve."
+    ["Is it running? On its machine: lockgate status", "Check host and port of the URL."]
+
+    "LG-N003" Unreachable
+    "gateway does not answer in time"
+    "The connection exists, but the handshake or the answer did not come within its deadline."
+    ["Measure: lockgate ping URL", "Look at the gateway: lockgate status, lockgate audit tail"]
+
+    "LG-N004" Unreachable
+    "answer is not from a Lockgate gateway"
+    "Something answered, but not in the way that a gateway answers: another service is on this port, or something in between changed the answer."
+    ["Check host, port and path of the URL; the path is /servers/NAME/mcp, or /mcp for all servers."]
+
+    "LG-N005" Unreachable
+    "admin interface does not answer"
+    "The node's own note (run/node.json) names an admin address, but nothing answers there: the node is just starting or stopping, or died without tidying up."
+    ["Try again in a moment, then: lockgate doctor"]
+
+    "LG-N404" Unreachable
+    "no such service"
+    "A path below /.well-known/lockgate/ that this gateway does not know, probably because the other end has another version."
+    ["Compare the versions: lockgate --version on both machines."]
+
+    "LG-K001" Refused
+    "the two ends share no permitted algorithm"
+    "The handshake was refused: everything that one end offers is something that the other end's profile forbids. Nothing was sent in the clear, and nothing was downgraded."
+    ["Compare both ends: lockgate crypto profiles",
+     "A foreign client without a post-quantum key exchange is admitted only by a listener with profile pq-transition."]
+
+    "LG-K002" Configuration
+    "profile fails its self-test"
+    "Each profile makes a handshake with itself, in memory, for every group and every kind of certificate that it permits, before it is used. One of these failed, so that the profile would promise what this build cannot do."
+    ["Use another profile: lockgate crypto profiles", "Report it: the self-test never fails in a correct build."]
+
+    "LG-I001" Unreachable
+    "gateway's certificate is not trusted"
+    "The certificate that the gateway presents was not issued by the authority that this connector knows, is expired, or names another node. Either the address leads to somebody else, or the gateway started anew with another authority."
+    ["Compare fingerprints: lockgate identity show on the gateway, and the one this connector pinned.",
+     "If the gateway has a new authority, enrol again: lockgate identity invite there, lockgate connect --invite CODE here."]
+
+    "LG-I002" Unreachable
+    "authority is not the one that was invited to"
+    "The invite names the fingerprint of the gateway's authority, and whoever answered showed another one. Nothing secret was sent."
+    ["Ask for a new invite from the gateway's machine.", "Check that the address of the invite leads to the gateway and nothing in between ends TLS."]
+
+    "LG-I003" Negative
+    "invite cannot be used"
+    "An invite works once and only within its lifetime. This one is not readable, already used, expired, or unknown to the gateway."
+    ["Get a new one on the gateway's machine: lockgate identity invite --name NAME"]
+
+    "LG-I004" Configuration
+    "this connector is not enrolled"
+    "The gateway is on another machine, or under another state directory, and this connector has no certificate for it."
+    ["On the gateway's machine: lockgate identity invite --name NAME", "Here: lockgate connect --invite CODE URL"]
+
+    "LG-I005" Configuration
+    "certificate cannot be renewed"
+    "The gateway refused to renew this connector's certificate, or the certificate ended before it was renewed."
+    ["Enrol again: lockgate identity invite on the gateway's machine, lockgate connect --invite CODE here."]
+
+    "LG-I006" Configuration
+    "authority cannot be opened"
+    "The local authority's keys or certificates are missing, damaged, or not readable."
+    ["See what is wrong: lockgate doctor", "Restore DIR/authority from a backup. A new authority means that every agent has to enrol again."]
+
+    "LG-I400" Negative
+    "enrolment request cannot be read"
+    "The gateway cannot read the request for a certificate, or the request does not prove possession of its key."
+    ["Compare the versions: lockgate --version on both machines."]
+
+    "LG-I401" Negative
+    "renewal without a certificate"
+    "Only a link that proves a valid certificate can renew it."
+    ["Enrol again: lockgate identity invite on the gateway's machine, lockgate connect --invite CODE here."]
+
+    "LG-P001" Configuration
+    "policy is not Cedar"
+    "A policy file breaks the syntax of Cedar at the place shown. A running node keeps its old policies."
+    ["Check a file before it is used: lockgate policy check FILE", "See what is in force: lockgate policy show"]
+
+    "LG-P002" Configuration
+    "policy does not fit the schema"
+    "A policy names an entity, action or attribute that does not exist, or compares things of different types. Cedar would skip such a policy, and a forbid that is skipped is a hole, so Lockgate refuses the file."
+    ["The comment at the top of DIR/policy/local.cedar lists what can be named.", "Check again: lockgate policy check FILE"]
+
+    "LG-P003" Configuration
+    "policy can never apply"
+    "The policy is well-formed, but no call can ever meet it: an action that does not go with the resource, or a condition that cannot be true."
+    ["Use tools/call with Tool, resources/read with Resource, lists with Server, and make sure that the condition can be true."]
+
+    "LG-P004" Configuration
+    "policy id twice, or empty"
+    "Two policies carry the same @id, or one has an empty one. Denials and records name policies by their id, so that each must mean one policy."
+    ["Give each policy its own @id(\"…\"), or none."]
+
+    "LG-P005" Configuration
+    "policy text is deceptive"
+    "The file holds characters that make it read otherwise than it means, such as controls that reverse the direction of text."
+    ["Remove the character that the message names.", "Find out how it got there before you trust the file."]
+
+    "LG-P010" Negative
+    "call denied by policy"
+    "Everything is denied that no policy permits. The JSON-RPC error names the policy that forbade the call, or says that none permits it."
+    ["See the decision: lockgate audit tail", "See the rules: lockgate policy show. Edit DIR/policy/local.cedar; a running node takes it up by itself."]
+
+    "LG-D001" Negative
+    "invisible characters"
+    "A tool definition or a result holds characters that people do not see and models read: control characters, zero-width characters, tags. They can carry instructions past a reviewer, so that the tool is hidden or the result withheld."
+    ["Read the evidence: lockgate threats list, lockgate audit tail", "Ask whoever runs the server. A text that is meant to be harmless can be written without them."]
+
+    "LG-D002" Negative
+    "tool definition changed"
+    "The definition of a tool is not the one that was first seen. An honest update looks like this, and so does a server that waits until it is trusted. The tool is hidden and refused until a person approves the change."
+    ["Compare old and new: lockgate threats list", "If the change is right: lockgate threats approve ID"]
+
+    "LG-D003" Negative
+    "nothing waits under this id"
+    "There is no change waiting for approval with this id: it was approved already, the server went back to the old definition, or the id is mistyped."
+    ["List what waits: lockgate threats list"]
+
+    "LG-A001" Negative
+    "audit chain is broken"
+    "Each record holds the hash of the one before it. From the place shown on, the log is not what was written: a record was changed, removed or inserted."
+    ["Keep the file as evidence, and compare it with your backup.", "Records before the place shown are intact."]
+
+    "LG-A002" Configuration
+    "audit log cannot be written"
+    "No call passes that cannot be recorded, so a node without a writable log does not start, and a running node refuses calls until it can write again."
+    ["Free space on the disk, or check owner and mode of DIR/audit."]
+
+    "LG-M001" Negative
+    "message is not MCP"
+    "A message breaks JSON-RPC 2.0 or MCP: not UTF-8, too large or too deep, a batch, or a member given twice or in another letter case. It is refused instead of repaired, because two readers may repair it in two ways."
+    ["The JSON-RPC error says which rule. Correct the client or server that sent it."]
+
+    "LG-M002" Negative
+    "tunnel was lost during a call"
+    "The connection to the gateway ended before the answer came. Lockgate never repeats a call by itself, because the first one may have had its effect."
+    ["Repeat the call if it is safe to repeat.", "Look at the gateway: lockgate ping URL"]
+
+    "LG-M003" Negative
+    "session has ended"
+    "The server or the gateway no longer knows the MCP session, and a new one could not be opened in its place."
+    ["Let the client connect again.", "Look at the gateway: lockgate ping URL"]
+
+    "LG-X001" Bug
+    "a mistake in Lockgate"
+    "Something happened that should be impossible."
+    ["Please report it, with the message, the version (lockgate --version) and what you did."]
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_well_formed() {
+        for (n, entry) in ENTRIES.iter().enumerate() {
+            let (letter, digits) = entry.code["LG-".len()..].split_at(1);
+            assert!(letter.chars().all(|c| "UCSNKIPDAMX".contains(c)), "{}", entry.code);
+            assert!(digits.len() == 3 && digits.chars().all(|c| c.is_ascii_digit()), "{}", entry.code);
+            assert!(ENTRIES[n + 1..].iter().all(|other| other.code != entry.code), "{} twice", entry.code);
+            assert!(entry.meaning.ends_with('.') && !entry.title.ends_with('.'), "{}", entry.code);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What each verb does.
+
+use crate::cli::{AuditVerb, ConfigVerb, CryptoVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
+
+pub(crate) mod audit;
+pub(crate) mod config;
+pub(crate) mod crypto;
+pub(crate) mod doctor;
+pub(crate) mod identity;
+pub(crate) mod ping;
+pub(crate) mod policy;
+pub(crate) mod start;
+pub(crate) mod status;
+pub(crate) mod threats;
+
+/// Whether the verb was asked to answer programs; its errors are then JSON, too.
+pub(crate) fn wants_json(verb: &Verb) -> bool {
+    output_of(verb) != Output::Human
+}
+
+fn output_of(verb: &Verb) -> Output {
+    let args = match verb {
+        Verb::Up(args) => &args.node.output,
+        Verb::Gateway(args) => &args.node.output,
+        Verb::Wrap(args) => &args.node.output,
+        Verb::Connect(args) => &args.output,
+        Verb::Status(output) => output,
+        Verb::Ping(args) => &args.output,
+        Verb::Doctor(args) => &args.output,
+        Verb::Explain(args) => &args.output,
+        Verb::Identity(IdentityVerb::Invite { output, .. } | IdentityVerb::List(output) | IdentityVerb::Show(output))
+        | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
+        | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
+        | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output))
+        | Verb::Crypto(CryptoVerb::Profiles(output) | CryptoVerb::Catalog(output)) => output,
+        Verb::Config(ConfigVerb::Validate(args) | ConfigVerb::Show(args)) => &args.output,
+        Verb::Config(ConfigVerb::Schema) | Verb::Sample => return Output::Human,
+    };
+    args.output
+}

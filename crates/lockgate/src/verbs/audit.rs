@@ -1,0 +1,192 @@
+//! `lockgate audit …`: the record of calls, read from its files. No node needs to run.
+
+use std::path::{Path, PathBuf};
+
+use lockgate_audit::AuditError;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::cli::{AuditVerb, Global, Output};
+use crate::diagnostic::{Diagnostic, Failure};
+use crate::exit::Exit;
+use crate::output::{Table, print, print_document, visible};
+use crate::state::State;
+
+/// Runs the verb.
+pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
+    match verb {
+        AuditVerb::Tail { lines, follow, output } => {
+            let folder = State::locate(global.state.as_deref())?.audit();
+            present(&folder)?;
+            if *follow { follow_log(&folder, *lines, output.output) } else { tail(&folder, *lines, output.output) }
+        }
+        AuditVerb::Verify { dir, output } => {
+            let folder = match dir {
+                Some(folder) => folder.clone(),
+                None => State::locate(global.state.as_deref())?.audit(),
+            };
+            present(&folder)?;
+            verify(&folder, output.output)
+        }
+    }
+}
+
+/// What of a record a line of the table shows.
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default)]
+    time: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    outcome: String,
+    stage: Option<String>,
+    agent: Option<String>,
+    server: Option<String>,
+    method: Option<String>,
+    name: Option<String>,
+    reason: Option<String>,
+    quantum_safe: Option<bool>,
+    duration_us: Option<u64>,
+}
+
+fn present(folder: &PathBuf) -> Result<(), Diagnostic> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    Err(Diagnostic::new("LG-U002", format!("there is no audit log in {}", folder.display()))
+        .hint("a node writes one when it starts: lockgate up")
+        .hint("if it runs with another state directory, name it: --state DIR"))
+}
+
+fn tail(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failure> {
+    let lines = lockgate_audit::tail(folder, lines).map_err(|error| unreadable(&error))?;
+    match output {
+        Output::Human => print(&table(&lines)),
+        Output::Jsonl => lines.iter().for_each(|line| print(&format!("{line}\n"))),
+        Output::Json => {
+            #[derive(Serialize)]
+            struct All {
+                schema: &'static str,
+                records: Vec<Box<RawValue>>,
+            }
+            let records = lines.into_iter().filter_map(|line| RawValue::from_string(line).ok()).collect();
+            print_document(&All { schema: "lockgate.audit-tail/1", records });
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn follow_log(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failure> {
+    let mut follow = lockgate_audit::follow(folder, lines).map_err(|error| unreadable(&error))?;
+    loop {
+        let lines = follow.next_lines().map_err(|error| unreadable(&error))?;
+        match output {
+            Output::Human => lines.iter().for_each(|line| print(&format!("{}\n", sentence(line)))),
+            // A document never ends while the log grows, so that both forms are lines.
+            Output::Json | Output::Jsonl => lines.iter().for_each(|line| print(&format!("{line}\n"))),
+        }
+    }
+}
+
+fn table(lines: &[String]) -> String {
+    let mut table = Table::new(&["SEQ", "TIME", "KIND", "OUTCOME", "AGENT", "WHAT", "QUANTUM-SAFE", "MS", "WHY"]);
+    for line in lines {
+        let Ok(record) = serde_json::from_str::<Shown>(line) else {
+            table.row(&["?", "", "", "", "", line]);
+            continue;
+        };
+        table.row(&[
+            &record.seq.to_string(),
+            record.time.get(..19).unwrap_or(&record.time),
+            &record.kind,
+            &outcome(&record),
+            record.agent.as_deref().unwrap_or("-"),
+            &what(&record),
+            record.quantum_safe.map_or("-", |safe| if safe { "yes" } else { "NO" }),
+            &record.duration_us.map_or_else(|| "-".to_owned(), milliseconds),
+            record.reason.as_deref().unwrap_or(""),
+        ]);
+    }
+    if table.is_empty() { "The log is empty.\n".to_owned() } else { table.render(0) }
+}
+
+/// One record as a line without columns, since the widths of what is to come are not known.
+fn sentence(line: &str) -> String {
+    let Ok(record) = serde_json::from_str::<Shown>(line) else { return visible(line) };
+    let why = record.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+    let agent = record.agent.as_deref().unwrap_or("-");
+    let text = format!("{} {} {} {} by {agent}{why}", record.time, outcome(&record), record.kind, what(&record));
+    visible(&text)
+}
+
+fn outcome(record: &Shown) -> String {
+    match (&record.stage, record.outcome.as_str()) {
+        (Some(stage), "refused" | "failed") => format!("{} at {stage}", record.outcome),
+        _ => record.outcome.clone(),
+    }
+}
+
+fn what(record: &Shown) -> String {
+    let parts = [record.server.as_deref(), record.method.as_deref(), record.name.as_deref()];
+    let what: Vec<&str> = parts.into_iter().flatten().collect();
+    if what.is_empty() { "-".to_owned() } else { what.join(" ") }
+}
+
+fn milliseconds(us: u64) -> String {
+    format!("{}.{}", us / 1000, us % 1000 / 100)
+}
+
+fn verify(folder: &Path, output: Output) -> Result<Exit, Failure> {
+    let report = match lockgate_audit::verify(folder) {
+        Ok(report) => report,
+        Err(AuditError::Broken(found)) => {
+            return Err(Diagnostic::new("LG-A001", format!("record {}: {}", found.seq, found.what))
+                .at(if found.line == 0 {
+                    found.file.display().to_string()
+                } else {
+                    format!("{}:{}", found.file.display(), found.line)
+                })
+                .hint("keep the files as evidence and compare them with your backup; what comes before this place holds")
+                .into());
+        }
+        Err(error) => return Err(unreadable(&error).into()),
+    };
+    match output {
+        Output::Human => {
+            let span = match (&report.first, &report.last) {
+                (Some(first), Some(last)) => format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time),
+                _ => "none yet".to_owned(),
+            };
+            let torn = if report.torn_bytes == 0 {
+                String::new()
+            } else {
+                format!("  being written or torn: the last {} bytes\n", report.torn_bytes)
+            };
+            print(&format!(
+                "The chain is whole.\n  records    {} in {} files, {}\n  numbers    {span}\n  head hash  {}\n{torn}\
+                 Keep the head hash elsewhere: it proves later that nothing before it was changed.\n",
+                report.records,
+                report.segments,
+                crate::output::bytes(report.bytes),
+                report.head_hash,
+            ));
+        }
+        Output::Json | Output::Jsonl => {
+            #[derive(Serialize)]
+            struct Whole {
+                schema: &'static str,
+                #[serde(flatten)]
+                report: lockgate_audit::Report,
+            }
+            print_document(&Whole { schema: "lockgate.audit-verify/1", report });
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) fn unreadable(error: &AuditError) -> Diagnostic {
+    Diagnostic::new("LG-A002", "the audit log cannot be read").because(error).hint("check owner and mode of its folder")
+}

@@ -1,0 +1,129 @@
+//! `lockgate identity …`: who may connect.
+
+use lockgate_admin::{Invites, MintedInvite, NewInvite, Versioned};
+use lockgate_identity::TrustBundle;
+use serde::Serialize;
+
+use crate::cli::{Global, IdentityVerb, Output, Seconds};
+use crate::client;
+use crate::diagnostic::{Diagnostic, Failure};
+use crate::exit::Exit;
+use crate::output::{Table, print, print_document, print_line, visible};
+use crate::state::State;
+use crate::trouble;
+
+/// Runs the verb.
+pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Failure> {
+    let state = State::locate(global.state.as_deref())?;
+    match verb {
+        IdentityVerb::Invite { name, lifetime, output } => {
+            let request = NewInvite { name: name.clone(), lifetime_s: Some(lifetime.0) };
+            let minted = client::admin(&state)?.invite(&request).await.map_err(|error| client::unanswered(&error))?;
+            show_invite(&minted, *lifetime, output.output);
+        }
+        IdentityVerb::List(output) => {
+            let invites = client::admin(&state)?.invites().await.map_err(|error| client::unanswered(&error))?;
+            list(&invites, output.output);
+        }
+        IdentityVerb::Show(output) => show(&state, output.output)?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn show_invite(minted: &MintedInvite, lifetime: Seconds, output: Output) {
+    match output {
+        Output::Human => {
+            // The code alone on stdout, so that it can be piped; what to do with it on stderr.
+            eprintln!("For {}, once, within {lifetime}. There, run: lockgate connect --invite CODE", minted.invite.agent);
+            print(&format!("{}\n", minted.code));
+        }
+        Output::Json | Output::Jsonl => print_line(&Versioned::of(minted)),
+    }
+}
+
+fn list(invites: &Invites, output: Output) {
+    match output {
+        Output::Human => {
+            let mut table = Table::new(&["ID", "NAME", "AGENT", "STATE"]);
+            for invite in &invites.invites {
+                let state = match invite.used_at_ms {
+                    Some(used) => format!("used {}", time(used)),
+                    None if invite.expires_at_ms <= now_ms() => format!("expired {}", time(invite.expires_at_ms)),
+                    None => format!("open until {}", time(invite.expires_at_ms)),
+                };
+                table.row(&[&invite.id, &invite.name, &invite.agent, &state]);
+            }
+            if table.is_empty() {
+                print("No invites. Make one: lockgate identity invite --name NAME\n");
+            } else {
+                print(&table.render(0));
+            }
+        }
+        Output::Jsonl => invites.invites.iter().for_each(print_line),
+        Output::Json => print_document(&Versioned::of(invites)),
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    schema: &'static str,
+    trust_domain: String,
+    fingerprint: String,
+    file: String,
+    roots: Vec<Root>,
+}
+
+#[derive(Serialize)]
+struct Root {
+    family: String,
+    not_after: String,
+}
+
+fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
+    let path = lockgate_identity::Authority::bundle_path(&state.authority());
+    if !path.exists() {
+        return Err(Diagnostic::new("LG-U002", format!("there is no authority in {}", state.authority().display()))
+            .hint("a node makes one when it first starts: lockgate up"));
+    }
+    let bundle = TrustBundle::from_pem_file(&path).map_err(|error| trouble::identity(&error, &state.authority()))?;
+    let shown = Shown {
+        schema: "lockgate.authority/1",
+        trust_domain: bundle.trust_domain().to_owned(),
+        fingerprint: bundle.fingerprint().to_owned(),
+        file: path.display().to_string(),
+        roots: bundle
+            .roots()
+            .iter()
+            .map(|root| Root {
+                family: root.family().to_string(),
+                not_after: jiff::Timestamp::try_from(root.not_after()).map_or_else(|_| String::new(), |time| time.to_string()),
+            })
+            .collect(),
+    };
+    match output {
+        Output::Human => {
+            let mut roots = Table::new(&["ROOT", "UNTIL"]);
+            shown.roots.iter().for_each(|root| roots.row(&[&root.family, &root.not_after]));
+            print(&format!(
+                "trust domain  {}\nfingerprint   {}\nroots         {}\n\n{}",
+                visible(&shown.trust_domain),
+                shown.fingerprint,
+                shown.file,
+                roots.render(0)
+            ));
+        }
+        Output::Json => print_document(&shown),
+        Output::Jsonl => print_line(&shown),
+    }
+    Ok(())
+}
+
+/// A moment for people, UTC to the second.
+pub(crate) fn time(ms: u64) -> String {
+    let time = i64::try_from(ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    time.map_or_else(|| "?".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0)
+}
