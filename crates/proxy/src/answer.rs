@@ -10,9 +10,9 @@ use lockgate_policy::Query;
 use crate::call::Call;
 use crate::decode::Inbound;
 use crate::node::Server;
-use crate::pipeline::{clearance, session_header};
+use crate::pipeline::session_header;
+use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
-use crate::session::{Session, SessionError};
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -51,19 +51,20 @@ pub async fn forward(
     server: &Arc<Server>,
     screened: Screened,
 ) -> Result<Reply, Refusal> {
-    let agent = call.link.caller.agent.to_string();
+    let link = call.link.clone();
     let exchange = Exchange {
         verb: inbound.verb,
         screened: &screened,
         headers: &inbound.headers,
         era: inbound.era,
-        agent: &agent,
+        agent: &link.caller.agent,
     };
+    call.note_forwarded();
     let mut answer = exchange_in_session(call, server, &exchange).await?;
     let method = screened.message().method();
     let mut opened = None;
     if inbound.era == Era::Legacy && method == Some("initialize") {
-        opened = open_session(call, inbound, server, &screened, answer.session.take());
+        opened = open_session(call, inbound, server, &screened, &mut answer);
     }
     if let Some(session) = &call.session
         && method == Some("notifications/initialized")
@@ -76,132 +77,93 @@ pub async fn forward(
     {
         call.node.sessions.close(id);
     }
-    let mut reply = conclude(call, server, answer, inbound.verb == Verb::Get).await?;
-    if let Some((name, value)) = opened {
-        let (Reply::Whole { headers, .. } | Reply::Stream { headers, .. }) = &mut reply;
-        headers.insert(name, value);
+    let concluded = conclude(call, server, answer, inbound.verb == Verb::Get).await;
+    match (concluded, opened) {
+        (Ok(mut reply), Some(id)) => {
+            let (Reply::Whole { headers, .. } | Reply::Stream { headers, .. }) = &mut reply;
+            let (name, value) = session_header(&id);
+            headers.insert(name, value);
+            Ok(reply)
+        }
+        (Err(refusal), Some(id)) => {
+            // The client will never hear of the session.
+            call.node.sessions.close(&id);
+            Err(refusal)
+        }
+        (concluded, None) => concluded,
     }
-    Ok(reply)
 }
 
+/// Opens the client's session at this node, unless the server keeps none or has said no; gives its id.
 fn open_session(
     call: &mut Call,
     inbound: &Inbound,
     server: &Server,
     screened: &Screened,
-    upstream: Option<UpstreamSession>,
-) -> Option<(http::HeaderName, HeaderValue)> {
-    let upstream = upstream?;
+    answer: &mut Answer,
+) -> Option<String> {
+    let upstream: UpstreamSession = answer.session.take()?;
+    if matches!(&answer.body, AnswerBody::One(message) if message.kind() == Kind::Error) {
+        return None;
+    }
     let node = &call.node;
-    let (id, session) = node.sessions.open(
-        &call.link.caller.agent,
-        inbound.target.route(),
-        screened.message().clone(),
-        node.now_ms(),
-    );
-    session.set_upstream(&server.id, upstream);
+    let init = screened.message().clone();
+    let (id, session) =
+        node.sessions.open(&call.link.caller.agent, inbound.target.route(), init, node.now_ms());
+    session.set_upstream(&server.id, upstream, None);
     call.session = Some(session);
-    Some(session_header(&id))
+    Some(id)
 }
 
-/// Sends within the session, and opens a session that the server has lost anew, once. The server did not know the
-/// session, so it has not acted on the message, and sending it again cannot act twice.
-pub(crate) async fn exchange_in_session(
-    call: &Call,
-    server: &Arc<Server>,
-    exchange: &Exchange<'_>,
-) -> Result<Answer, Refusal> {
-    let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
-    let held = call.session.as_ref().and_then(|session| session.upstream(&server.id));
-    let first = match (&call.session, &held) {
-        // One of several servers that was down when the session began: it joins now.
-        (Some(_), None) => Err(UpstreamError::SessionLost),
-        _ => server.upstream.exchange(exchange, held.as_ref()).await,
-    };
-    let (Err(UpstreamError::SessionLost), Some(session)) = (&first, &call.session) else {
-        return first.map_err(upstream_error);
-    };
-    if exchange.verb == Verb::Delete {
-        // Gone already: that is what the client asked for.
-        return Ok(Answer {
-            status: StatusCode::NO_CONTENT,
-            headers: HeaderMap::new(),
-            session: None,
-            body: AnswerBody::Empty,
-        });
-    }
-    let fresh = recover(call, server, session, held.as_ref(), exchange).await?;
-    server.upstream.exchange(exchange, Some(&fresh)).await.map_err(upstream_error)
-}
-
-async fn recover(
-    call: &Call,
-    server: &Arc<Server>,
-    session: &Arc<Session>,
-    lost: Option<&UpstreamSession>,
-    exchange: &Exchange<'_>,
-) -> Result<UpstreamSession, Refusal> {
-    let _alone = session.recovery.lock().await;
-    match session.upstream(&server.id) {
-        Some(other) if !lost.is_some_and(|lost| other.is_same(lost)) => return Ok(other),
-        _ => {}
-    }
-    let headers = session_headers(session);
-    let replay = |screened| Exchange { verb: Verb::Post, screened, headers: &headers, ..*exchange };
-    let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
-    // The session's own messages pass policy and detection again: both may have changed since.
-    let init = clearance(&call.node, &call.link, &server.id, session.init().clone())?;
-    let answer = server.upstream.exchange(&replay(&init), None).await.map_err(upstream_error)?;
-    let fresh = answer.session.clone().ok_or(Refusal::Session(SessionError::Unknown))?;
-    finish(answer).await.map_err(upstream_error)?;
-    if let Some(initialized) = session.initialized() {
-        let initialized = clearance(&call.node, &call.link, &server.id, initialized)?;
-        server.upstream.exchange(&replay(&initialized), Some(&fresh)).await.map_err(upstream_error)?;
-    }
-    session.set_upstream(&server.id, fresh.clone());
-    call.node.metrics.sessions_recovered.inc();
-    tracing::info!(target: "lockgate::forward", server = %server.id, session = %session.fingerprint, "upstream session opened anew");
-    Ok(fresh)
-}
-
-fn session_headers(session: &Session) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    if let Some(version) = session.version().and_then(|v| HeaderValue::from_str(&v).ok()) {
-        headers.insert("mcp-protocol-version", version);
-    }
-    headers
-}
-
-/// Reads an answer to its result, for answers that the gateway asked for itself.
-pub(crate) async fn finish(answer: Answer) -> Result<Message, UpstreamError> {
+/// Reads an answer to its result, for what the gateway asked under the id `asked` itself.
+pub(crate) async fn finish(answer: Answer, asked: Option<&str>) -> Result<Message, UpstreamError> {
     let mut frames = match answer.body {
-        AnswerBody::One(message) => return Ok(message),
+        AnswerBody::One(message) => return answers(message, asked),
         AnswerBody::Stream(frames) => frames,
-        AnswerBody::Opaque(text) => return Err(UpstreamError::Malformed(text)),
+        AnswerBody::Opaque(_) => return Err(UpstreamError::Declined(Some(answer.status.as_u16().into()))),
         AnswerBody::Empty => return Err(UpstreamError::Malformed("the answer is empty".to_owned())),
     };
     while let Some(frame) = frames.next().await {
         if let Some(message) = frame?.message.filter(|m| matches!(m.kind(), Kind::Result | Kind::Error)) {
-            return Ok(message);
+            return answers(message, asked);
         }
     }
     Err(UpstreamError::Broken("the stream ended before the result".to_owned()))
 }
 
+/// The message, if it answers the request `asked` (none: nothing was asked). An error without an id answers anything.
+fn answers(message: Message, asked: Option<&str>) -> Result<Message, UpstreamError> {
+    if !matches!(message.kind(), Kind::Result | Kind::Error) {
+        let said = "it sends a message of its own where an answer belongs".to_owned();
+        return Err(UpstreamError::Malformed(said));
+    }
+    match (message.id_raw(), asked) {
+        (None, _) => Ok(message),
+        (Some(answered), Some(asked)) if answered == asked => Ok(message),
+        (Some(answered), asked) => {
+            let asked = asked.map_or_else(|| "nothing".to_owned(), |id| format!("request {id}"));
+            let said = format!("it answers request {answered} where {asked} was asked");
+            Err(UpstreamError::Malformed(said))
+        }
+    }
+}
+
 /// Judges the beginning of an answer.
-pub(crate) async fn conclude(
+async fn conclude(
     call: &mut Call,
     server: &Arc<Server>,
     answer: Answer,
     listen: bool,
 ) -> Result<Reply, Refusal> {
+    let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
     let (status, mut headers) = (answer.status, answer.headers);
     match answer.body {
+        AnswerBody::Empty if call.asks() && status.is_success() => {
+            Err(upstream_error(UpstreamError::Malformed("the answer to a request is empty".to_owned())))
+        }
         AnswerBody::Empty => Ok(Reply::Whole { status, headers, message: None }),
         AnswerBody::One(message) => {
-            check_id(call, server, &message)?;
+            let message = answers(message, call.id_raw()).map_err(upstream_error)?;
             let message = judge(call, server, message).await?;
             Ok(Reply::Whole { status, headers, message: Some(message) })
         }
@@ -210,22 +172,12 @@ pub(crate) async fn conclude(
             let bytes = reply::error(call.id_raw(), reply::code::UPSTREAM, &message, None);
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             let message = Message::decode(bytes, &call.node.limits.results()).map_err(Refusal::Decode)?;
+            let message = judge(call, server, message).await?;
             Ok(Reply::Whole { status, headers, message: Some(message) })
         }
         AnswerBody::Stream(frames) => {
             Ok(Reply::Stream { status, headers, server: server.clone(), frames, listen })
         }
-    }
-}
-
-fn check_id(call: &Call, server: &Server, message: &Message) -> Result<(), Refusal> {
-    let answered = message.id_raw().filter(|id| *id != "null");
-    match (answered, call.id_raw()) {
-        (Some(answered), Some(asked)) if answered != asked => Err(Refusal::Upstream {
-            server: server.id.clone(),
-            error: UpstreamError::Malformed(format!("it answers request {answered} where {asked} was asked")),
-        }),
-        _ => Ok(()),
     }
 }
 
@@ -251,7 +203,13 @@ pub(crate) async fn judge(
         }
     }
     screen_text(call, &server.id, &method, &message)?;
-    Ok(message)
+    Ok(own_view(call, message))
+}
+
+/// What a server lets anybody share was fetched under this caller's permits: no cache may hand it to another.
+fn own_view(call: &Call, message: Message) -> Message {
+    let is_shared = call.era == Era::Modern && message.result_member_raw("cacheScope").is_some();
+    if is_shared { list::mark_private(&message) } else { message }
 }
 
 /// The text rules of detection on any message from a server.
@@ -280,6 +238,7 @@ fn listed(method: &str) -> Option<(&'static str, &'static str)> {
         "tools/list" => Some(("tools", "tools/call")),
         "prompts/list" => Some(("prompts", "prompts/get")),
         "resources/list" => Some(("resources", "resources/read")),
+        "tasks/list" => Some(("tasks", "tasks/get")),
         _ => None,
     }
 }
@@ -301,10 +260,7 @@ async fn judge_list(
         server.learn(&items);
         let observed = call.node.detector.observe_tools(&server.id, &items, call.node.now_ms());
         call.note_findings(&observed.findings);
-        call.node.keep_pins(observed.new_pins).await.map_err(|error| Refusal::Upstream {
-            server: server.id.clone(),
-            error: UpstreamError::Malformed(format!("its tools cannot be pinned: {error}")),
-        })?;
+        call.node.keep_pins(server, observed.new_pins).await?;
         hidden = observed.held;
     } else {
         screen_text(call, &server.id, key, &message)?;
@@ -323,6 +279,6 @@ async fn judge_list(
         !hidden.contains(item.name.as_ref()) && policies.allows(&query)
     })
     .map_err(malformed)?;
-    // What is left is this caller's own view: no cache may hand it to another.
+    // What is left is this caller's own view.
     Ok(if call.era == Era::Modern { list::mark_private(&kept) } else { kept })
 }

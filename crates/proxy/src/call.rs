@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use lockgate_audit::{Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::Finding;
-use lockgate_mcp::{Era, Message};
+use lockgate_mcp::{Era, Kind as MessageKind, Message};
 
 use crate::link::LinkContext;
 use crate::node::Node;
@@ -15,6 +15,9 @@ use crate::session::{Owed, Session};
 
 /// One call on its way. Whatever becomes of it, one record is written: by [`Call::record`], or, when the client leaves
 /// and the call is dropped, as cancelled.
+///
+/// Only a request is owed an answer under its id. A client's own answer carries an id too, but one that the server chose:
+/// under that id nothing may go back to the client, who may be using it for something else.
 pub struct Call {
     /// The node that serves it.
     pub node: Arc<Node>,
@@ -26,6 +29,9 @@ pub struct Call {
     pub era: Era,
     started: Instant,
     facts: Facts,
+    asks: bool,
+    is_forwarded: bool,
+    is_in_flight: bool,
     recorded: bool,
 }
 
@@ -54,6 +60,9 @@ impl Call {
             era: Era::Legacy,
             started: Instant::now(),
             facts: Facts::default(),
+            asks: false,
+            is_forwarded: false,
+            is_in_flight: true,
             recorded: false,
         }
     }
@@ -64,11 +73,18 @@ impl Call {
         self.facts.name = message.name().map(str::to_owned);
         self.facts.id = message.id_raw().map(str::to_owned);
         self.facts.bytes_in = Some(message.bytes().len() as u64);
+        self.asks = message.kind() == MessageKind::Request;
     }
 
     /// Notes the id alone, of a message that could not be decoded.
     pub fn note_id(&mut self, id_raw: String) {
         self.facts.id = Some(id_raw);
+        self.asks = true;
+    }
+
+    /// Notes that its server may have it from now on, so that an answer may come even to a client that has left.
+    pub fn note_forwarded(&mut self) {
+        self.is_forwarded = true;
     }
 
     /// Notes the server that it goes to.
@@ -87,15 +103,20 @@ impl Call {
     }
 
     /// Notes what an answer belongs to that comes outside its own stream.
-    pub fn note_owed(&mut self, owed: Owed) {
+    pub fn note_owed(&mut self, id_raw: &str, owed: Owed) {
+        self.note_id(id_raw.to_owned());
+        self.note_forwarded();
         self.facts.server = Some(owed.server);
         self.facts.method = Some(owed.method);
         self.facts.name = owed.name;
     }
 
-    /// Gives up a call that turned out to need no record of its own.
-    pub fn dismiss(mut self) {
-        self.recorded = true;
+    /// Notes what a server said of its own accord: its method, and the size.
+    pub fn note_said(&mut self, server: &str, message: &Message) {
+        self.note_stream();
+        self.note_server(server);
+        self.facts.method = message.method().map(str::to_owned);
+        self.facts.bytes_out = Some(message.bytes().len() as u64);
     }
 
     /// Notes the policies that decided.
@@ -111,9 +132,14 @@ impl Call {
         }
     }
 
-    /// The JSON-RPC id, as the client wrote it.
+    /// The JSON-RPC id under which the client waits for an answer, as it wrote it; none if it waits for none.
     pub fn id_raw(&self) -> Option<&str> {
-        self.facts.id.as_deref()
+        self.facts.id.as_deref().filter(|_| self.asks)
+    }
+
+    /// Whether the client waits for a JSON-RPC answer.
+    pub fn asks(&self) -> bool {
+        self.asks
     }
 
     /// The server that it goes to.
@@ -148,6 +174,42 @@ impl Call {
         self.facts.bytes_out = Some(bytes_out as u64);
         let receipt = self.append(outcome, code, None, None)?;
         self.settle(receipt).await
+    }
+
+    /// Records that the server closed the stream of a call before its answer, as it may where the client can resume. The
+    /// answer has a record of its own when it comes.
+    ///
+    /// # Errors
+    /// [`Refusal::Unrecorded`].
+    pub async fn record_open(&mut self) -> Result<(), Refusal> {
+        if let (Some(session), Some(id)) = (&self.session, self.id_raw()) {
+            session.owe(id, self.owed());
+        }
+        let why = "the server closed the stream before its answer; the client can resume it";
+        let receipt = self.append(Outcome::Ok, None, None, Some(why))?;
+        self.settle(receipt).await
+    }
+
+    /// Records that a call has begun which lasts for as long as its client listens. Its end has a record of its own. Until
+    /// then it is no call in flight: those who listen must not keep out those who call.
+    ///
+    /// # Errors
+    /// [`Refusal::Unrecorded`].
+    pub async fn record_listening(&mut self) -> Result<(), Refusal> {
+        let kind = std::mem::replace(&mut self.facts.kind, Kind::Stream);
+        let appended = self.append(Outcome::Ok, None, None, Some("the client listens"));
+        self.facts.kind = kind;
+        let receipt = appended?;
+        self.recorded = false;
+        self.land();
+        self.settle(receipt).await
+    }
+
+    /// Takes it off the calls in flight.
+    fn land(&mut self) {
+        if std::mem::take(&mut self.is_in_flight) {
+            self.node.metrics.calls_in_flight.dec();
+        }
     }
 
     /// Records a refusal of this call.
@@ -192,13 +254,12 @@ impl Call {
         let elapsed = self.started.elapsed();
         let facts = &self.facts;
         self.node.metrics.call(facts.server.as_deref(), facts.method.as_deref(), outcome, elapsed);
-        let text = |text: &'_ Option<String>| text.clone().map(Cow::Owned);
         let mut record = Record {
             stage: stage.map(Cow::Borrowed),
-            server: text(&facts.server),
-            method: text(&facts.method),
-            name: text(&facts.name),
-            request_id: text(&facts.id),
+            server: facts.server.as_deref().map(Cow::Borrowed),
+            method: facts.method.as_deref().map(Cow::Borrowed),
+            name: facts.name.as_deref().map(Cow::Borrowed),
+            request_id: facts.id.as_deref().map(Cow::Borrowed),
             session: self.session.as_ref().map(|s| Cow::Borrowed(s.fingerprint.as_str())),
             code,
             reason: reason.map(Cow::Borrowed),
@@ -221,14 +282,15 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.node.metrics.calls_in_flight.dec();
+        self.land();
         if self.recorded {
             return;
         }
-        if let (Some(session), Some(id), Era::Legacy) = (&self.session, &self.facts.id, self.era) {
+        if let (Some(session), Some(id), true) = (&self.session, self.id_raw(), self.is_forwarded) {
             session.owe(id, self.owed());
         }
-        if self.append(Outcome::Cancelled, None, None, Some("the client left before the answer")).is_err() {
+        let why = "the client left, or stopped reading, before the answer";
+        if self.append(Outcome::Cancelled, None, None, Some(why)).is_err() {
             tracing::error!(target: "lockgate::record", "a cancelled call could not be recorded");
         }
     }
@@ -237,10 +299,10 @@ impl Drop for Call {
 /// Adds what is known of a link to a record.
 pub fn describe_link<'a>(link: &'a LinkContext, record: &mut Record<'a>) {
     record.agent = Some(Cow::Borrowed(&link.caller.agent));
-    record.principal = Some(Cow::Owned(link.caller.principal.to_string()));
-    record.peer = link.peer.map(|peer| Cow::Owned(peer.to_string()));
+    record.principal = Some(Cow::Borrowed(&link.shown.principal));
+    record.peer = link.shown.peer.as_deref().map(Cow::Borrowed);
+    record.quantum_safe = link.shown.quantum_safe;
     let Some(posture) = link.posture.as_deref() else { return };
-    record.quantum_safe = Some(posture.quantum_safe());
     record.protocol = Some(Cow::Borrowed(&posture.protocol));
     record.group = Some(Cow::Borrowed(&posture.group));
     record.cipher = Some(Cow::Borrowed(&posture.cipher));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, header};
 use http_body::Body as _;
@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use crate::call::Call;
 use crate::link::LinkContext;
 use crate::node::{Node, Server};
+use crate::pipeline;
 use crate::refusal::Refusal;
 use crate::upstream::Verb;
 use crate::upstream::http::SESSION_ID;
@@ -37,11 +38,14 @@ pub enum Target {
 }
 
 impl Target {
+    /// The route of all servers together; no server can be called so.
+    pub const ALL: &str = "*";
+
     /// The name under which sessions are bound to this target.
     pub fn route(&self) -> &str {
         match self {
             Target::Server(server) => &server.id,
-            Target::All => "*",
+            Target::All => Self::ALL,
         }
     }
 }
@@ -69,7 +73,7 @@ pub async fn request(call: &mut Call, request: Request<Incoming>) -> Result<(Inb
     let node = call.node.clone();
     check_size(&parts.headers, &node)?;
     check_host(&call.link, &parts)?;
-    let target = route(&node, parts.uri.path())?;
+    let target = route(&call.link, &node, parts.uri.path())?;
     call.note_server(target.route());
     let verb = verb(&parts.method)?;
     let message = match verb {
@@ -144,13 +148,13 @@ fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }
 
-fn route(node: &Node, path: &str) -> Result<Target, Refusal> {
+fn route(link: &LinkContext, node: &Node, path: &str) -> Result<Target, Refusal> {
     let target = match path.strip_prefix("/servers/").and_then(|rest| rest.strip_suffix("/mcp")) {
         Some(id) => node.server(id).map(Target::Server),
         None if path == "/mcp" => Some(node.common_target()),
         None => None,
     };
-    target.ok_or_else(|| Refusal::Route { path: shown(path), served: node.paths().join(", ") })
+    target.ok_or_else(|| Refusal::Route { path: shown(path), served: pipeline::paths(node, link).join(", ") })
 }
 
 fn verb(method: &Method) -> Result<Verb, Refusal> {
@@ -174,14 +178,10 @@ async fn posted(
     body: Incoming,
 ) -> Result<Message, Refusal> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") || headers.contains_key(header::CONTENT_ENCODING) {
+    if !is_json(media) || headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Refusal::MediaType);
     }
-    let wait = Duration::from_secs(node.limits.request_s_max);
-    let bytes = timeout(wait, collect(body, node.limits.request_bytes_max))
-        .await
-        .map_err(|_| Refusal::Incomplete)??;
+    let bytes = collect(body, node.limits.request_bytes_max, node.limits.request()).await?;
     Message::decode(bytes.clone(), &node.limits.requests()).map_err(|error| {
         if let Some(id) = lockgate_mcp::salvage_id(&bytes, &node.limits.requests()) {
             call.note_id(id);
@@ -190,22 +190,66 @@ async fn posted(
     })
 }
 
-/// Reads a body to its end. The usual body arrives as one frame and is not copied.
-pub(crate) async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+/// Whether a media type says JSON, and nothing that would have it read in another way than as UTF-8.
+fn is_json(media: &str) -> bool {
+    let mut parts = media.split(';').map(|part| part.trim().to_ascii_lowercase());
+    parts.next().as_deref() == Some("application/json")
+        && parts.all(|part| match part.split_once('=') {
+            Some(("charset", set)) => set.trim_matches('"') == "utf-8",
+            _ => true,
+        })
+}
+
+/// Reads a body of up to `limit` bytes to its end, within `wait`. The usual body arrives as one frame and is not copied;
+/// one in many small frames is copied once, however small they are.
+pub(crate) async fn collect(body: Incoming, limit: usize, wait: Duration) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge { limit });
     }
-    let mut whole = Bytes::new();
+    timeout(wait, read(body, limit)).await.map_err(|_| Refusal::Incomplete)?
+}
+
+async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::Incomplete)?.into_data() else { continue };
-        if whole.len() + data.remaining() > limit {
+        if first.len() + rest.len() + data.len() > limit {
             return Err(Refusal::TooLarge { limit });
         }
-        whole = if whole.is_empty() { data } else { [whole, data].concat().into() };
+        match (first.is_empty(), rest.is_empty()) {
+            (true, true) => first = data,
+            (_, true) => {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+                rest.extend_from_slice(&data);
+            }
+            (_, false) => rest.extend_from_slice(&data),
+        }
     }
-    Ok(whole)
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
 }
 
 fn standing_for(text: &'static [u8], node: &Node) -> Result<Message, Refusal> {
     Message::decode(Bytes::from_static(text), &node.limits.requests()).map_err(Refusal::Decode)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_read_as_utf_8_or_not_at_all() {
+        for (media, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=UTF-8", true),
+            ("application/json;charset=\"utf-8\"; profile=x", true),
+            // To a server that obeys it, `+ACI-` is a quotation mark.
+            ("application/json; charset=utf-7", false),
+            ("application/json; charset=utf-8; charset=utf-16", false),
+            ("application/json-seq", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(media), expected, "{media}");
+        }
+    }
 }

@@ -1,23 +1,27 @@
 //! Faces: the listeners through which peers reach a node, each with its own profile.
 
-use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
 use lockgate_crypto::CryptoRefused;
 use lockgate_identity::{Caller, IdentityError, TrustBundle, bind, verify};
 use lockgate_transport::{
-    AcceptError, Accepted, Alpn, Limits as LinkLimits, Link, Listener, SecureError, ServerTls, secure,
+    AcceptError, Accepted, Alpn, Io, Limits as LinkLimits, Link, Listener, SecureError, ServerTls, secure,
 };
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use crate::limits::Limits;
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::pipeline::{serve_call, serve_link};
 use crate::stage::Stage;
+use crate::stall::Stalling;
 
 /// One listener with what its links need.
 pub struct Face {
@@ -103,65 +107,78 @@ pub async fn serve(node: Arc<Node>, face: Arc<Face>, listener: Listener) {
     }
 }
 
+/// A peer that takes nothing of its answers for this long is gone, or wants to tie up memory, in seconds. Less than what
+/// a suspended laptop sleeps, more than any network stutters.
+const STALL_S_MAX: u64 = 120;
+
 /// Serves the calls of one link. The link ends when its peer leaves, when the node drains, or when the proof of its
 /// identity expires: then calls in flight may finish, and the peer comes back with its next certificate.
-pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, link: Link) {
-    let expires = expiry(&context);
-    let (kill, draining) = (context.kill.clone(), node.draining.clone());
+pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: Io, alpn: Option<Alpn>) {
     let limits = node.limits.clone();
-    let h2 = link.alpn == Some(Alpn::H2);
-    let service = {
-        let node = node.clone();
-        service_fn(move |request| {
-            let (node, context) = (node.clone(), context.clone());
-            async move { Ok::<_, std::convert::Infallible>(serve_call(node, context, request).await) }
-        })
-    };
-    let end = async move {
-        tokio::select! {
-            () = tokio::time::sleep_until(expires) => {}
-            () = draining.cancelled() => {}
-        }
-    };
-    let io = TokioIo::new(link.io);
-    let served = async {
-        if h2 {
-            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            builder
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(limits.streams_per_link_max)
-                .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
-                .keep_alive_interval(Duration::from_secs(60))
-                .keep_alive_timeout(Duration::from_secs(20));
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                result = connection.as_mut() => return result,
-                () = end => connection.as_mut().graceful_shutdown(),
-            }
-            connection.await
-        } else {
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_secs(limits.idle_s_max))
-                .max_buf_size(limits.header_bytes_max.max(16 << 10) * 2);
-            let mut connection = std::pin::pin!(builder.serve_connection(io, service));
-            tokio::select! {
-                result = connection.as_mut() => return result,
-                () = end => connection.as_mut().graceful_shutdown(),
-            }
-            connection.await
-        }
-    };
-    let drained = async {
-        kill.cancelled().await;
+    let end = end_of(context.clone(), node.draining.clone());
+    let kill = context.kill.clone();
+    let h2 = alpn == Some(Alpn::H2);
+    let io = TokioIo::new(Stalling::new(io, Duration::from_secs(STALL_S_MAX)));
+    // Calls and connections are boxed: an idle link then holds neither the room that a call takes, nor that of the
+    // protocol which it does not speak.
+    let service = service_fn(move |request| {
+        let (node, context) = (node.clone(), context.clone());
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(serve_call(node, context, request).await) })
+    });
+    let served: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = if h2 {
+        Box::pin(drive(http2(&limits).serve_connection(io, service), end, limits.call()))
+    } else {
+        Box::pin(drive(http1(&limits).serve_connection(io, service), end, limits.call()))
     };
     tokio::select! {
         result = served => if let Err(error) = result {
             tracing::debug!(target: "lockgate::accept", %error, "link ended");
         },
-        () = drained => {}
+        () = kill.cancelled() => {}
     }
+}
+
+/// Resolves when the link must take no more calls, and tells those who only listen on it.
+async fn end_of(context: Arc<LinkContext>, draining: CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep_until(expiry(&context)) => {}
+        () = draining.cancelled() => {}
+    }
+    context.closing.cancel();
+}
+
+/// Drives a connection until `end`, and from then on for as long as its calls take, `grace` at most.
+async fn drive<C: GracefulConnection>(
+    connection: C,
+    end: impl Future<Output = ()>,
+    grace: Duration,
+) -> Result<(), C::Error> {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        () = end => connection.as_mut().graceful_shutdown(),
+    }
+    tokio::time::timeout(grace, connection).await.unwrap_or(Ok(()))
+}
+
+fn http1(limits: &Limits) -> hyper::server::conn::http1::Builder {
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(limits.idle_s_max))
+        .max_buf_size(limits.header_bytes_max.max(16 << 10) * 2);
+    builder
+}
+
+fn http2(limits: &Limits) -> hyper::server::conn::http2::Builder<TokioExecutor> {
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_link_max)
+        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
 }
 
 fn expiry(link: &LinkContext) -> Instant {
@@ -171,9 +188,4 @@ fn expiry(link: &LinkContext) -> Instant {
         not_after.duration_since(SystemTime::now()).unwrap_or_default()
     });
     Instant::now() + left
-}
-
-/// The peer's address, for records of links that never were.
-pub(crate) fn peer_text(peer: SocketAddr) -> String {
-    peer.to_string()
 }

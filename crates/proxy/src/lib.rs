@@ -25,11 +25,14 @@ pub mod limits;
 pub mod link;
 pub mod metrics;
 pub mod node;
+mod pins;
 pub mod pipeline;
+mod recover;
 pub mod refusal;
 pub mod relay;
 pub mod session;
 pub mod stage;
+mod stall;
 pub mod upstream;
 pub mod wellknown;
 

@@ -97,6 +97,10 @@ impl Limits {
         }
     }
 
+    pub(crate) fn request(&self) -> Duration {
+        Duration::from_secs(self.request_s_max)
+    }
+
     pub(crate) fn first_byte(&self) -> Duration {
         Duration::from_secs(self.first_byte_s_max)
     }
@@ -105,7 +109,8 @@ impl Limits {
         Duration::from_secs(self.call_s_max)
     }
 
-    pub(crate) fn stream(&self) -> Duration {
-        Duration::from_secs(self.stream_s_max)
+    /// How long a stream may last: one that only listens, or one that answers a call.
+    pub(crate) fn life(&self, listens: bool) -> Duration {
+        if listens { Duration::from_secs(self.stream_s_max) } else { self.call() }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
@@ -33,15 +34,32 @@ pub struct LinkContext {
     pub origins: Arc<[String]>,
     /// Whether calls need an identity.
     pub identity_required: bool,
+    /// Cancelled when the link takes no more calls: its identity has expired, or the node drains. Calls in flight may
+    /// finish; streams that only listen end.
+    pub closing: CancellationToken,
     /// Cancelled when the link must end at once.
     pub kill: CancellationToken,
+    /// `peer` and the principal as records show them, written out once for all calls of the link.
+    pub(crate) shown: Shown,
     calls: AtomicU64,
+}
+
+/// Facts of a link in the form in which every record of it repeats them.
+pub(crate) struct Shown {
+    pub(crate) principal: String,
+    pub(crate) peer: Option<String>,
+    pub(crate) quantum_safe: Option<bool>,
 }
 
 impl LinkContext {
     /// Whether both ends are on this machine.
     pub fn is_loopback(&self) -> bool {
         self.peer.is_some_and(|peer| peer.ip().is_loopback())
+    }
+
+    /// Whether the proof of the peer's identity has run out. A peer that stays on after that was asked to leave.
+    pub fn is_expired(&self) -> bool {
+        self.caller.principal.not_after().is_some_and(|not_after| not_after <= SystemTime::now())
     }
 
     /// Counts one more call.
@@ -104,6 +122,11 @@ impl Links {
     /// Enters a link; it is live until the guard is dropped.
     pub fn enter(self: &Arc<Self>, link: NewLink) -> LiveLink {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        let shown = Shown {
+            principal: link.caller.principal.to_string(),
+            peer: link.peer.map(|peer| peer.to_string()),
+            quantum_safe: link.posture.as_ref().map(|posture| posture.quantum_safe()),
+        };
         let context = Arc::new(LinkContext {
             number,
             listener: link.listener,
@@ -115,7 +138,9 @@ impl Links {
             hosts: link.hosts,
             origins: link.origins,
             identity_required: link.identity_required,
+            closing: CancellationToken::new(),
             kill: CancellationToken::new(),
+            shown,
             calls: AtomicU64::new(0),
         });
         self.live.lock().insert(number, context.clone());
@@ -150,11 +175,11 @@ pub(crate) fn view(link: &LinkContext) -> LinkView {
     LinkView {
         number: link.number,
         listener: link.listener.to_string(),
-        peer: link.peer.map(|peer| peer.to_string()),
+        peer: link.shown.peer.clone(),
         agent: link.caller.agent.to_string(),
         since_ms: link.since_ms,
         calls: link.calls.load(Ordering::Relaxed),
-        quantum_safe: link.posture.as_ref().map(|p| p.quantum_safe()),
+        quantum_safe: link.shown.quantum_safe,
         posture: link.posture.as_deref().cloned(),
     }
 }

@@ -13,24 +13,26 @@ use lockgate_mcp::Message;
 use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::list::Item;
 use lockgate_policy::Policies;
-use lockgate_store::{Store, StoreError};
+use lockgate_store::Store;
 use lockgate_transport::Link;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::circuit::Circuit;
 use crate::decode::Target;
-use crate::face::{Face, LinkRefused, peer_text};
+use crate::face::{Face, LinkRefused};
 use crate::gather;
 use crate::limits::Limits;
 use crate::link::{Links, LiveLink, NewLink};
 use crate::metrics::Metrics;
+use crate::pins::Unkept;
 use crate::refusal::Refusal;
 use crate::session::Sessions;
 use crate::upstream::{Transport, Upstream};
-use crate::wellknown::Enrolment;
+use crate::wellknown::{ENROLMENTS_MAX, Enrolment};
 
 /// The part of the store that holds pinned tool definitions.
 pub const PINS: &str = "pins";
@@ -46,6 +48,7 @@ pub struct Server {
     pub upstream: Upstream,
     /// The header-mirrored parameters of its tools, learned from its lists.
     params: RwLock<HashMap<String, Arc<ParamHeaders>>>,
+    unkept: Arc<Unkept>,
 }
 
 /// Tools of one server whose header rules are remembered.
@@ -54,7 +57,7 @@ const TOOLS_MAX: usize = 10_000;
 impl Server {
     /// The server `id` behind `upstream`.
     pub fn new(id: String, upstream: Upstream) -> Self {
-        Self { id, upstream, params: RwLock::default() }
+        Self { id, upstream, params: RwLock::default(), unkept: Arc::default() }
     }
 
     /// What headers must mirror of the arguments of `tool`; none for a tool that was never listed.
@@ -79,9 +82,13 @@ impl Server {
         let mut known = self.params.write();
         for (name, params) in learned {
             match params {
-                Some(params) if known.len() < TOOLS_MAX => drop(known.insert(name, params)),
+                Some(params) if known.len() < TOOLS_MAX || known.contains_key(&name) => {
+                    known.insert(name, params);
+                }
                 Some(_) => {}
-                None => drop(known.remove(&name)),
+                None => {
+                    known.remove(&name);
+                }
             }
         }
     }
@@ -130,6 +137,8 @@ pub struct Node {
     pub draining: CancellationToken,
     /// The tasks that serve links.
     pub tasks: TaskTracker,
+    /// Places for those who enrol or renew.
+    pub(crate) enrolments: Semaphore,
     store: Store,
     durable: Vec<String>,
     since_ms: u64,
@@ -151,6 +160,7 @@ impl Node {
             enrolment: parts.enrolment,
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            enrolments: Semaphore::new(ENROLMENTS_MAX),
             store: parts.store,
             durable: parts.durable,
             since_ms: now_ms(),
@@ -178,12 +188,6 @@ impl Node {
             Some(only) if self.servers.len() == 1 => Target::Server(only.clone()),
             _ => Target::All,
         }
-    }
-
-    /// The paths served.
-    pub fn paths(&self) -> Vec<String> {
-        let each = self.servers.keys().map(|id| format!("/servers/{id}/mcp"));
-        std::iter::once("/mcp".to_owned()).chain(each).collect()
     }
 
     /// Server and own name of the subject of a message to all servers together.
@@ -216,10 +220,16 @@ impl Node {
         let posture = link.posture.clone();
         if let Some(posture) = &posture {
             self.metrics.handshake(posture);
-            tracing::info!(
-                target: "lockgate::secure", listener = %face.name, agent = %caller.agent, group = %posture.group,
-                quantum_safe = posture.quantum_safe(), resumed = posture.resumed, "link secured"
-            );
+            let (listener, agent, group) = (&face.name, &caller.agent, &posture.group);
+            match posture.weakest() {
+                None => {
+                    tracing::debug!(target: "lockgate::secure", %listener, %agent, %group, "link secured")
+                }
+                Some(weakest) => tracing::warn!(
+                    target: "lockgate::secure", %listener, %agent, %weakest,
+                    "link admitted by its profile that a quantum computer could break"
+                ),
+            }
         }
         self.links.enter(NewLink {
             listener: face.name.clone(),
@@ -241,7 +251,7 @@ impl Node {
         tracing::warn!(target: "lockgate", stage = stage.name(), listener = %face.name, %peer, %refused, "link refused");
         let record = Record {
             stage: Some(stage.name().into()),
-            peer: Some(peer_text(peer).into()),
+            peer: Some(peer.to_string().into()),
             reason: Some(refused.to_string().into()),
             ..Record::new(Kind::Refusal, Outcome::Refused)
         };
@@ -251,21 +261,13 @@ impl Node {
         }
     }
 
-    /// Keeps new pins, so that a definition that was seen once is known after a restart. The disk is waited for:
-    /// a pin that is lost could be replaced by whatever the server says next.
+    /// Keeps the pins of `server` that detection made just now.
     ///
     /// # Errors
-    /// What the store says.
-    pub(crate) async fn keep_pins(&self, pins: Vec<Pin>) -> Result<(), StoreError> {
-        if pins.is_empty() {
-            return Ok(());
-        }
-        let store = self.store.clone();
-        tokio::task::spawn_blocking(move || {
-            pins.iter().try_for_each(|pin| store.put_json(PINS, &pin.key(), pin))
-        })
-        .await
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    /// [`Refusal::Unpinned`]: the definitions may not be shown to anybody yet.
+    pub(crate) async fn keep_pins(&self, server: &Server, pins: Vec<Pin>) -> Result<(), Refusal> {
+        let kept = server.unkept.keep(&self.store, pins).await;
+        kept.map_err(|error| Refusal::Unpinned { server: server.id.clone(), why: error.to_string() })
     }
 
     /// Looks after sessions and children until the node drains.
@@ -369,7 +371,7 @@ fn view(server: &Server) -> ServerView {
     };
     let (children, links) = match server.upstream.transport() {
         Transport::Stdio(stdio) => (Some(stdio.children()), Vec::new()),
-        Transport::Http(http) => (None, http.pool().links().into_iter().map(upstream_link).collect()),
+        Transport::Http(http) => (None, http.links().into_iter().map(upstream_link).collect()),
     };
     ServerView {
         id: server.id.clone(),

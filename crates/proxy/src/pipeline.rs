@@ -13,7 +13,7 @@ use lockgate_detect::{Held, Screened};
 use lockgate_identity::Principal;
 use lockgate_mcp::{Kind, Message};
 use lockgate_policy::{Denial, Permit, Query, RESPONSE};
-use lockgate_transport::Accepted;
+use lockgate_transport::{Accepted, Link};
 
 use crate::answer::{self, Reply};
 use crate::body::Body;
@@ -33,7 +33,7 @@ use crate::wellknown;
 /// Serves one link from its socket to its end: accept, secure, verify, and then its calls.
 pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
     let peer = accepted.peer;
-    let link = match face.secure(accepted).await {
+    let link = match Box::pin(face.secure(accepted)).await {
         Ok(link) => link,
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
@@ -42,7 +42,9 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
     let live = node.enter(&face, &link, caller);
-    face::serve_http(node.clone(), live.context.clone(), link).await;
+    // The evidence, some 6 kB of certificate, has served its purpose: an idle link should not hold it.
+    let Link { io, alpn, .. } = link;
+    face::serve_http(node.clone(), live.context.clone(), io, alpn).await;
 }
 
 /// Serves one call and gives the response that was recorded.
@@ -62,6 +64,7 @@ pub async fn serve_call(
 
 async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, Refusal> {
     call.node.admit()?;
+    authenticate(&call.link)?;
     let (inbound, message) = decode::request(call, request).await?;
     bind(call, &inbound, &message)?;
     match &inbound.target {
@@ -74,12 +77,21 @@ async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, R
     }
 }
 
-/// Stage 5. The caller is the link's own; what is bound here is the session, to this caller and this route.
-fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Refusal> {
-    let link = &call.link;
+/// The part of stage 5 that the link alone decides: asked first, so that a peer without an identity cannot make this node
+/// read and decode what it sends.
+fn authenticate(link: &LinkContext) -> Result<(), Refusal> {
     if link.identity_required && matches!(*link.caller.principal, Principal::Anonymous) {
         return Err(Refusal::Unauthenticated("this listener serves enrolled agents only".to_owned()));
     }
+    if link.is_expired() {
+        return Err(Refusal::Unauthenticated("the certificate of this link has expired".to_owned()));
+    }
+    Ok(())
+}
+
+/// Stage 5. The caller is the link's own; what is bound here is the session, to this caller and this route.
+fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Refusal> {
+    let link = &call.link;
     let Some(id) = &inbound.session_id else {
         return match inbound.verb {
             Verb::Delete => Err(SessionError::Missing.into()),
@@ -129,6 +141,20 @@ pub(crate) fn clearance(
     node.detector.screen_call(permit).map_err(held)
 }
 
+/// The paths of the servers that the caller of `link` may open, and of all of them together. What it may not open is not
+/// there for it, in error messages neither.
+pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
+    let policies = node.policies.load();
+    let may_open = |server: &str| {
+        ["initialize", "server/discover"].iter().any(|method| {
+            let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+            policies.allows(&Query { caller: &link.caller, server, method, name: None, posture, loopback })
+        })
+    };
+    let own = node.servers().map(|server| server.id.as_str()).filter(|id| may_open(id));
+    std::iter::once("/mcp".to_owned()).chain(own.map(|id| format!("/servers/{id}/mcp"))).collect()
+}
+
 fn query<'a>(link: &'a LinkContext, server: &'a str, message: &'a Message) -> Query<'a> {
     Query {
         caller: &link.caller,
@@ -158,14 +184,14 @@ async fn record(mut call: Call, outcome: Result<Reply, Refusal>) -> Response<Bod
         Reply::Whole { status, headers, message } => {
             let (outcome, code, bytes) = summary(status, message.as_ref());
             if let Err(unrecorded) = call.record(outcome, code, bytes).await {
-                return unrecorded.response(call.id_raw());
+                return unrecorded.response(&call);
             }
             (status, headers, message.map_or_else(Body::empty, |m| Body::whole(m.bytes().clone())))
         }
         Reply::Stream { status, headers, server, frames, listen } => {
             match relay::begin(call, server, frames, listen).await {
                 Ok(body) => (status, headers, body),
-                Err((call, unrecorded)) => return unrecorded.response(call.id_raw()),
+                Err((call, unrecorded)) => return unrecorded.response(&call),
             }
         }
     };
@@ -178,8 +204,8 @@ async fn record(mut call: Call, outcome: Result<Reply, Refusal>) -> Response<Bod
 async fn refuse(mut call: Call, refusal: Refusal) -> Response<Body> {
     tracing::debug!(target: "lockgate", stage = refusal.stage().name(), code = refusal.code(), %refusal, "refused");
     match call.record_refusal(&refusal).await {
-        Ok(()) => refusal.response(call.id_raw()),
-        Err(unrecorded) => unrecorded.response(call.id_raw()),
+        Ok(()) => refusal.response(&call),
+        Err(unrecorded) => unrecorded.response(&call),
     }
 }
 

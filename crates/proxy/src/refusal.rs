@@ -7,13 +7,14 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use lockgate_audit::AuditError;
 use lockgate_detect::Finding;
-use lockgate_mcp::DecodeError;
-use lockgate_mcp::headers::HeaderError;
+use lockgate_mcp::headers::{self, HeaderError};
 use lockgate_mcp::reply::{self, code};
+use lockgate_mcp::{DecodeError, Era};
 use lockgate_policy::Denial;
 use serde_json::json;
 
 use crate::body::Body;
+use crate::call::Call;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::upstream::UpstreamError;
@@ -35,9 +36,31 @@ pub enum Refusal {
         /// What is served instead.
         served: String,
     },
-    /// A method that this path does not know.
+    /// An HTTP method that this path does not know.
     #[error("the method {0} means nothing here")]
     Verb(http::Method),
+    /// An MCP method that is not offered for all servers together.
+    #[error("the method `{method}` is not offered for all servers together")]
+    NoMethod {
+        /// The method.
+        method: String,
+        /// The protocol era, which decides on the status.
+        era: Era,
+    },
+    /// A name that belongs to no server here.
+    #[error("`{name}` belongs to no server here")]
+    NoSubject {
+        /// The name as it came.
+        name: String,
+    },
+    /// A protocol version that none of the servers speaks.
+    #[error("no server here speaks protocol version {requested}")]
+    Unspoken {
+        /// The version asked for.
+        requested: String,
+        /// The versions that some server may speak.
+        supported: Vec<&'static str>,
+    },
     /// A body that is not JSON.
     #[error("the content type must be application/json")]
     MediaType,
@@ -94,6 +117,14 @@ pub enum Refusal {
     /// Detection withholds the result.
     #[error("the result was withheld: {}", .0.reason)]
     Withheld(Box<Finding>),
+    /// The definitions of a server's tools were trusted just now, and that cannot be kept.
+    #[error("the tool definitions of {server} cannot be pinned: {why}")]
+    Unpinned {
+        /// The server's id.
+        server: String,
+        /// What the store says.
+        why: String,
+    },
     /// The upstream gave no usable answer.
     #[error("{server}: {error}")]
     Upstream {
@@ -128,9 +159,10 @@ impl Refusal {
             R::Headers { .. } | R::Incomplete | R::Decode(_) | R::Header(_) | R::Version { .. } => {
                 Stage::Decode
             }
+            R::NoMethod { .. } | R::NoSubject { .. } | R::Unspoken { .. } => Stage::Decode,
             R::Session(_) | R::Unauthenticated(_) => Stage::Bind,
             R::Denied(_) => Stage::Permit,
-            R::Held { .. } | R::Withheld(_) => Stage::Screen,
+            R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => Stage::Screen,
             R::Upstream { .. } => Stage::Forward,
             R::Unrecorded(_) => Stage::Record,
         }
@@ -143,7 +175,10 @@ impl Refusal {
             R::Decode(error) => error.code(),
             R::Header(error) => error.code(),
             R::Denied(_) | R::Unauthenticated(_) => code::POLICY_DENIED,
-            R::Held { .. } | R::Withheld(_) => code::HELD,
+            R::NoMethod { .. } => code::METHOD_NOT_FOUND,
+            R::NoSubject { .. } => code::INVALID_PARAMS,
+            R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
+            R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => code::HELD,
             R::Upstream { .. } => code::UPSTREAM,
             R::Overloaded { .. } | R::Draining => code::OVERLOADED,
             R::Unrecorded(_) => code::AUDIT,
@@ -151,9 +186,12 @@ impl Refusal {
         }
     }
 
-    /// The HTTP status. Denials and holds of well-formed calls are answered 200 with a JSON-RPC error, as an upstream
-    /// would answer a call that it refuses: clients treat 401 and 403 as a call to log in.
-    pub fn status(&self) -> StatusCode {
+    /// The HTTP status, for a peer that `asks` with a JSON-RPC request or only tells, listens or ends.
+    ///
+    /// Denials and holds of well-formed requests are answered 200 with a JSON-RPC error, as an upstream would answer a
+    /// call that it refuses: clients treat 401 and 403 as a call to log in. Where no JSON-RPC answer is waited for, the
+    /// status is all that is read, so there a 200 would say that all went well.
+    pub fn status(&self, asks: bool) -> StatusCode {
         use Refusal as R;
         match self {
             R::Host(_) | R::Origin(_) => StatusCode::FORBIDDEN,
@@ -166,9 +204,16 @@ impl Refusal {
             R::Header(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
             R::Decode(_) | R::Session(SessionError::Missing) | R::Version { .. } => StatusCode::BAD_REQUEST,
             R::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::OK,
+            R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
+            R::Unspoken { .. } => StatusCode::BAD_REQUEST,
+            R::NoMethod { .. } | R::NoSubject { .. } if asks => StatusCode::OK,
+            R::NoMethod { .. } | R::NoSubject { .. } => StatusCode::BAD_REQUEST,
+            R::Denied(_) | R::Held { .. } | R::Withheld(_) if asks => StatusCode::OK,
+            R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::FORBIDDEN,
             R::Upstream { error, .. } => upstream_status(error),
-            R::Overloaded { .. } | R::Draining | R::Unrecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            R::Overloaded { .. } | R::Draining | R::Unrecorded(_) | R::Unpinned { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
     }
 
@@ -182,6 +227,9 @@ impl Refusal {
             R::Origin(_) => "pages of other hosts may call only if `node.origins` lists their origin".into(),
             R::Route { served, .. } => format!("served here: {served}"),
             R::Verb(_) => "use POST; GET and DELETE belong to legacy sessions".into(),
+            R::NoMethod { .. } => "call it at a server's own path: /servers/ID/mcp".into(),
+            R::NoSubject { .. } => "list what there is; names here begin with the id of their server".into(),
+            R::Unspoken { .. } => "use one of the supported versions".into(),
             R::MediaType => "send `Content-Type: application/json`".into(),
             R::TooLarge { .. } => "send less, or raise `limits.request_bytes_max`".into(),
             R::Headers { .. } => {
@@ -205,6 +253,7 @@ impl Refusal {
             R::Withheld(_) => {
                 "look at it with `lockgate threats list`; nothing of the result was passed on".into()
             }
+            R::Unpinned { .. } => "see what is wrong with the store: lockgate doctor".into(),
             R::Upstream { error, .. } => upstream_hint(error).into(),
             R::Overloaded { .. } => "try again in a moment, or raise `limits.calls_in_flight_max`".into(),
             R::Draining => "connect again: another node, or this one after its restart".into(),
@@ -227,7 +276,8 @@ impl Refusal {
     /// Whether trying the same again later may work, and after how many milliseconds at the earliest.
     pub fn retry_ms(&self) -> Option<u64> {
         match self {
-            Refusal::Overloaded { .. } | Refusal::Draining | Refusal::Unrecorded(_) => Some(1000),
+            Refusal::Overloaded { .. } | Refusal::Draining => Some(1000),
+            Refusal::Unrecorded(_) | Refusal::Unpinned { .. } => Some(1000),
             Refusal::Upstream { error: UpstreamError::CircuitOpen { retry_ms, .. }, .. } => Some(*retry_ms),
             Refusal::Upstream { error, .. } if error.counts() => Some(1000),
             _ => None,
@@ -243,20 +293,32 @@ impl Refusal {
         if let Some(retry_ms) = self.retry_ms() {
             data["retry_ms"] = retry_ms.into();
         }
-        if let Refusal::Header(error) = self
-            && let Some(extra) = error.data().as_ref().and_then(|d| d.as_object())
-        {
-            for (key, value) in extra {
-                data[key] = value.clone();
+        let extra = match self {
+            Refusal::Header(error) => error.data(),
+            Refusal::Unspoken { requested, supported } => {
+                Some(headers::unsupported_data(supported, requested))
             }
+            _ => None,
+        };
+        for (key, value) in extra.iter().filter_map(|d| d.as_object()).flatten() {
+            data[key] = value.clone();
         }
         reply::error(id_raw, self.code(), &self.to_string(), Some(&data))
     }
 
-    /// The whole response.
-    pub fn response(&self, id_raw: Option<&str>) -> Response<Body> {
+    /// The whole response to `call`.
+    pub fn response(&self, call: &Call) -> Response<Body> {
+        self.answer(call.id_raw(), call.asks())
+    }
+
+    /// The whole response to something that is no MCP call.
+    pub fn plain_response(&self) -> Response<Body> {
+        self.answer(None, false)
+    }
+
+    fn answer(&self, id_raw: Option<&str>, asks: bool) -> Response<Body> {
         let mut response = Response::new(Body::whole(self.message(id_raw)));
-        *response.status_mut() = self.status();
+        *response.status_mut() = self.status(asks);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if let Some(retry_ms) = self.retry_ms() {
@@ -294,7 +356,7 @@ fn upstream_hint(error: &UpstreamError) -> &'static str {
             "start the server, or correct its `--to`; other servers are not affected"
         }
         UpstreamError::CryptoRefused(_) => {
-            "the server's TLS does not meet the profile of its upstream link; see `lockgate explain LG-C003`"
+            "the server's TLS does not meet the profile of its upstream link; see `lockgate explain LG-K001`"
         }
         UpstreamError::Timeout { .. } => {
             "the server is slow or stuck; the call may still have taken effect there"
@@ -304,6 +366,7 @@ fn upstream_hint(error: &UpstreamError) -> &'static str {
         UpstreamError::Malformed(_) => "the server breaks the MCP specification; tell its maintainer",
         UpstreamError::Unauthorized(_) => "give the gateway a credential for this server",
         UpstreamError::Unsupported(_) => "see the MCP revision that the client speaks",
+        UpstreamError::Declined(_) => "the server's log says why",
         UpstreamError::TooManyChildren(_) => {
             "end sessions that are not needed, or raise `limits.children_max`"
         }

@@ -2,21 +2,27 @@
 //! comments and `retry` included.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use lockgate_audit::Outcome;
+use lockgate_detect::Verdict;
 use lockgate_mcp::{Era, Kind, Message, sse};
+use tokio::time::Instant;
 
-use crate::answer::{judge, screen_text};
+use crate::answer::judge;
 use crate::body::Body;
 use crate::call::Call;
 use crate::link::LinkContext;
 use crate::node::{Node, Server};
 use crate::pipeline::summary;
 use crate::refusal::Refusal;
-use crate::session::{Owed, Session};
-use crate::upstream::{Frame, Frames, UpstreamError};
+use crate::session::Session;
+use crate::upstream::{Frame, Frames, UpstreamError, is_listening};
+
+/// What a stream may last beyond its own deadline, in seconds, so that who still reads it is told why it ends.
+const FAREWELL_S: u64 = 5;
 
 /// A stream on its way to a client.
 struct Relay {
@@ -28,11 +34,15 @@ struct Relay {
     era: Era,
     /// The call that this stream answers; none once it is answered, and none on a listening stream.
     call: Option<Box<Call>>,
+    /// It lasts for as long as its client listens, and so must end when the link is to end.
+    listens: bool,
+    /// An event of this stream had an id: the client can resume it.
+    resumable: bool,
     ended: bool,
 }
 
 /// Turns a stream of frames into a response body. A listening stream is recorded here, as opened; the stream of a call
-/// is recorded when its answer comes by, before it leaves.
+/// is recorded when its answer comes by, before it leaves. A call that listens has both.
 ///
 /// # Errors
 /// The call, when it cannot be recorded.
@@ -42,6 +52,7 @@ pub async fn begin(
     frames: Frames,
     listen: bool,
 ) -> Result<Body, (Call, Refusal)> {
+    let listens = listen || is_listening(call.method());
     let mut relay = Relay {
         node: call.node.clone(),
         link: call.link.clone(),
@@ -50,6 +61,8 @@ pub async fn begin(
         frames,
         era: call.era,
         call: None,
+        listens,
+        resumable: false,
         ended: false,
     };
     if listen {
@@ -58,12 +71,17 @@ pub async fn begin(
             return Err((call, unrecorded));
         }
     } else {
+        if listens && let Err(unrecorded) = call.record_listening().await {
+            return Err((call, unrecorded));
+        }
         relay.call = Some(Box::new(call));
     }
-    Ok(Body::stream(stream::unfold(Box::new(relay), |mut relay| async move {
+    let life = relay.node.limits.life(listens) + Duration::from_secs(FAREWELL_S);
+    let chunks = stream::unfold(Box::new(relay), |mut relay| async move {
         let bytes = relay.next().await?;
         Some((bytes, relay))
-    })))
+    });
+    Ok(Body::stream(chunks, Instant::now() + life))
 }
 
 impl Relay {
@@ -72,12 +90,14 @@ impl Relay {
         while !self.ended {
             let frame = tokio::select! {
                 frame = self.frames.next() => frame,
-                () = self.link.kill.cancelled() => None,
+                () = self.link.closing.cancelled(), if self.listens => return self.dismiss().await,
+                () = self.link.kill.cancelled() => return self.dismiss().await,
             };
             match frame {
-                None => return self.end().await,
-                Some(Err(error)) => return self.break_off(error).await,
+                None => return self.end(None).await,
+                Some(Err(error)) => return self.end(Some(error)).await,
                 Some(Ok(frame)) => {
+                    self.resumable |= frame.event.as_ref().is_some_and(|event| event.id.is_some());
                     if let Some(bytes) = self.pass(frame).await {
                         return Some(bytes);
                     }
@@ -90,48 +110,54 @@ impl Relay {
     /// What the client gets of one frame; nothing, if it is held back.
     async fn pass(&mut self, frame: Frame) -> Option<Bytes> {
         let Some(message) = &frame.message else { return Some(frame.raw) };
+        let server = self.server_of(&frame);
         match message.kind() {
-            Kind::Result | Kind::Error => self.pass_result(message.clone(), frame).await,
-            Kind::Request | Kind::Notification => {
-                let method = message.method().unwrap_or_default().to_owned();
-                let mut aside =
-                    self.aside(Owed { server: self.server.id.clone(), method, name: None }, message);
-                match screen_text(&mut aside, &self.server.id, "", message) {
-                    Ok(()) => {
-                        aside.dismiss();
-                        Some(frame.raw)
-                    }
-                    Err(refusal) => {
-                        let _ = aside.record_refusal(&refusal).await;
-                        None
-                    }
-                }
-            }
+            Kind::Result | Kind::Error => self.pass_result(server, message.clone(), frame).await,
+            Kind::Request | Kind::Notification => self.pass_said(&server, message, &frame).await,
         }
     }
 
-    async fn pass_result(&mut self, message: Message, frame: Frame) -> Option<Bytes> {
-        let id = message.id_raw().unwrap_or("null").to_owned();
-        let own = self.call.as_deref().is_some_and(|call| call.id_raw() == Some(&id) || id == "null");
-        let owed = if own { None } else { self.session.as_ref().and_then(|session| session.settle(&id)) };
-        let mut call = match owed {
-            _ if own => self.call.take()?,
-            Some(owed) => Box::new(self.aside(owed, &message)),
-            None => {
-                tracing::warn!(target: "lockgate::forward", server = %self.server.id, id, "an answer that nobody asked for was dropped");
-                return None;
+    /// Whose frame it is.
+    fn server_of(&self, frame: &Frame) -> Arc<Server> {
+        let named = frame.server.as_deref().and_then(|id| self.node.server(id));
+        named.unwrap_or_else(|| self.server.clone())
+    }
+
+    /// What the server says of its own accord passes without a record, unless detection has something to say about it.
+    async fn pass_said(&mut self, server: &Arc<Server>, message: &Message, frame: &Frame) -> Option<Bytes> {
+        let method = message.method().unwrap_or_default();
+        let screened = self.node.detector.screen_result(&server.id, method, message);
+        if screened.findings.is_empty() {
+            return Some(frame.raw.clone());
+        }
+        let mut aside = self.aside();
+        aside.note_said(&server.id, message);
+        let recorded = match screened.verdict {
+            Verdict::Pass => {
+                aside.note_findings(&screened.findings);
+                aside.record(Outcome::Ok, None, message.bytes().len()).await.map(|()| true)
+            }
+            Verdict::Withhold => {
+                let worst = screened.findings.into_iter().max_by_key(|finding| finding.severity);
+                let worst = worst.expect("a verdict to withhold comes with its finding");
+                aside.record_refusal(&Refusal::Withheld(Box::new(worst))).await.map(|()| false)
             }
         };
+        recorded.is_ok_and(|passes| passes).then(|| frame.raw.clone())
+    }
+
+    async fn pass_result(&mut self, server: Arc<Server>, message: Message, frame: Frame) -> Option<Bytes> {
+        let id = message.id_raw().map(str::to_owned);
+        let mut call = self.answered(&server, id.as_deref())?;
         let before = message.bytes().clone();
-        let judged = judge(&mut call, &self.server, message).await;
-        let sent = match judged {
+        let sent = match judge(&mut call, &server, message).await {
             Ok(message) => {
                 let (outcome, code, bytes) = summary(http::StatusCode::OK, Some(&message));
                 call.record(outcome, code, bytes).await.map(|()| message.bytes().clone())
             }
-            Err(refusal) => call.record_refusal(&refusal).await.map(|()| refusal.message(Some(&id))),
+            Err(refusal) => call.record_refusal(&refusal).await.map(|()| refusal.message(call.id_raw())),
         };
-        let data = sent.unwrap_or_else(|unrecorded| unrecorded.message(Some(&id)));
+        let data = sent.unwrap_or_else(|unrecorded| unrecorded.message(call.id_raw()));
         Some(match &frame.event {
             _ if data == before => frame.raw,
             Some(event) => sse::with_data(event, &data),
@@ -139,44 +165,71 @@ impl Relay {
         })
     }
 
+    /// The call that an answer belongs to: the one of this stream (an error without an id can be about nothing else), or
+    /// one whose answer this server still owes to the session. Other answers were not asked for, and nobody gets them.
+    fn answered(&mut self, server: &Arc<Server>, id: Option<&str>) -> Option<Box<Call>> {
+        let is_own = self.call.as_deref().is_some_and(|call| match (call.id_raw(), id) {
+            (Some(asked), Some(id)) => asked == id,
+            (_, None) => true,
+            (None, Some(_)) => false,
+        });
+        if is_own {
+            return self.call.take();
+        }
+        let owed = id.zip(self.session.as_ref()).and_then(|(id, session)| session.settle(id, &server.id));
+        let (Some(id), Some(owed)) = (id, owed) else {
+            tracing::warn!(target: "lockgate::forward", server = %server.id, id, "an answer that nobody asked for was dropped");
+            return None;
+        };
+        let mut call = self.aside();
+        call.note_owed(id, owed);
+        Some(Box::new(call))
+    }
+
     /// A call of its own for something that comes by on this stream.
-    fn aside(&self, owed: Owed, message: &Message) -> Call {
+    fn aside(&self) -> Call {
         let mut call = Call::open(&self.node, &self.link);
         call.era = self.era;
-        call.note_message(message);
-        call.note_owed(owed);
+        call.session = self.session.clone();
         call
     }
 
-    /// The server closed the stream. In the legacy era it may do so before the answer, and the client resumes.
-    async fn end(&mut self) -> Option<Bytes> {
+    /// The stream is over: the server closed it, or failed. In the legacy era it may end before the answer, whichever way,
+    /// and the client resumes, if it has been given something to resume by. Otherwise the client is told in band,
+    /// because the status has long been sent.
+    async fn end(&mut self, error: Option<UpstreamError>) -> Option<Bytes> {
         self.ended = true;
+        if let Some(error) = &error {
+            self.server.upstream.report(error);
+        }
         let mut call = self.call.take()?;
-        let resumable = self.era == Era::Legacy && self.session.is_some();
-        if !resumable || self.link.kill.is_cancelled() {
-            let error = UpstreamError::Broken("the stream ended before the answer".to_owned());
-            self.call = Some(call);
-            return self.break_off(error).await;
-        }
-        if let (Some(session), Some(id)) = (&self.session, call.id_raw()) {
-            session.owe(id, call.owed());
-        }
-        match call.record(Outcome::Ok, None, 0).await {
-            Ok(()) => None,
-            Err(unrecorded) => Some(sse::encode(&unrecorded.message(call.id_raw()))),
-        }
+        let is_cut = matches!(error, None | Some(UpstreamError::Broken(_)));
+        let recorded = if !call.asks() && error.is_none() {
+            call.record(Outcome::Ok, None, 0).await.map(|()| None)
+        } else if is_cut && self.resumable && self.session.is_some() {
+            call.record_open().await.map(|()| None)
+        } else {
+            let ended = || UpstreamError::Broken("the stream ended before the answer".to_owned());
+            let error = error.unwrap_or_else(ended);
+            let refusal = Refusal::Upstream { server: self.server.id.clone(), error };
+            call.record_refusal(&refusal).await.map(|()| Some(refusal.message(call.id_raw())))
+        };
+        let message = recorded.unwrap_or_else(|unrecorded| Some(unrecorded.message(call.id_raw())));
+        message.map(|message| sse::encode(&message))
     }
 
-    /// The upstream failed in the middle: the client is told in band, because the status has long been sent.
-    async fn break_off(&mut self, error: UpstreamError) -> Option<Bytes> {
+    /// The link is to end, which is no fault of the server. A client that listens comes back by itself.
+    async fn dismiss(&mut self) -> Option<Bytes> {
         self.ended = true;
-        self.server.upstream.report(&error);
-        let refusal = Refusal::Upstream { server: self.server.id.clone(), error };
         let mut call = self.call.take()?;
-        let message = match call.record_refusal(&refusal).await {
-            Ok(()) => refusal.message(call.id_raw()),
-            Err(unrecorded) => unrecorded.message(call.id_raw()),
+        let refusal = match self.link.is_expired() {
+            true => Refusal::Unauthenticated("the certificate of this link has expired".to_owned()),
+            false => Refusal::Draining,
         };
-        Some(sse::encode(&message))
+        let told = match call.record_refusal(&refusal).await {
+            Ok(()) => refusal,
+            Err(unrecorded) => unrecorded,
+        };
+        Some(sse::encode(&told.message(call.id_raw())))
     }
 }

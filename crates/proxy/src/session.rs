@@ -4,8 +4,7 @@
 //! calls its session stays inside. A session is no authentication: each request is bound to its caller first, and a
 //! session of another caller, or of another route, does not exist for this one (404).
 
-use std::collections::HashMap;
-use std::num::NonZeroUsize;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +13,7 @@ use lockgate_mcp::Message;
 use lru::LruCache;
 use parking_lot::Mutex;
 
+use crate::decode::Target;
 use crate::upstream::UpstreamSession;
 
 /// Random bytes of a session id: 256 bits, so that guessing is out of the question.
@@ -28,11 +28,19 @@ pub struct Session {
     version: Mutex<Option<String>>,
     init: Message,
     initialized: Mutex<Option<Message>>,
-    upstreams: Mutex<HashMap<String, UpstreamSession>>,
+    upstreams: Mutex<HashMap<String, AtServer>>,
     /// Held while one caller opens a lost upstream session anew, so that the others wait and do not do it too.
     pub(crate) recovery: tokio::sync::Mutex<()>,
-    owed: Mutex<LruCache<String, Owed>>,
+    owed: Mutex<VecDeque<(String, Owed)>>,
+    owed_max: usize,
     used_ms: AtomicU64,
+}
+
+/// A session as one server knows it.
+struct AtServer {
+    session: UpstreamSession,
+    /// The version that this server chose, where that may be another than its neighbours chose.
+    version: Option<String>,
 }
 
 /// A result that a client may still fetch by resuming its stream: what is needed to judge it then.
@@ -72,29 +80,41 @@ impl Session {
         *self.initialized.lock() = Some(message);
     }
 
+    /// Whether it is a session at one server, rather than at all of them together.
+    pub fn spans_one(&self) -> bool {
+        self.route != Target::ALL
+    }
+
     /// The session at `server`.
     pub fn upstream(&self, server: &str) -> Option<UpstreamSession> {
-        self.upstreams.lock().get(server).cloned()
+        self.upstreams.lock().get(server).map(|at| at.session.clone())
     }
 
-    /// All sessions at servers.
-    pub fn upstreams(&self) -> Vec<(String, UpstreamSession)> {
-        self.upstreams.lock().iter().map(|(k, v)| (k.clone(), v.clone())).collect()
+    /// The protocol version that `server` chose, where the session spans several servers.
+    pub fn upstream_version(&self, server: &str) -> Option<String> {
+        self.upstreams.lock().get(server)?.version.clone()
     }
 
-    /// Notes the session at `server`, in place of an earlier one.
-    pub fn set_upstream(&self, server: &str, session: UpstreamSession) {
-        self.upstreams.lock().insert(server.to_owned(), session);
+    /// Notes the session at `server`, in place of an earlier one, and the version that it chose if that is its own matter.
+    pub fn set_upstream(&self, server: &str, session: UpstreamSession, version: Option<String>) {
+        self.upstreams.lock().insert(server.to_owned(), AtServer { session, version });
     }
 
-    /// Notes that the answer to `id` has not reached the client.
+    /// Notes that the answer to `id` has not reached the client. The oldest of too many is forgotten.
     pub fn owe(&self, id: &str, owed: Owed) {
-        self.owed.lock().put(id.to_owned(), owed);
+        let mut all = self.owed.lock();
+        all.retain(|(other, _)| other != id);
+        all.push_back((id.to_owned(), owed));
+        if all.len() > self.owed_max {
+            all.pop_front();
+        }
     }
 
-    /// Takes note of what `id` was, when its answer comes after all.
-    pub fn settle(&self, id: &str) -> Option<Owed> {
-        self.owed.lock().pop(id)
+    /// Takes note of what `id` was, when its answer comes after all. Only the server that was asked can answer.
+    pub fn settle(&self, id: &str, server: &str) -> Option<Owed> {
+        let mut all = self.owed.lock();
+        let at = all.iter().position(|(other, owed)| other == id && owed.server == server)?;
+        all.remove(at).map(|(_, owed)| owed)
     }
 }
 
@@ -111,21 +131,51 @@ pub enum SessionError {
 
 /// All legacy sessions of a node.
 pub struct Sessions {
-    table: Mutex<LruCache<[u8; 32], Arc<Session>>>,
-    owed_max: NonZeroUsize,
+    table: Mutex<Table>,
+    sessions_max: usize,
+    owed_max: usize,
+}
+
+/// The sessions by the hash of their id, in the order of their use, and how many each agent holds.
+struct Table {
+    sessions: LruCache<[u8; 32], Arc<Session>>,
+    held: HashMap<String, usize>,
+}
+
+impl Table {
+    fn insert(&mut self, key: [u8; 32], session: Arc<Session>) {
+        *self.held.entry(session.agent.clone()).or_default() += 1;
+        self.sessions.push(key, session);
+    }
+
+    fn remove(&mut self, key: &[u8; 32]) {
+        let Some(session) = self.sessions.pop(key) else { return };
+        if let Some(held) = self.held.get_mut(&session.agent) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(&session.agent);
+            }
+        }
+    }
+
+    /// Of the agent that holds the most sessions, the one unused for longest: so nobody can push out the sessions of
+    /// others by opening many.
+    fn dispensable(&self) -> Option<[u8; 32]> {
+        let most = self.held.values().max()?;
+        let mut oldest_first = self.sessions.iter().rev();
+        oldest_first.find(|(_, session)| self.held.get(&session.agent) == Some(most)).map(|(key, _)| *key)
+    }
 }
 
 impl Sessions {
     /// An empty table for up to `sessions_max` sessions, each owing up to `owed_max` results.
     pub fn new(sessions_max: usize, owed_max: usize) -> Self {
-        let at_least_one = |n| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            table: Mutex::new(LruCache::new(at_least_one(sessions_max))),
-            owed_max: at_least_one(owed_max),
-        }
+        let table = Table { sessions: LruCache::unbounded(), held: HashMap::new() };
+        Self { table: Mutex::new(table), sessions_max: sessions_max.max(1), owed_max: owed_max.max(1) }
     }
 
-    /// Opens a session and gives the id for its client. The one unused for longest makes room if need be.
+    /// Opens a session and gives the id for its client. If there are too many, one of the agent that holds the most makes
+    /// room: the one unused for longest.
     pub fn open(&self, agent: &str, route: &str, init: Message, now_ms: u64) -> (String, Arc<Session>) {
         let id = random::token_base64url(ID_BYTES);
         let key = digest::sha256(id.as_bytes());
@@ -138,10 +188,18 @@ impl Sessions {
             initialized: Mutex::new(None),
             upstreams: Mutex::default(),
             recovery: tokio::sync::Mutex::new(()),
-            owed: Mutex::new(LruCache::new(self.owed_max)),
+            owed: Mutex::default(),
+            owed_max: self.owed_max,
             used_ms: AtomicU64::new(now_ms),
         });
-        self.table.lock().push(key, session.clone());
+        let mut table = self.table.lock();
+        table.insert(key, session.clone());
+        if table.sessions.len() > self.sessions_max
+            && let Some(key) = table.dispensable()
+        {
+            table.remove(&key);
+        }
+        drop(table);
         (id, session)
     }
 
@@ -157,7 +215,7 @@ impl Sessions {
         now_ms: u64,
     ) -> Result<Arc<Session>, SessionError> {
         let key = digest::sha256(id.as_bytes());
-        let session = self.table.lock().get(&key).cloned().ok_or(SessionError::Unknown)?;
+        let session = self.table.lock().sessions.get(&key).cloned().ok_or(SessionError::Unknown)?;
         if session.agent != agent || session.route != route {
             return Err(SessionError::Unknown);
         }
@@ -167,26 +225,26 @@ impl Sessions {
 
     /// Ends the session of `id`.
     pub fn close(&self, id: &str) {
-        self.table.lock().pop(&digest::sha256(id.as_bytes()));
+        self.table.lock().remove(&digest::sha256(id.as_bytes()));
     }
 
-    /// Ends the sessions that have not been used since `before_ms`; gives their number.
+    /// Ends the sessions that have not been used since `before_ms`; gives their number. One whose client listens, or waits
+    /// for an answer, is in use however long ago it said something.
     pub fn reap(&self, before_ms: u64) -> usize {
         let mut table = self.table.lock();
-        let stale: Vec<_> = table
-            .iter()
-            .filter(|(_, s)| s.used_ms.load(Ordering::Relaxed) < before_ms)
-            .map(|(k, _)| *k)
-            .collect();
+        let is_stale = |session: &Arc<Session>| {
+            session.used_ms.load(Ordering::Relaxed) < before_ms && Arc::strong_count(session) == 1
+        };
+        let stale: Vec<_> = table.sessions.iter().filter(|(_, s)| is_stale(s)).map(|(k, _)| *k).collect();
         for key in &stale {
-            table.pop(key);
+            table.remove(key);
         }
         stale.len()
     }
 
     /// Sessions open now.
     pub fn len(&self) -> usize {
-        self.table.lock().len()
+        self.table.lock().sessions.len()
     }
 
     /// Whether no session is open.
@@ -231,8 +289,28 @@ mod tests {
         assert_eq!(sessions.len(), 2);
         assert!(sessions.find(&ids[0], "a", "crm", 10).is_err(), "the one unused for longest made room");
         assert!(sessions.find(&ids[2], "a", "crm", 10).is_ok());
+        let listening = sessions.find(&ids[1], "a", "crm", 2).unwrap();
+        assert_eq!(sessions.reap(5), 0, "a client that listens is there, though it says nothing");
+        drop(listening);
         assert_eq!(sessions.reap(5), 1, "only the one that was not used since");
         assert!(sessions.find(&ids[2], "a", "crm", 11).is_ok());
+    }
+
+    #[test]
+    fn who_opens_many_sessions_pushes_out_its_own() {
+        let sessions = Sessions::new(4, 8);
+        let quiet = sessions.open("quiet", "crm", init(), 0).0;
+        let loud: Vec<_> = (1..10).map(|n| sessions.open("loud", "crm", init(), n).0).collect();
+        assert_eq!(sessions.len(), 4);
+        assert!(
+            sessions.find(&quiet, "quiet", "crm", 10).is_ok(),
+            "the oldest of all, but not of the loudest"
+        );
+        let left: Vec<_> = loud.iter().map(|id| sessions.find(id, "loud", "crm", 10).is_ok()).collect();
+        assert_eq!(left, [false, false, false, false, false, false, true, true, true]);
+        sessions.close(&quiet);
+        assert_eq!(sessions.reap(11), 3);
+        assert!(sessions.is_empty() && sessions.table.lock().held.is_empty());
     }
 
     #[test]
@@ -242,8 +320,9 @@ mod tests {
         for id in ["1", "2", "3"] {
             session.owe(id, Owed { server: "crm".into(), method: "tools/list".into(), name: None });
         }
-        assert!(session.settle("1").is_none(), "the oldest made room");
-        assert_eq!(session.settle("3").unwrap().method, "tools/list");
-        assert!(session.settle("3").is_none());
+        assert!(session.settle("1", "crm").is_none(), "the oldest made room");
+        assert!(session.settle("3", "docs").is_none(), "another server was asked");
+        assert_eq!(session.settle("3", "crm").unwrap().method, "tools/list");
+        assert!(session.settle("3", "crm").is_none());
     }
 }

@@ -16,9 +16,13 @@ use crate::call::describe_link;
 use crate::decode;
 use crate::link::LinkContext;
 use crate::node::Node;
+use crate::refusal::Refusal;
 
 /// Largest request here, in bytes: a certification request with a composite key has 8 kB.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Certificates issued at once. Signing takes a few milliseconds, and renewals come spread over hours.
+pub(crate) const ENROLMENTS_MAX: usize = 8;
 
 const PREFIX: &str = "/.well-known/lockgate/";
 
@@ -97,15 +101,20 @@ pub async fn serve(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = decode::check_host(link, &parts) {
-        return refusal.response(None);
+        return refusal.plain_response();
     }
     match (&parts.method, path.as_str()) {
         (&Method::GET, "authority") => text(node.enrolment.authority_pem()),
         (&Method::GET, "posture") => json_response(StatusCode::OK, &crate::link::view(link)),
         (&Method::POST, "enrol" | "renew") => {
-            let body = match decode::collect(body, REQUEST_BYTES_MAX).await {
+            let body = match decode::collect(body, REQUEST_BYTES_MAX, node.limits.request()).await {
                 Ok(body) => body,
-                Err(refusal) => return refusal.response(None),
+                Err(refusal) => return refusal.plain_response(),
+            };
+            // Anybody may try to enrol. A try costs the disk a record and a sync: more at once than this are turned away
+            // before they cost anything.
+            let Ok(_place) = node.enrolments.try_acquire() else {
+                return Refusal::Overloaded { limit: ENROLMENTS_MAX }.plain_response();
             };
             let issued = issue(node, link, path == "enrol", body).await;
             record(node, link, &path, issued).await
@@ -126,7 +135,11 @@ async fn issue(
     body: Bytes,
 ) -> Result<Enrolled, NotEnrolled> {
     let enrolment = node.enrolment.clone();
-    let principal = link.caller.principal.clone();
+    let principal = match link.is_expired() {
+        // Staying on does not prove what the handshake proved.
+        true => Arc::new(Principal::Anonymous),
+        false => link.caller.principal.clone(),
+    };
     // Signing and the store take milliseconds: not on the thread that serves calls.
     let task = tokio::task::spawn_blocking(move || match (first, principal.as_ref()) {
         (true, _) => enrolment.enrol(&parse(&body)?),
@@ -176,7 +189,7 @@ async fn record(
         Err(error) => Err(error),
     };
     match (written, &issued) {
-        (Err(error), _) => crate::refusal::Refusal::Unrecorded(error).response(None),
+        (Err(error), _) => Refusal::Unrecorded(error).plain_response(),
         (Ok(()), Ok(enrolled)) => json_response(StatusCode::OK, enrolled),
         (Ok(()), Err(error)) => refused(error),
     }

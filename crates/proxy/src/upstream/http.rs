@@ -7,9 +7,9 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::{BodyExt, Full};
-use lockgate_mcp::sse::{Event, Splitter};
+use lockgate_mcp::sse::{Event, Splitter, SseError};
 use lockgate_mcp::{Era, Message};
-use lockgate_transport::http::{Body, Pool, PoolError};
+use lockgate_transport::http::{Body, LinkStatus, Pool, PoolError};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Answer, AnswerBody, Exchange, Frame, Frames, UpstreamError, UpstreamSession, Verb};
@@ -18,6 +18,13 @@ use crate::limits::Limits;
 /// The header that carries a legacy session id.
 pub const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 
+/// The media types of the answers, without parameters: both are UTF-8 and nothing else.
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// What servers built on the SDKs' examples answer to a session id that they do not know.
+const NO_SESSION: i64 = -32000;
+
 /// Characters kept of an answer that is no MCP message, for the error text.
 const OPAQUE_CHARS_MAX: usize = 200;
 
@@ -25,18 +32,30 @@ const OPAQUE_CHARS_MAX: usize = 200;
 pub struct HttpUpstream {
     endpoint: Uri,
     pool: Pool,
+    /// Connections of streams that only listen. Over HTTP/1.1 each holds one for as long as its client stays, so that a few
+    /// hundred clients, doing nothing, would leave none for calls.
+    listeners: Pool,
     limits: Arc<Limits>,
 }
 
 impl HttpUpstream {
     /// The server at `endpoint`, reached through `pool`.
     pub fn new(endpoint: Uri, pool: Pool, limits: Arc<Limits>) -> Self {
-        Self { endpoint, pool, limits }
+        let listening =
+            lockgate_transport::http::Limits { links_max: limits.sessions_max, ..Default::default() };
+        let listeners = Pool::new(pool.target().clone(), listening);
+        Self { endpoint, pool, listeners, limits }
     }
 
-    /// The connections to this server.
-    pub fn pool(&self) -> &Pool {
-        &self.pool
+    /// The connections to this server that are open now.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        self.pool.links().into_iter().chain(self.listeners.links()).collect()
+    }
+
+    /// Uses no present connection for a new request, see [`Pool::retire`].
+    pub fn retire(&self) {
+        self.pool.retire();
+        self.listeners.retire();
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -54,15 +73,20 @@ impl HttpUpstream {
             Some(UpstreamSession::Http(id)) => id.as_deref(),
             _ => None,
         };
-        let started = Instant::now();
-        let response = timeout(self.limits.first_byte(), self.pool.request(self.request(exchange, id)?))
+        let deadline = Instant::now() + self.limits.life(exchange.listens());
+        let pool = if exchange.listens() { &self.listeners } else { &self.pool };
+        let response = timeout(self.limits.first_byte(), pool.request(self.request(exchange, id)?))
             .await
             .map_err(|_| UpstreamError::Timeout {
                 what: "begin its answer",
                 seconds: self.limits.first_byte_s_max,
             })?
             .map_err(unreachable)?;
-        self.answer(response, id.is_some() && exchange.era == Era::Legacy, exchange.verb, started).await
+        let had_session = id.is_some() && exchange.era == Era::Legacy;
+        match self.answer(response, exchange.listens(), deadline).await? {
+            lost if had_session && is_session_lost(&lost) => Err(UpstreamError::SessionLost),
+            answer => Ok(answer),
+        }
     }
 
     fn request(
@@ -80,6 +104,10 @@ impl HttpUpstream {
         *request.uri_mut() = self.endpoint.clone();
         let headers = request.headers_mut();
         pass_request_headers(exchange.headers, exchange.era, headers);
+        if exchange.verb == Verb::Post {
+            // As it was read here. With a character set of the client's choice, a server could read other text in it.
+            headers.insert(header::CONTENT_TYPE, JSON);
+        }
         if let Some(id) = session {
             let value = HeaderValue::from_str(id).map_err(|_| UpstreamError::SessionLost)?;
             headers.insert(SESSION_ID, value);
@@ -90,19 +118,18 @@ impl HttpUpstream {
     async fn answer(
         &self,
         response: Response<Body>,
-        had_session: bool,
-        verb: Verb,
-        started: Instant,
+        listens: bool,
+        deadline: Instant,
     ) -> Result<Answer, UpstreamError> {
         let (parts, body) = response.into_parts();
-        match parts.status {
-            StatusCode::NOT_FOUND if had_session => return Err(UpstreamError::SessionLost),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-                if is_challenge(&parts.headers, parts.status) =>
-            {
-                return Err(UpstreamError::Unauthorized(parts.status));
-            }
-            _ => {}
+        if is_challenge(&parts.headers, parts.status) {
+            return Err(UpstreamError::Unauthorized(parts.status));
+        }
+        if parts.status.is_redirection() {
+            let status = parts.status;
+            return Err(UpstreamError::Malformed(format!(
+                "it answered {status}, and redirects are not followed"
+            )));
         }
         let session = parts
             .headers
@@ -110,15 +137,20 @@ impl HttpUpstream {
             .and_then(|v| v.to_str().ok())
             .map(|id| UpstreamSession::Http(Some(Arc::from(id))));
         let media = media_type(&parts.headers);
-        let body = if media == "text/event-stream" && parts.status.is_success() {
-            let life = if verb == Verb::Get { self.limits.stream() } else { self.limits.call() };
-            AnswerBody::Stream(Frames::Http(Box::new(Events::new(body, started + life, &self.limits))))
+        let is_stream = media == EVENTS && parts.status.is_success();
+        let body = if is_stream {
+            AnswerBody::Stream(Frames::Http(Box::new(Events::new(body, listens, deadline, &self.limits))))
         } else {
-            let bytes = self.collect(body, started).await?;
-            self.whole(bytes, media == "application/json", parts.status)?
+            let bytes = self.collect(body, deadline).await?;
+            self.whole(bytes, JSON == media, parts.status)?
         };
         let mut headers = HeaderMap::new();
         pass_response_headers(&parts.headers, &mut headers);
+        match &body {
+            AnswerBody::Stream(_) => headers.insert(header::CONTENT_TYPE, EVENTS),
+            AnswerBody::One(_) => headers.insert(header::CONTENT_TYPE, JSON),
+            AnswerBody::Empty | AnswerBody::Opaque(_) => None,
+        };
         Ok(Answer { status: parts.status, headers, session, body })
     }
 
@@ -135,20 +167,20 @@ impl HttpUpstream {
                 Ok(AnswerBody::Opaque(beginning(&bytes)))
             };
         }
-        match Message::decode(bytes.clone(), &self.limits.results()) {
-            Ok(message) => Ok(AnswerBody::One(message)),
-            Err(_) if !status.is_success() => Ok(AnswerBody::Opaque(beginning(&bytes))),
-            Err(error) => Err(UpstreamError::Malformed(error.to_string())),
+        if status.is_success() {
+            let decoded = Message::decode(bytes, &self.limits.results());
+            return decoded.map(AnswerBody::One).map_err(|error| UpstreamError::Malformed(error.to_string()));
         }
+        let decoded = Message::decode(bytes.clone(), &self.limits.results());
+        Ok(decoded.map_or_else(|_| AnswerBody::Opaque(beginning(&bytes)), AnswerBody::One))
     }
 
     /// Reads a body to its end. The common small body arrives as one frame and is not copied.
-    async fn collect(&self, mut body: Body, started: Instant) -> Result<Bytes, UpstreamError> {
+    async fn collect(&self, mut body: Body, deadline: Instant) -> Result<Bytes, UpstreamError> {
         let limit = self.limits.result_bytes_max;
         if body.size_hint().lower() > limit as u64 {
             return Err(UpstreamError::TooLarge { limit });
         }
-        let deadline = started + self.limits.call();
         let mut first = Bytes::new();
         let mut rest: Vec<u8> = Vec::new();
         loop {
@@ -181,6 +213,7 @@ impl HttpUpstream {
 pub struct Events {
     body: Body,
     splitter: Splitter,
+    listens: bool,
     deadline: Instant,
     limits: lockgate_mcp::Limits,
     seconds: u64,
@@ -188,9 +221,10 @@ pub struct Events {
 }
 
 impl Events {
-    fn new(body: Body, deadline: Instant, limits: &Limits) -> Self {
+    fn new(body: Body, listens: bool, deadline: Instant, limits: &Limits) -> Self {
         Self {
             body,
+            listens,
             splitter: Splitter::new(limits.result_bytes_max),
             deadline,
             limits: limits.results(),
@@ -213,9 +247,14 @@ impl Events {
             match self.splitter.next() {
                 Ok(Some(event)) => return Some(self.frame(event)),
                 Ok(None) => {}
+                Err(SseError::TooLarge { event_bytes_max: limit }) => {
+                    return Some(Err(UpstreamError::TooLarge { limit }));
+                }
                 Err(error) => return Some(Err(UpstreamError::Malformed(error.to_string()))),
             }
             match timeout_at(self.deadline, self.body.frame()).await {
+                // It has listened for long enough; its client begins anew.
+                Err(_) if self.listens => return None,
                 Err(_) => {
                     return Some(Err(UpstreamError::Timeout {
                         what: "finish its answer",
@@ -235,50 +274,92 @@ impl Events {
 
     fn frame(&self, event: Event) -> Result<Frame, UpstreamError> {
         let message = match &event.data {
-            Some(data) if !data.is_empty() => Some(
-                Message::decode(data.clone(), &self.limits)
-                    .map_err(|e| UpstreamError::Malformed(e.to_string()))?,
-            ),
+            Some(data) if !data.is_empty() => match Message::decode(data.clone(), &self.limits) {
+                Ok(message) => Some(message),
+                // Clients of MCP look at events of the type "message" only. Others need not hold a message, but what
+                // cannot be judged is not passed on.
+                Err(_) if event.event.as_deref().is_some_and(|name| name != "message") => {
+                    return Ok(Frame {
+                        server: None,
+                        raw: Bytes::from_static(b":\n\n"),
+                        event: None,
+                        message: None,
+                    });
+                }
+                Err(error) => return Err(UpstreamError::Malformed(error.to_string())),
+            },
             _ => None,
         };
-        Ok(Frame { raw: event.raw.clone(), event: Some(event), message })
+        Ok(Frame { server: None, raw: event.raw.clone(), event: Some(event), message })
     }
 }
 
-/// Headers of a client's request that are ours, the connection's or the client's secrets, and never the server's.
-/// Compared with `eq_ignore_ascii_case` by `HeaderName`, which is lower-case already.
-const WITHHELD_FROM_SERVER: [HeaderName; 17] = [
-    header::HOST,
-    header::AUTHORIZATION,
-    header::COOKIE,
-    header::ORIGIN,
-    header::REFERER,
-    header::CONTENT_LENGTH,
-    header::ACCEPT_ENCODING,
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
-    header::EXPECT,
-    header::FORWARDED,
-    header::CONTENT_ENCODING,
-    SESSION_ID,
+/// Whether the server says that it does not know the session. By the specification that is a 404. Many servers answer
+/// 400 instead, with the code that the SDKs' examples use and the word in the text; either way they have not acted.
+fn is_session_lost(answer: &Answer) -> bool {
+    match (&answer.body, answer.status) {
+        (_, StatusCode::NOT_FOUND) => true,
+        (AnswerBody::One(message), StatusCode::BAD_REQUEST) => {
+            let text = message.error_raw().unwrap_or_default().to_ascii_lowercase();
+            message.error_code() == Some(NO_SESSION) && text.contains("session")
+        }
+        _ => false,
+    }
+}
+
+/// Headers of a client's request that are ours, the connection's or the client's secrets, or that make servers take a
+/// request for another one: never passed on.
+const WITHHELD_FROM_SERVER: [&str; 30] = [
+    "accept-encoding",
+    "authorization",
+    "client-ip",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "mcp-session-id",
+    "origin",
+    "proxy-authorization",
+    "referer",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "x-client-ip",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
 ];
 
 fn pass_request_headers(from: &HeaderMap, era: Era, to: &mut HeaderMap) {
     for (name, value) in from {
-        let mirrored = name.as_str().starts_with("mcp-") && *name != "mcp-protocol-version";
-        let withheld = WITHHELD_FROM_SERVER.contains(name)
-            || name.as_str().starts_with("sec-")
-            || name.as_str().starts_with("proxy-")
-            || name.as_str().starts_with("x-forwarded-")
-            || *name == "keep-alive"
-            || *name == "dpop"
+        let name_text = name.as_str();
+        let mirrored = name_text.starts_with("mcp-") && name_text != "mcp-protocol-version";
+        let withheld = WITHHELD_FROM_SERVER.binary_search(&name_text).is_ok()
+            || ["sec-", "proxy-", "x-forwarded-"].iter().any(|prefix| name_text.starts_with(prefix))
             || (era == Era::Legacy && mirrored);
         if !withheld {
             to.append(name.clone(), value.clone());
+        }
+    }
+    // What `Connection` names is for the next hop alone (RFC 9110, section 7.6.1). It cannot name what was checked against
+    // the body: a server must see that as it was checked.
+    for named in from.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()) {
+        for name in
+            named.split(',').map(str::trim).filter(|name| !name.to_ascii_lowercase().starts_with("mcp-"))
+        {
+            to.remove(name);
         }
     }
 }
@@ -288,12 +369,7 @@ fn pass_response_headers(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
         let passed = matches!(
             name.as_str(),
-            "content-type"
-                | "cache-control"
-                | "x-accel-buffering"
-                | "retry-after"
-                | "allow"
-                | "mcp-protocol-version"
+            "cache-control" | "x-accel-buffering" | "retry-after" | "allow" | "mcp-protocol-version"
         );
         if passed {
             to.append(name.clone(), value.clone());
@@ -302,7 +378,8 @@ fn pass_response_headers(from: &HeaderMap, to: &mut HeaderMap) {
 }
 
 fn is_challenge(headers: &HeaderMap, status: StatusCode) -> bool {
-    status == StatusCode::UNAUTHORIZED || headers.contains_key(header::WWW_AUTHENTICATE)
+    status == StatusCode::UNAUTHORIZED
+        || (status == StatusCode::FORBIDDEN && headers.contains_key(header::WWW_AUTHENTICATE))
 }
 
 fn media_type(headers: &HeaderMap) -> String {

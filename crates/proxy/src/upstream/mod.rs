@@ -5,6 +5,7 @@
 //! hold are minted by the pipeline and never leave it.
 
 pub mod http;
+pub(crate) mod prefix;
 pub mod stdio;
 
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use lockgate_detect::Screened;
-use lockgate_mcp::{Era, Kind, Message};
+use lockgate_mcp::{Era, Message};
 
 use crate::circuit::{Breaker, Circuit};
 use crate::limits::Limits;
@@ -42,6 +43,18 @@ pub struct Exchange<'a> {
     pub era: Era,
     /// Whose call it is. Servers that keep state per connection keep one per agent.
     pub agent: &'a str,
+}
+
+impl Exchange<'_> {
+    /// Whether the answer is a stream that lasts: it ends when its listener has had enough, not when a call is answered.
+    pub fn listens(&self) -> bool {
+        self.verb == Verb::Get || is_listening(self.screened.message().method().unwrap_or_default())
+    }
+}
+
+/// Whether a call of this method listens for as long as its client likes.
+pub fn is_listening(method: &str) -> bool {
+    method == "subscriptions/listen"
 }
 
 /// The upstream's side of a legacy session.
@@ -95,7 +108,7 @@ pub enum Frames {
     /// Messages of a stdio server that belong to this call or listener.
     Child(Box<stdio::Listener>),
     /// One server's stream among those of all servers together: what it names carries its id.
-    Prefixed(String, Box<Frames>),
+    Prefixed(Arc<str>, Box<Frames>),
     /// The streams of several servers.
     Merged(Merged),
 }
@@ -105,6 +118,8 @@ pub struct Merged(SelectAll<BoxStream<'static, Result<Frame, UpstreamError>>>);
 
 /// One frame of a stream: bytes that can be forwarded as they came, and the message in them, if there is one.
 pub struct Frame {
+    /// Whose frame it is, in the streams of all servers together.
+    pub server: Option<Arc<str>>,
     /// The exact bytes of the event, its end included.
     pub raw: Bytes,
     /// The event around the message, where it came as one.
@@ -121,7 +136,7 @@ impl Frames {
             Frames::Child(listener) => listener.next().await,
             Frames::Prefixed(server, inner) => {
                 let frame = Box::pin(inner.next()).await?;
-                Some(frame.map(|frame| prefixed(server, frame)))
+                Some(frame.map(|frame| prefix::frame(server, frame)))
             }
             Frames::Merged(merged) => merged.0.next().await,
         }
@@ -140,28 +155,6 @@ impl Frames {
         });
         Frames::Merged(Merged(stream::select_all(streams)))
     }
-}
-
-/// A server's frame as clients of all servers together see it: ids of its requests and URIs of its resources carry its
-/// id. Event ids are dropped: they mean something to this server only, so such a stream cannot be resumed.
-fn prefixed(server: &str, frame: Frame) -> Frame {
-    let Some(message) = frame.message else { return Frame { event: None, ..frame } };
-    let message = match (message.kind(), message.method()) {
-        (Kind::Request, _) => {
-            let id = format!("{server}+{}", message.id_raw().unwrap_or("null"));
-            message.with_id(&serde_json::Value::from(id).to_string())
-        }
-        (Kind::Notification, Some("notifications/resources/updated")) => {
-            prefixed_uri(server, &message).unwrap_or(message)
-        }
-        _ => message,
-    };
-    Frame { raw: lockgate_mcp::sse::encode(message.bytes()), event: None, message: Some(message) }
-}
-
-fn prefixed_uri(server: &str, message: &Message) -> Option<Message> {
-    let uri: String = serde_json::from_str(message.params_member_raw("uri")?).ok()?;
-    message.with_params_member("uri", &serde_json::Value::from(format!("{server}+{uri}")).to_string()).ok()
 }
 
 /// Why an upstream gave no usable answer, ordered by what the caller can do about it.
@@ -206,6 +199,9 @@ pub enum UpstreamError {
     /// The answer is no MCP message, or answers something else.
     #[error("the server's answer is no valid MCP message: {0}")]
     Malformed(String),
+    /// The server answered with an error where the gateway itself asked for something.
+    #[error("the server declined{}", .0.map(|code| format!(" with error {code}")).unwrap_or_default())]
+    Declined(Option<i64>),
     /// The server wants credentials that the gateway has not got.
     #[error("the server answered {0}: it wants credentials of its own, and the client's are never passed on")]
     Unauthorized(StatusCode),
@@ -268,6 +264,9 @@ impl Upstream {
             Transport::Stdio(upstream) => upstream.exchange(exchange, session).await,
         };
         match &answer {
+            // Nothing was heard of the server, or it had nothing to say: many begin a stream with its first event.
+            Err(UpstreamError::TooManyChildren(_)) => {}
+            Err(UpstreamError::Timeout { .. }) if exchange.listens() => {}
             Err(error) if error.counts() => self.report(error),
             Err(_) | Ok(_) => self.breaker.succeed(),
         }
@@ -276,7 +275,10 @@ impl Upstream {
 
     /// Counts a failure that showed only after the answer had begun.
     pub fn report(&self, error: &UpstreamError) {
-        if error.counts() && self.breaker.fail(Instant::now(), error.to_string()) {
+        // A child that ends has failed its own party; the next party gets another child.
+        let is_own_matter =
+            matches!((&self.transport, error), (Transport::Stdio(_), UpstreamError::Broken(_)));
+        if error.counts() && !is_own_matter && self.breaker.fail(Instant::now(), error.to_string()) {
             tracing::warn!(target: "lockgate::forward", upstream = %self.describe(), %error, "circuit opened");
         }
     }

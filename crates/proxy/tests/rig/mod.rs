@@ -6,8 +6,12 @@
     reason = "each test file uses a part of the rig, and a rig that fails is a test that fails"
 )]
 
+pub(crate) mod scripted;
+
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,16 +22,19 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lockgate_audit::{Log, Options};
 use lockgate_detect::Detector;
-use lockgate_identity::{Authority, SpiffeId};
+use lockgate_identity::{Authority, Principal, Role, SpiffeId, TrustBundle};
 use lockgate_policy::{Policies, Source};
 use lockgate_proxy::face::{self, Face};
+use lockgate_proxy::link::NewLink;
+use lockgate_proxy::pipeline;
 use lockgate_proxy::upstream::http::HttpUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
 use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, RenewRequest};
 use lockgate_proxy::{Limits, Node, Parts, Server};
 use lockgate_store::Store;
-use lockgate_transport::{Dialer, Listener, http as pool};
+use lockgate_transport::{Dialer, Listener, ServerTls, http as pool};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Permits everything to everybody: for tests that are not about policy.
@@ -82,12 +89,29 @@ pub(crate) fn upstream(address: SocketAddr, limits: &Arc<Limits>) -> Upstream {
 
 /// A gateway before the servers at `upstreams`, with a plain listener on loopback.
 pub(crate) async fn gateway(upstreams: &[(&str, SocketAddr)], policy: &str, limits: Limits) -> Rig {
-    let dir = tempfile::tempdir().unwrap();
     let limits = Arc::new(limits);
     let servers = upstreams
         .iter()
         .map(|(id, address)| Server::new((*id).to_owned(), upstream(*address, &limits)))
         .collect();
+    gateway_of(servers, policy, limits).await
+}
+
+/// A gateway before `servers`, with a plain listener on loopback.
+pub(crate) async fn gateway_of(servers: Vec<Server>, policy: &str, limits: Arc<Limits>) -> Rig {
+    let (node, dir) = node_of(servers, policy, limits);
+    let authority = authority();
+    let address = listen(&node, None, authority.bundle()).await;
+    Rig { node, address, dir }
+}
+
+/// A node without a listener, and where it keeps its audit log.
+pub(crate) fn node_of(
+    servers: Vec<Server>,
+    policy: &str,
+    limits: Arc<Limits>,
+) -> (Arc<Node>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
     let node = Node::new(Parts {
         servers,
         policies: Policies::parse(&[Source { name: "test.cedar", text: policy }], 1).unwrap(),
@@ -98,26 +122,77 @@ pub(crate) async fn gateway(upstreams: &[(&str, SocketAddr)], policy: &str, limi
         limits,
         durable: Vec::new(),
     });
-    let link_limits = lockgate_transport::Limits::default();
-    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), link_limits.clone()).await.unwrap();
+    (node, dir)
+}
+
+pub(crate) fn authority() -> Authority {
+    Authority::generate("test.example", SystemTime::now()).unwrap()
+}
+
+/// Opens a listener of `node` on loopback.
+pub(crate) async fn listen(
+    node: &Arc<Node>,
+    tls: Option<Arc<ServerTls>>,
+    bundle: &TrustBundle,
+) -> SocketAddr {
+    let limits = lockgate_transport::Limits::default();
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into(), limits.clone()).await.unwrap();
     let address = listener.local();
-    let authority = Authority::open_or_create(
-        &dir.path().join("authority"),
-        "test.example",
-        std::time::SystemTime::now(),
-    )
-    .unwrap();
     let face = Face {
         name: "test".into(),
-        tls: None,
-        bundle: Arc::new(ArcSwap::from_pointee(authority.bundle().clone())),
-        identity_required: false,
+        identity_required: tls.is_some(),
+        tls,
+        bundle: Arc::new(ArcSwap::from_pointee(bundle.clone())),
         hosts: Arc::from(["localhost".to_owned()]),
         origins: Arc::from(["https://inspector.example".to_owned()]),
-        limits: link_limits,
+        limits,
     };
     tokio::spawn(face::serve(node.clone(), Arc::new(face), listener));
-    Rig { node, address, dir }
+    address
+}
+
+/// A way into `node` whose peers are taken for `principal`, since on loopback every peer is the local user.
+pub(crate) async fn door(node: &Arc<Node>, principal: Principal, identity_required: bool) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (node, caller) = (node.clone(), lockgate_identity::bind(&Arc::new(principal)));
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let live = node.links.enter(NewLink {
+                listener: "door".into(),
+                peer: Some(peer),
+                local: Some(address),
+                posture: None,
+                caller: caller.clone(),
+                since_ms: 0,
+                hosts: Arc::from(["localhost".to_owned()]),
+                origins: Arc::from([]),
+                identity_required,
+            });
+            let node = node.clone();
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(|request| {
+                    let (node, context) = (node.clone(), live.context.clone());
+                    async move { Ok::<_, Infallible>(pipeline::serve_call(node, context, request).await) }
+                });
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    address
+}
+
+/// An agent called `name`, whose proof ends at `not_after`.
+pub(crate) fn agent(name: &str, not_after: SystemTime) -> Principal {
+    Principal::Workload {
+        id: SpiffeId::agent("test.example", name).unwrap(),
+        role: Role::Agent,
+        serial: "01".into(),
+        not_after,
+        key_fingerprint: String::new(),
+    }
 }
 
 /// A gateway before one wire server called `wire`, permitting everything.
@@ -129,6 +204,7 @@ pub(crate) async fn one() -> (Rig, SocketAddr) {
 /// A client connection.
 pub(crate) struct Client {
     sender: http1::SendRequest<Full<Bytes>>,
+    connection: tokio::task::JoinHandle<()>,
     address: SocketAddr,
     /// Headers sent with each request.
     pub(crate) headers: HeaderMap,
@@ -136,18 +212,50 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), address).await
+    }
+
+    /// A client on a connection that is there already.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: SocketAddr,
+    ) -> Self {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
+        let connection = tokio::spawn(async move { drop(connection.await) });
         let mut headers = HeaderMap::new();
         headers.insert("accept", "application/json, text/event-stream".parse().unwrap());
         headers.insert("content-type", "application/json".parse().unwrap());
-        Self { sender, address, headers }
+        Self { sender, connection, address, headers }
     }
 
     pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.insert(name, value.parse().unwrap());
         self
+    }
+
+    /// A client that speaks the modern era.
+    pub(crate) async fn modern(address: SocketAddr) -> Self {
+        Self::to(address).await.with("mcp-protocol-version", "2026-07-28")
+    }
+
+    /// Posts a modern request with the headers that mirror it, and gives the response as it begins.
+    pub(crate) async fn ask(&mut self, path: &str, request: &Value) -> Response<Incoming> {
+        let text = |value: &Value| value.as_str().unwrap().parse().unwrap();
+        self.headers.insert("mcp-method", text(&request["method"]));
+        self.headers.remove("mcp-name");
+        let named = ["name", "uri", "taskId"].iter().find(|key| request["params"][**key].is_string());
+        if let Some(key) = named {
+            self.headers.insert("mcp-name", text(&request["params"][*key]));
+        }
+        self.send("POST", path, &request.to_string()).await
+    }
+
+    /// As [`Client::ask`]; gives status and body.
+    pub(crate) async fn asked(&mut self, path: &str, request: &Value) -> (StatusCode, Value) {
+        let response = self.ask(path, request).await;
+        let status = response.status();
+        let body = text(response).await;
+        (status, serde_json::from_str(data(&body).unwrap()).unwrap())
     }
 
     pub(crate) async fn send(&mut self, method: &str, path: &str, body: &str) -> Response<Incoming> {
@@ -159,11 +267,22 @@ impl Client {
         self.sender.send_request(request).await.unwrap()
     }
 
+    /// Resolves when the connection is closed.
+    pub(crate) async fn closed(self) {
+        self.connection.await.unwrap();
+    }
+
+    /// Opens a listening stream.
+    pub(crate) async fn listen(&mut self, path: &str) -> Events {
+        let response = self.send("GET", path, "").await;
+        assert_eq!(response.status(), 200);
+        Events::of(response)
+    }
+
     pub(crate) async fn post(&mut self, path: &str, body: &str) -> (StatusCode, HeaderMap, String) {
         let response = self.send("POST", path, body).await;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        (parts.status, parts.headers, String::from_utf8(bytes.to_vec()).unwrap())
+        let (status, headers) = (response.status(), response.headers().clone());
+        (status, headers, text(response).await)
     }
 
     /// Opens a legacy session and keeps its id in the headers.
@@ -185,6 +304,52 @@ impl Client {
         let (status, _, body) = self.post(path, &call(7, name, &arguments)).await;
         (status, body)
     }
+}
+
+/// A body to its end.
+pub(crate) async fn text(response: Response<Incoming>) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// The events of a stream, as they come.
+pub(crate) struct Events {
+    body: Incoming,
+    splitter: lockgate_mcp::sse::Splitter,
+}
+
+impl Events {
+    pub(crate) fn of(response: Response<Incoming>) -> Self {
+        let splitter = lockgate_mcp::sse::Splitter::new(64 << 20);
+        Self { body: response.into_body(), splitter }
+    }
+
+    /// The data of the next event that has any; `None` at the end of the stream.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let event = self.event().await?;
+        match event.data.filter(|data| !data.is_empty()) {
+            Some(data) => Some(serde_json::from_slice(&data).unwrap()),
+            None => Box::pin(self.next()).await,
+        }
+    }
+
+    /// The next event, whatever it is.
+    pub(crate) async fn event(&mut self) -> Option<lockgate_mcp::sse::Event> {
+        loop {
+            if let Some(event) = self.splitter.next().unwrap() {
+                return Some(event);
+            }
+            let frame = self.body.frame().await?.expect("the stream is not cut off");
+            self.splitter.push(&frame.into_data().unwrap());
+        }
+    }
+}
+
+/// A modern request.
+pub(crate) fn modern(id: u64, method: &str, mut params: Value) -> Value {
+    params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
 /// A legacy `tools/call`.
