@@ -159,10 +159,10 @@ pub fn check(
 ) -> Result<Era, HeaderError> {
     refuse_repeated(headers)?;
     let header = plain(headers, PROTOCOL_VERSION)?;
-    if header.and_then(version::era) == Some(Era::Modern) && message.kind() == Kind::Request {
-        if let Some(method) = message.method().filter(|method| version::is_removed(method)) {
-            return Err(HeaderError::Removed { method: method.to_owned() });
-        }
+    let removed = message.method().filter(|method| version::is_removed(method));
+    if let (Some(Era::Modern), Kind::Request, Some(method)) = (header.and_then(version::era), message.kind(), removed)
+    {
+        return Err(HeaderError::Removed { method: method.to_owned() });
     }
     let era = era(header, message)?;
     if era == Era::Modern {
