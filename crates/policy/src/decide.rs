@@ -199,6 +199,7 @@ impl Policies {
         match (response.decision(), ids.first()) {
             (Decision::Allow, Some(_)) => Verdict::Permit(ids.into()),
             (_, Some(id)) => Verdict::deny(Cause::Forbidden, Some(id), None),
+            (_, None) if method.is_other() => Verdict::deny(Cause::UnknownMethod, None, None),
             (_, None) => Verdict::deny(Cause::NotPermitted, None, None),
         }
     }

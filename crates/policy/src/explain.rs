@@ -43,7 +43,7 @@ pub(crate) fn denial(
     let selected = policies.selected(query, method).unwrap_or_default();
     let rule = policy.and_then(|id| policies.index().find(&selected, id));
     match cause {
-        Cause::NotPermitted => not_permitted(policies, query, method, &what),
+        Cause::NotPermitted | Cause::UnknownMethod => not_permitted(policies, query, method, &what),
         Cause::Forbidden => forbidden(query, &what, rule),
         Cause::PolicyFailed => Text {
             reason: format!(

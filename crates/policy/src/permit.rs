@@ -51,6 +51,9 @@ impl Permit {
 pub enum Cause {
     /// No policy permits it: the default.
     NotPermitted,
+    /// No policy permits it, and it is no method that Lockgate knows: to the
+    /// caller it is as if the method did not exist.
+    UnknownMethod,
     /// A `forbid` policy matches.
     Forbidden,
     /// A policy could not be evaluated. Cedar would skip it, and a skipped

@@ -203,13 +203,16 @@ pub(crate) async fn judge(
         }
     }
     screen_text(call, &server.id, &method, &message)?;
-    Ok(own_view(call, message))
+    Ok(if call.era == Era::Modern { own_view(&method, message) } else { message })
 }
 
 /// What a server lets anybody share was fetched under this caller's permits: no cache may hand it to another.
-fn own_view(call: &Call, message: Message) -> Message {
-    let is_shared = call.era == Era::Modern && message.result_member_raw("cacheScope").is_some();
-    if is_shared { list::mark_private(&message) } else { message }
+fn own_view(method: &str, message: Message) -> Message {
+    let is_cacheable = matches!(method, "resources/read" | "resources/templates/list" | "server/discover");
+    match is_cacheable && message.result_member_raw("cacheScope").is_some() {
+        true => list::mark_private(&message),
+        false => message,
+    }
 }
 
 /// The text rules of detection on any message from a server.

@@ -3,6 +3,7 @@
 //! All that a later stage relies on is established here, in this order: the request is meant for this node (Host,
 //! Origin), it goes to something that is served, its body is one sound message, and its headers say what the body says.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,9 +140,9 @@ fn is_served(link: &LinkContext, authority: &str) -> bool {
         Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !host.ends_with(':') => host,
         _ => authority,
     };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    let own_address = link.local.is_some_and(|local| host == local.ip().to_canonical().to_string());
-    own_address || link.hosts.contains(&host)
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_own = |local: SocketAddr| host.parse() == Ok(local.ip().to_canonical());
+    link.local.is_some_and(is_own) || link.hosts.iter().any(|served| served.eq_ignore_ascii_case(host))
 }
 
 fn shown(text: &str) -> String {

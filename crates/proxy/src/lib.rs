@@ -7,8 +7,9 @@
 //!
 //! [`pipeline`] is that table as two short functions. Everything else serves them: [`face`] is the listeners,
 //! [`decode`] turns HTTP into one message, [`answer`] and [`relay`] judge what comes back, [`gather`] makes several
-//! servers look like one, [`upstream`] reaches them, [`session`] keeps legacy sessions apart, [`refusal`] is the one
-//! place where an error becomes a response, and [`call`] sees to it that each call leaves exactly one record.
+//! servers look like one, [`upstream`] reaches them, [`session`] keeps legacy sessions apart and `recover` brings back
+//! those that a server lost, [`refusal`] is the one place where an error becomes a response, and [`call`] sees to it
+//! that each call leaves exactly one record.
 //!
 //! What is absent on purpose: no algorithm is named here, no private key is opened, and a message is never re-written
 //! unless a rule asked for it: the bytes that were decided on are the bytes that are forwarded.

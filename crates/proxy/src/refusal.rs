@@ -9,8 +9,8 @@ use lockgate_audit::AuditError;
 use lockgate_detect::Finding;
 use lockgate_mcp::headers::{self, HeaderError};
 use lockgate_mcp::reply::{self, code};
-use lockgate_mcp::{DecodeError, Era};
-use lockgate_policy::Denial;
+use lockgate_mcp::{DecodeError, Era, version};
+use lockgate_policy::{Cause, Denial};
 use serde_json::json;
 
 use crate::body::Body;
@@ -174,7 +174,12 @@ impl Refusal {
         match self {
             R::Decode(error) => error.code(),
             R::Header(error) => error.code(),
-            R::Denied(_) | R::Unauthenticated(_) => code::POLICY_DENIED,
+            R::Denied(denial) => match denial.cause {
+                Cause::UnknownMethod => code::METHOD_NOT_FOUND,
+                Cause::NoSubject => code::INVALID_PARAMS,
+                _ => code::POLICY_DENIED,
+            },
+            R::Unauthenticated(_) => code::POLICY_DENIED,
             R::NoMethod { .. } => code::METHOD_NOT_FOUND,
             R::NoSubject { .. } => code::INVALID_PARAMS,
             R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
@@ -205,6 +210,7 @@ impl Refusal {
             R::Decode(_) | R::Session(SessionError::Missing) | R::Version { .. } => StatusCode::BAD_REQUEST,
             R::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
+            R::Denied(denial) if is_unknown_to_modern(denial) => StatusCode::NOT_FOUND,
             R::Unspoken { .. } => StatusCode::BAD_REQUEST,
             R::NoMethod { .. } | R::NoSubject { .. } if asks => StatusCode::OK,
             R::NoMethod { .. } | R::NoSubject { .. } => StatusCode::BAD_REQUEST,
@@ -332,6 +338,13 @@ impl Refusal {
         }
         response
     }
+}
+
+/// A modern server answers a method that it does not know with 404 (MCP 2026-07-28); a legacy one must not, because
+/// there 404 ends the session.
+fn is_unknown_to_modern(denial: &Denial) -> bool {
+    let era = denial.message.meta_protocol_version().and_then(version::era);
+    denial.cause == Cause::UnknownMethod && era == Some(Era::Modern)
 }
 
 fn upstream_status(error: &UpstreamError) -> StatusCode {

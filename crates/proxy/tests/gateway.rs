@@ -231,6 +231,24 @@ async fn policy_denies_by_default_filters_lists_and_says_what_to_add() {
     assert_eq!((&last["policies"][0], &last["outcome"]), (&json!("echo"), &json!("ok")), "{last}");
 }
 
+/// Found by the conformance suite: to a caller that no policy lets use it, an unknown method does not exist. Modern
+/// clients learn so from 404; legacy ones would take that for the end of their session.
+#[tokio::test]
+async fn a_method_that_nobody_knows_and_no_policy_permits_is_not_found() {
+    let upstream = wire().await;
+    let policy = r#"@id("use") permit(principal, action in Lockgate::Action::"use", resource);"#;
+    let rig = gateway(&[("wire", upstream)], policy, Limits::default()).await;
+    let modern = r#"{"jsonrpc":"2.0","id":1,"method":"no/such","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
+    let mut client =
+        Client::to(rig.address).await.with("mcp-protocol-version", "2026-07-28").with("mcp-method", "no/such");
+    let (status, _, answer) = client.post(PATH, modern).await;
+    assert!(status == 404 && answer.contains("-32601"), "{status} {answer}");
+    let mut client = Client::to(rig.address).await;
+    let (status, _, answer) = client.post(PATH, r#"{"jsonrpc":"2.0","id":1,"method":"no/such"}"#).await;
+    assert!(status == 200 && answer.contains("-32601"), "{status} {answer}");
+    assert_eq!(observed(upstream, "").await["request_count"], 0);
+}
+
 #[tokio::test]
 async fn a_tool_that_changes_its_definition_is_held_until_approved() {
     let (rig, _) = one().await;

@@ -21,6 +21,9 @@ fn nothing_is_permitted_by_nothing() {
         assert_eq!((denial.cause, denial.policy), (Cause::NotPermitted, None), "{method}");
         assert!(!policies.allows(&call.query()), "{method}");
     }
+    let message = request("vendor/unheard-of", None);
+    let call = Call { caller: &caller, server: "files", message, posture: Some(&link), loopback: true };
+    assert_eq!(call.decide(&policies).unwrap_err().cause, Cause::UnknownMethod);
 }
 
 #[test]

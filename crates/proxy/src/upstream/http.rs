@@ -12,6 +12,7 @@ use lockgate_mcp::{Era, Message};
 use lockgate_transport::http::{Body, LinkStatus, Pool, PoolError};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::headers::{media_type, pass_request_headers, pass_response_headers};
 use super::{Answer, AnswerBody, Exchange, Frame, Frames, UpstreamError, UpstreamSession, Verb};
 use crate::limits::Limits;
 
@@ -307,84 +308,9 @@ fn is_session_lost(answer: &Answer) -> bool {
     }
 }
 
-/// Headers of a client's request that are ours, the connection's or the client's secrets, or that make servers take a
-/// request for another one: never passed on.
-const WITHHELD_FROM_SERVER: [&str; 30] = [
-    "accept-encoding",
-    "authorization",
-    "client-ip",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "dpop",
-    "expect",
-    "forwarded",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "mcp-session-id",
-    "origin",
-    "proxy-authorization",
-    "referer",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "true-client-ip",
-    "upgrade",
-    "x-client-ip",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
-];
-
-fn pass_request_headers(from: &HeaderMap, era: Era, to: &mut HeaderMap) {
-    for (name, value) in from {
-        let name_text = name.as_str();
-        let mirrored = name_text.starts_with("mcp-") && name_text != "mcp-protocol-version";
-        let withheld = WITHHELD_FROM_SERVER.binary_search(&name_text).is_ok()
-            || ["sec-", "proxy-", "x-forwarded-"].iter().any(|prefix| name_text.starts_with(prefix))
-            || (era == Era::Legacy && mirrored);
-        if !withheld {
-            to.append(name.clone(), value.clone());
-        }
-    }
-    // What `Connection` names is for the next hop alone (RFC 9110, section 7.6.1). It cannot name what was checked against
-    // the body: a server must see that as it was checked.
-    for named in from.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok()) {
-        for name in
-            named.split(',').map(str::trim).filter(|name| !name.to_ascii_lowercase().starts_with("mcp-"))
-        {
-            to.remove(name);
-        }
-    }
-}
-
-/// Response headers that mean something to an MCP client and nothing about our connection to the server.
-fn pass_response_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for (name, value) in from {
-        let passed = matches!(
-            name.as_str(),
-            "cache-control" | "x-accel-buffering" | "retry-after" | "allow" | "mcp-protocol-version"
-        );
-        if passed {
-            to.append(name.clone(), value.clone());
-        }
-    }
-}
-
 fn is_challenge(headers: &HeaderMap, status: StatusCode) -> bool {
     status == StatusCode::UNAUTHORIZED
         || (status == StatusCode::FORBIDDEN && headers.contains_key(header::WWW_AUTHENTICATE))
-}
-
-fn media_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 fn beginning(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@
 //! a stream of frames. Sessions of the legacy era are the upstream's own ([`UpstreamSession`]); the ids that clients
 //! hold are minted by the pipeline and never leave it.
 
+mod headers;
 pub mod http;
 pub(crate) mod prefix;
 pub mod stdio;
