@@ -86,6 +86,9 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     record(&control, "node draining");
     node.drain().await;
     record(&control, "node stopped");
+    if let Err(error) = node.audit.flush().await {
+        tracing::error!(%error, "the last records may not be on the disk");
+    }
     control.state().remove_note();
     drained.cancel();
     // The interface answers what is under way within its own deadline.
