@@ -77,7 +77,8 @@ impl Registrar {
 
     /// The invites that are remembered, the newest first.
     pub(crate) fn invites(&self) -> Result<Vec<Invite>, InviteError> {
-        let mut invites: Vec<Invite> = self.store.list_json(INVITES, "")?.into_iter().map(|(_, invite)| invite).collect();
+        let mut invites: Vec<Invite> =
+            self.store.list_json(INVITES, "")?.into_iter().map(|(_, invite)| invite).collect();
         invites.sort_by_key(|invite| std::cmp::Reverse(invite.expires_at_s));
         Ok(invites)
     }
@@ -120,7 +121,8 @@ impl Registrar {
         let secret = Secret::parse(&request.secret).map_err(|error| refused(&error))?;
         let key = secret.hash();
         let stored: Option<Invite> = self.store.get_json(INVITES, &key).map_err(|error| unstored(&error))?;
-        let used = invite::redeem(stored.as_ref(), &secret, SystemTime::now()).map_err(|error| refused(&error))?;
+        let used =
+            invite::redeem(stored.as_ref(), &secret, SystemTime::now()).map_err(|error| refused(&error))?;
         let first = self.store.compare_and_swap_json(INVITES, &key, stored.as_ref(), Some(&used));
         if !first.map_err(|error| unstored(&error))? {
             return Err(refused(&IdentityError::InviteUsed { used_at: "a moment ago".to_owned() }));
@@ -188,7 +190,12 @@ mod tests {
 
     fn registrar() -> Registrar {
         let authority = Authority::generate("example.org", SystemTime::now()).unwrap();
-        Registrar::new(authority, Store::in_memory().unwrap(), "https://gw:1".to_owned(), lockgate_identity::AGENT_LIFETIME)
+        Registrar::new(
+            authority,
+            Store::in_memory().unwrap(),
+            "https://gw:1".to_owned(),
+            lockgate_identity::AGENT_LIFETIME,
+        )
     }
 
     #[test]

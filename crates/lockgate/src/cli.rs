@@ -28,11 +28,11 @@ pub(crate) struct Cli {
 /// Flags of every verb.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Where authority, audit log and store are kept [default: $XDG_STATE_HOME/lockgate, else ~/.local/state/lockgate]
-    #[arg(long, global = true, value_name = "DIR", env = "LOCKGATE_STATE", hide_env_values = true)]
+    /// Where authority, audit log and store are kept [default: $LOCKGATE_STATE, else $XDG_STATE_HOME/lockgate, else ~/.local/state/lockgate]
+    #[arg(long, global = true, value_name = "DIR", display_order = 900)]
     pub(crate) state: Option<PathBuf>,
     /// How much to tell on stderr, like `info` or `warn,lockgate_proxy=debug`
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, value_name = "FILTER", display_order = 901)]
     pub(crate) log: Option<String>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) enum Verb {
     /// Explain an error code or a stage, offline
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Who may connect: invites, enrolled agents, this authority
+    /// Who may connect: invites and this authority
     #[command(subcommand)]
     Identity(IdentityVerb),
     /// What was found suspicious, and what waits for approval
@@ -89,19 +89,20 @@ pub(crate) enum Verb {
 /// How a reading verb writes its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// Text and tables for people
+    // Plain comments, so that help stays one line for each flag.
+    // Text and tables for people.
     Human,
-    /// One JSON document, with its schema's name and version
+    // One JSON document, with its schema's name and version.
     Json,
-    /// One JSON line for each item
+    // One JSON line for each item.
     Jsonl,
 }
 
 /// `--output` of reading verbs.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct OutputArgs {
-    /// How to write the answer
-    #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Human)]
+    /// For people, as one JSON document, or as one JSON line for each item
+    #[arg(long, value_name = "FORM", value_enum, default_value_t = Output::Human, display_order = 800)]
     pub(crate) output: Output,
 }
 
@@ -227,8 +228,15 @@ pub(crate) enum IdentityVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// List open invites and enrolled agents
+    /// List invites: open, used, expired
     List(OutputArgs),
+    /// Make an invite unusable
+    Revoke {
+        /// The id that `lockgate identity list` shows
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Show this machine's authority: trust domain, fingerprint, roots
     Show(OutputArgs),
 }

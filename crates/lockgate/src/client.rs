@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
 use lockgate_admin::ClientError;
-use lockgate_transport::http::{Body, Limits, Pool, PoolError, Target};
 use lockgate_transport::Dialer;
+use lockgate_transport::http::{Body, Limits, Pool, PoolError, Target};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -45,7 +45,9 @@ pub(crate) async fn ask(
             Failed::Pool(error) => trouble::exchange(&error, endpoint),
             Failed::TooLarge => not_a_gateway(endpoint, "the answer is larger than any that a gateway gives"),
         }),
-        Err(_) => Err(Diagnostic::new("LG-N003", format!("{endpoint} did not answer within {ANSWER_S_MAX} s"))),
+        Err(_) => {
+            Err(Diagnostic::new("LG-N003", format!("{endpoint} did not answer within {ANSWER_S_MAX} s")))
+        }
     }
 }
 
@@ -110,7 +112,10 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Bytes, Failed> {
 pub(crate) fn admin(state: &State) -> Result<lockgate_admin::Client, Diagnostic> {
     let note = state.running()?;
     let address: SocketAddr = note.admin.parse().map_err(|_| {
-        Diagnostic::new("LG-N005", format!("the note of the running node names no usable admin address: {}", note.admin))
+        Diagnostic::new(
+            "LG-N005",
+            format!("the note of the running node names no usable admin address: {}", note.admin),
+        )
     })?;
     Ok(lockgate_admin::Client::new(address, note.token.clone().into()))
 }

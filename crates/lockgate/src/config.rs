@@ -159,7 +159,8 @@ pub(crate) struct Audit {
 
 impl Default for Audit {
     fn default() -> Self {
-        let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } = lockgate_audit::Options::default();
+        let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } =
+            lockgate_audit::Options::default();
         Self { segment_bytes_max, sync_ms_max, durable: Vec::new() }
     }
 }

@@ -16,6 +16,7 @@ use crate::state::State;
 
 pub(crate) mod agent;
 mod answer;
+mod exchange;
 mod lines;
 mod local_http;
 mod session;
@@ -26,7 +27,11 @@ use agent::Wanted;
 use tunnel::{Tunnel, describe};
 
 /// Runs until the client leaves, or `stop` is cancelled.
-pub(crate) async fn run(args: &ConnectArgs, global: &Global, stop: CancellationToken) -> Result<Exit, Failure> {
+pub(crate) async fn run(
+    args: &ConnectArgs,
+    global: &Global,
+    stop: CancellationToken,
+) -> Result<Exit, Failure> {
     let invite = args.invite.as_deref().map(read_invite).transpose()?;
     let endpoint = endpoint(args, invite.as_ref())?;
     let listener = match args.listen {
@@ -105,7 +110,11 @@ fn announce(listener: &Listener, endpoint: &Endpoint, output: Output) {
                 endpoint: &'a str,
                 to: String,
             }
-            print_line(&Ready { schema: "lockgate.connect-ready/1", endpoint: &url, to: endpoint.to_string() });
+            print_line(&Ready {
+                schema: "lockgate.connect-ready/1",
+                endpoint: &url,
+                to: endpoint.to_string(),
+            });
         }
     }
 }

@@ -38,13 +38,7 @@ pub(crate) struct Diagnostic {
 impl Diagnostic {
     /// A diagnostic with nothing but its code and its sentence.
     pub(crate) fn new(code: &'static str, what: impl Into<String>) -> Self {
-        Self {
-            code,
-            what: what.into(),
-            place: None,
-            causes: Vec::new(),
-            hints: Vec::new(),
-        }
+        Self { code, what: what.into(), place: None, causes: Vec::new(), hints: Vec::new() }
     }
 
     /// Says where.
@@ -131,10 +125,7 @@ impl Failure {
             schema: &'static str,
             errors: &'a [Diagnostic],
         }
-        let line = Line {
-            schema: "lockgate.error/1",
-            errors: &self.0,
-        };
+        let line = Line { schema: "lockgate.error/1", errors: &self.0 };
         serde_json::to_string(&line).expect("strings and lists always serialise")
     }
 }

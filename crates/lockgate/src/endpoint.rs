@@ -45,10 +45,14 @@ impl FromStr for Endpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let uri: http::Uri = text.parse().map_err(|error| format!("not a URL ({error}); write https://HOST:PORT/servers/NAME/mcp"))?;
+        let uri: http::Uri = text
+            .parse()
+            .map_err(|error| format!("not a URL ({error}); write https://HOST:PORT/servers/NAME/mcp"))?;
         match uri.scheme_str() {
             Some("https") => {}
-            Some("http") => return Err("tunnels are https:// only; plain http:// would leave the tunnel out".to_owned()),
+            Some("http") => {
+                return Err("tunnels are https:// only; plain http:// would leave the tunnel out".to_owned());
+            }
             _ => return Err("write https://HOST:PORT/servers/NAME/mcp".to_owned()),
         }
         let authority = uri.authority().ok_or("the URL names no host")?;
@@ -94,7 +98,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), back);
         }
-        for bad in ["", "gw.example", "http://gw.example", "https://", "https://u:p@gw", "https://gw/?x=1", "ftp://gw"] {
+        for bad in [
+            "",
+            "gw.example",
+            "http://gw.example",
+            "https://",
+            "https://u:p@gw",
+            "https://gw/?x=1",
+            "ftp://gw",
+        ] {
             assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
         assert!("https://localhost".parse::<Endpoint>().unwrap().is_loopback());

@@ -17,39 +17,57 @@ fn about(stage: Stage) -> [&'static str; 4] {
     match stage {
         Stage::Accept => [
             "Takes a connection off the listening socket, if the limits on links allow one more.",
-            "a socket", "an accepted socket", "The connection is closed and counted.",
+            "a socket",
+            "an accepted socket",
+            "The connection is closed and counted.",
         ],
         Stage::Secure => [
             "Makes the TLS 1.3 handshake under the listener's profile: the client's offer is read first, and a post-quantum key exchange is used whenever both ends can. What was negotiated becomes the link's posture: group, cipher, both signatures, resumed or full, bytes and time.",
-            "an accepted socket", "a link with its evidence and posture", "A TLS alert; the record names what was offered and what is required (LG-K001).",
+            "an accepted socket",
+            "a link with its evidence and posture",
+            "A TLS alert; the record names what was offered and what is required (LG-K001).",
         ],
         Stage::Verify => [
             "Turns evidence into a principal: a certificate of the authority names a workload, a loopback socket of the same user names the local user, and anything else is anonymous.",
-            "the link's evidence", "a principal", "HTTP 401, or the link is closed.",
+            "the link's evidence",
+            "a principal",
+            "HTTP 401, or the link is closed.",
         ],
         Stage::Decode => [
             "Reads one JSON-RPC message without changing a byte. Members given twice or in another letter case, batches, bad UTF-8, excess depth and size, and headers that disagree with the body are refused, because two readers may read them in two ways.",
-            "bytes", "a message", "A JSON-RPC error: -32700, -32600, or -32020 where header and body disagree (LG-M001).",
+            "bytes",
+            "a message",
+            "A JSON-RPC error: -32700, -32600, or -32020 where header and body disagree (LG-M001).",
         ],
         Stage::Bind => [
             "Ties the principal to this call, and a session id to the principal and the server that it was made for: used by anyone else or anywhere else it is unknown.",
-            "a principal and the call's session or token", "a caller", "HTTP 401 with a challenge, or 404 for a session that is not the caller's.",
+            "a principal and the call's session or token",
+            "a caller",
+            "HTTP 401 with a challenge, or 404 for a session that is not the caller's.",
         ],
         Stage::Permit => [
             "Asks the policies. Everything is denied that no policy permits, and an error during evaluation denies too. Lists show only what may be used.",
-            "caller, message and posture", "a permit", "A JSON-RPC error with the policy's id and a hint (LG-P010).",
+            "caller, message and posture",
+            "a permit",
+            "A JSON-RPC error with the policy's id and a hint (LG-P010).",
         ],
         Stage::Screen => [
             "Looks for signs of attack by fixed rules: invisible characters in definitions and results, and tool definitions that changed since they were first seen.",
-            "a permit", "a screened message with its findings", "A JSON-RPC error with the finding's id; a changed tool waits for lockgate threats approve.",
+            "a permit",
+            "a screened message with its findings",
+            "A JSON-RPC error with the finding's id; a changed tool waits for lockgate threats approve.",
         ],
         Stage::Forward => [
             "Sends the message to the server as it came, and takes the answer through decode, permit and screen as well. A server that fails often is left alone for a while, and the others are not affected.",
-            "a screened message", "a reply", "A JSON-RPC error that says whether and when to try again.",
+            "a screened message",
+            "a reply",
+            "A JSON-RPC error that says whether and when to try again.",
         ],
         Stage::Record => [
             "Appends one record to the hash-chained audit log before the answer leaves; refusals at any stage are recorded too.",
-            "everything that is known about the call", "a receipt", "The call is refused: what cannot be recorded does not happen (LG-A002).",
+            "everything that is known about the call",
+            "a receipt",
+            "The call is refused: what cannot be recorded does not happen (LG-A002).",
         ],
     }
 }
@@ -164,7 +182,12 @@ fn show_stage(stage: Stage, output: Output) {
 fn show_entry(entry: &Entry, output: Output) {
     match output {
         Output::Human => {
-            let mut text = format!("{}: {}\n\n{}\nWhat to do:\n", entry.code, entry.title, fold(entry.meaning, 0, WIDTH));
+            let mut text = format!(
+                "{}: {}\n\n{}\nWhat to do:\n",
+                entry.code,
+                entry.title,
+                fold(entry.meaning, 0, WIDTH)
+            );
             for step in entry.next {
                 let folded = fold(step, 4, WIDTH);
                 text.push_str(&format!("  - {}", folded.trim_start()));

@@ -44,7 +44,9 @@ pub(crate) fn check(level: &str) -> Result<(), Diagnostic> {
 
 fn set(filter: EnvFilter) -> Result<(), Diagnostic> {
     let Some(handle) = LEVEL.get() else { return Ok(()) };
-    handle.reload(filter).map_err(|error| Diagnostic::new("LG-X001", "cannot change the log level").because(&error))
+    handle
+        .reload(filter)
+        .map_err(|error| Diagnostic::new("LG-X001", "cannot change the log level").because(&error))
 }
 
 fn filter(level: &str) -> Result<EnvFilter, Diagnostic> {

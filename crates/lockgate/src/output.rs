@@ -30,7 +30,8 @@ pub(crate) fn print_line(value: &impl Serialize) {
 /// Writes one JSON document: indented for a person at a terminal, on one line for a pipe.
 pub(crate) fn print_document(value: &impl Serialize) {
     if io::stdout().is_terminal() {
-        let text = serde_json::to_string_pretty(value).expect("answers hold only strings, numbers, lists and maps");
+        let text =
+            serde_json::to_string_pretty(value).expect("answers hold only strings, numbers, lists and maps");
         print(&format!("{text}\n"));
     } else {
         print_line(value);
@@ -71,7 +72,14 @@ impl Table {
     pub(crate) fn render(&self, indent: usize) -> String {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let widths: Vec<usize> = (0..columns)
-            .map(|n| self.rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0))
+            .map(|n| {
+                self.rows
+                    .iter()
+                    .filter_map(|row| row.get(n))
+                    .map(|cell| cell.chars().count())
+                    .max()
+                    .unwrap_or(0)
+            })
             .collect();
         let mut text = String::new();
         for row in &self.rows {
@@ -89,10 +97,11 @@ impl Table {
 
 /// Control and invisible formatting characters as escapes; everything else as it is.
 pub(crate) fn visible(text: &str) -> String {
-    let hidden = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
-    text.chars()
-        .map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() })
-        .collect()
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+    };
+    text.chars().map(|c| if hidden(c) { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 /// Bytes in the unit that reads best: `812 B`, `9.4 KiB`.

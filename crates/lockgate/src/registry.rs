@@ -22,9 +22,7 @@ pub(crate) struct Entry {
 
 /// Looks a code up; letter case does not matter.
 pub(crate) fn find(code: &str) -> Option<&'static Entry> {
-    ENTRIES
-        .iter()
-        .find(|entry| entry.code.eq_ignore_ascii_case(code))
+    ENTRIES.iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
 }
 
 /// Every code, in the order of the list.
@@ -160,6 +158,31 @@ const ENTRIES: &[Entry] = entries! {
     "admin interface does not answer"
     "The node's own note (run/node.json) names an admin address, but nothing answers there: the node is just starting or stopping, or died without tidying up."
     ["Try again in a moment, then: lockgate doctor"]
+
+    "LG-N400" Negative
+    "admin request cannot be understood"
+    "The admin interface does not understand the request: an unknown field, a value that cannot be, or a body that is not JSON."
+    ["Compare the versions: lockgate --version, and the version that lockgate status shows."]
+
+    "LG-N401" Negative
+    "admin token missing or wrong"
+    "The admin interface answers only who shows the token of this launch, which is in run/node.json of the state directory and changes with every start."
+    ["Name the node's state directory: --state DIR", "A dashboard or script reads the token anew after each start."]
+
+    "LG-N403" Negative
+    "admin interface called from another site"
+    "The Host or Origin header names another site, as it does when a web page makes a browser call the admin interface."
+    ["Call it by its own address, as printed at the start, and not from a page of another origin."]
+
+    "LG-N405" Negative
+    "method means nothing there"
+    "The path exists, but not with this HTTP method."
+    ["The table in the documentation of lockgate-admin lists methods and paths."]
+
+    "LG-N413" Negative
+    "admin request too large"
+    "The request is larger than any that the admin interface takes."
+    ["Send less."]
 
     "LG-N404" Unreachable
     "no such service"

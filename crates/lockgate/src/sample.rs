@@ -8,10 +8,14 @@ use rmcp::handler::server::router::tool::ToolRouter;
 use rmcp::handler::server::wrapper::{Json, Parameters};
 use rmcp::model::{
     Implementation, ListResourcesResult, PaginatedRequestParams, PromptMessage, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, Role, ServerCapabilities, ServerConfig,
+    ReadResourceResponse, ReadResourceResult, Resource, ResourceContents, Role, ServerCapabilities,
+    ServerConfig,
 };
 use rmcp::service::RequestContext;
-use rmcp::{ErrorData, RoleServer, ServerHandler, ServiceExt as _, prompt, prompt_handler, prompt_router, tool, tool_handler, tool_router};
+use rmcp::{
+    ErrorData, RoleServer, ServerHandler, ServiceExt as _, prompt, prompt_handler, prompt_router, tool,
+    tool_handler, tool_router,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -72,7 +76,10 @@ impl Sample {
         let zone = zone.unwrap_or_else(|| "UTC".to_owned());
         let now = jiff::Timestamp::now();
         let local = now.in_tz(&zone).map_err(|_| {
-            ErrorData::invalid_params(format!("no time zone is called {zone}; write it like Europe/Berlin"), None)
+            ErrorData::invalid_params(
+                format!("no time zone is called {zone}; write it like Europe/Berlin"),
+                None,
+            )
         })?;
         let local = local.round(jiff::Unit::Second).unwrap_or(local);
         let utc = now.round(jiff::Unit::Second).unwrap_or(now);
@@ -102,7 +109,10 @@ impl Sample {
     /// Asks a model for a summary of a text.
     #[prompt(name = "summarise")]
     fn summarise(&self, Parameters(Text { text }): Parameters<Text>) -> Vec<PromptMessage> {
-        vec![PromptMessage::new_text(Role::User, format!("Summarise this text in three sentences:\n\n{text}"))]
+        vec![PromptMessage::new_text(
+            Role::User,
+            format!("Summarise this text in three sentences:\n\n{text}"),
+        )]
     }
 }
 
@@ -110,10 +120,12 @@ impl Sample {
 #[prompt_handler(router = self.prompt_router)]
 impl ServerHandler for Sample {
     fn get_info(&self) -> ServerConfig {
-        let capabilities = ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
+        let capabilities =
+            ServerCapabilities::builder().enable_tools().enable_prompts().enable_resources().build();
         let mut info = ServerConfig::new(capabilities);
         info.server_info = Implementation::new("lockgate-sample", env!("CARGO_PKG_VERSION"));
-        info.instructions = Some("Small tools to try a gateway with: echo, time_now, sha256, word_count.".to_owned());
+        info.instructions =
+            Some("Small tools to try a gateway with: echo, time_now, sha256, word_count.".to_owned());
         info
     }
 
@@ -134,7 +146,10 @@ impl ServerHandler for Sample {
         _context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         if request.uri != STAGES_URI {
-            return Err(ErrorData::resource_not_found(format!("no resource has the URI {}", request.uri), None));
+            return Err(ErrorData::resource_not_found(
+                format!("no resource has the URI {}", request.uri),
+                None,
+            ));
         }
         let names: Vec<&str> = lockgate_proxy::Stage::ALL.iter().map(|stage| stage.name()).collect();
         let contents = ResourceContents::text(names.join("\n"), STAGES_URI);
@@ -144,7 +159,9 @@ impl ServerHandler for Sample {
 
 /// Serves on stdin and stdout until stdin ends.
 pub(crate) async fn run() -> Result<Exit, Failure> {
-    let failed = |error: &dyn std::error::Error| Failure::from(Diagnostic::new("LG-M001", "the sample server ended").because(error));
+    let failed = |error: &dyn std::error::Error| {
+        Failure::from(Diagnostic::new("LG-M001", "the sample server ended").because(error))
+    };
     let service = Sample::new().serve(rmcp::transport::stdio()).await.map_err(|error| failed(&error))?;
     service.waiting().await.map_err(|error| failed(&error))?;
     Ok(Exit::Ok)

@@ -30,8 +30,9 @@ pub(crate) struct State {
 impl State {
     /// The directory of the flag or variable, or the user's default (XDG base directories).
     pub(crate) fn locate(given: Option<&Path>) -> Result<Self, Diagnostic> {
-        let root = match given {
-            Some(path) => path.to_owned(),
+        let named = std::env::var_os("LOCKGATE_STATE").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let root = match given.map(Path::to_owned).or(named) {
+            Some(path) => path,
             None => default_root(|name| std::env::var_os(name).map(PathBuf::from)).ok_or_else(|| {
                 Diagnostic::new("LG-S001", "no place for the state directory: HOME is not set")
                     .hint("name one: --state DIR or LOCKGATE_STATE=DIR")
@@ -59,8 +60,11 @@ impl State {
         private(&self.root)?;
         let owner = fs::metadata(&self.root).map_err(|error| unusable(&self.root, &error))?.uid();
         if owner != rustix::process::geteuid().as_raw() {
-            return Err(Diagnostic::new("LG-S001", format!("{} belongs to another user", self.root.display()))
-                .hint("run lockgate as its owner, or name another place: --state DIR"));
+            return Err(Diagnostic::new(
+                "LG-S001",
+                format!("{} belongs to another user", self.root.display()),
+            )
+            .hint("run lockgate as its owner, or name another place: --state DIR"));
         }
         Ok(())
     }
@@ -133,7 +137,8 @@ impl State {
             Ok(()) => Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let running = self.note().ok().flatten();
-                let who = running.map_or_else(String::new, |note| format!(" (process {}, {})", note.pid, note.endpoint));
+                let who = running
+                    .map_or_else(String::new, |note| format!(" (process {}, {})", note.pid, note.endpoint));
                 Err(Diagnostic::new("LG-S003", format!("another node runs on {}{who}", self.root.display()))
                     .hint("see it: lockgate status")
                     .hint("or give this node its own state: --state DIR"))
@@ -144,7 +149,9 @@ impl State {
 
     /// Whether a node holds the lock now.
     pub(crate) fn is_locked(&self) -> bool {
-        let Ok(file) = OpenOptions::new().write(true).open(self.run().join("node.lock")) else { return false };
+        let Ok(file) = OpenOptions::new().write(true).open(self.run().join("node.lock")) else {
+            return false;
+        };
         matches!(
             rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared),
             Err(rustix::io::Errno::WOULDBLOCK)
@@ -162,7 +169,9 @@ impl State {
         private(&path)?;
         match serde_json::from_slice(&text) {
             Ok(note) => Ok(Some(note)),
-            Err(error) => Err(unusable(&path, &error.into()).hint("the note is written anew when a node starts")),
+            Err(error) => {
+                Err(unusable(&path, &error.into()).hint("the note is written anew when a node starts"))
+            }
         }
     }
 
@@ -231,7 +240,8 @@ impl std::fmt::Debug for NodeNote {
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Diagnostic> {
     let temporary = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -248,8 +258,11 @@ pub(crate) fn private(path: &Path) -> Result<(), Diagnostic> {
     let metadata = fs::metadata(path).map_err(|error| unusable(path, &error))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(Diagnostic::new("LG-S002", format!("{} is open to other users (mode {mode:o})", path.display()))
-            .hint(format!("if nobody else could have read it: chmod -R go= {}", path.display())));
+        return Err(Diagnostic::new(
+            "LG-S002",
+            format!("{} is open to other users (mode {mode:o})", path.display()),
+        )
+        .hint(format!("if nobody else could have read it: chmod -R go= {}", path.display())));
     }
     Ok(())
 }
@@ -299,7 +312,10 @@ mod tests {
         };
         assert_eq!(place(&[("HOME", "/h")]), Some("/h/.local/state/lockgate".into()));
         assert_eq!(place(&[("HOME", "/h"), ("XDG_STATE_HOME", "/x")]), Some("/x/lockgate".into()));
-        assert_eq!(place(&[("HOME", "/h"), ("XDG_STATE_HOME", "rel")]), Some("/h/.local/state/lockgate".into()));
+        assert_eq!(
+            place(&[("HOME", "/h"), ("XDG_STATE_HOME", "rel")]),
+            Some("/h/.local/state/lockgate".into())
+        );
         assert_eq!(place(&[]), None);
     }
 

@@ -45,8 +45,12 @@ pub(crate) fn dial(error: &DialError, endpoint: &Endpoint) -> Diagnostic {
 pub(crate) fn exchange(error: &PoolError, endpoint: &Endpoint) -> Diagnostic {
     match error {
         PoolError::Dial(error) => dial(error, endpoint),
-        PoolError::Exhausted { .. } => Diagnostic::new("LG-N003", format!("all connections to {endpoint} are busy")).because(error),
-        _ => Diagnostic::new("LG-M002", format!("the tunnel to {} was lost", endpoint.origin())).because(error),
+        PoolError::Exhausted { .. } => {
+            Diagnostic::new("LG-N003", format!("all connections to {endpoint} are busy")).because(error)
+        }
+        _ => {
+            Diagnostic::new("LG-M002", format!("the tunnel to {} was lost", endpoint.origin())).because(error)
+        }
     }
 }
 
@@ -78,7 +82,10 @@ pub(crate) fn profile(name: &str) -> Result<&'static lockgate_crypto::Profile, D
 }
 
 /// A profile that is compiled and has tested itself.
-pub(crate) fn compile(profile: &'static lockgate_crypto::Profile, epoch: u64) -> Result<lockgate_crypto::Suite, Diagnostic> {
+pub(crate) fn compile(
+    profile: &'static lockgate_crypto::Profile,
+    epoch: u64,
+) -> Result<lockgate_crypto::Suite, Diagnostic> {
     profile.compile(epoch).map_err(|error| {
         Diagnostic::new("LG-K002", format!("profile {} cannot be used", profile.name))
             .because(&error)

@@ -28,7 +28,12 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Ping(args) => &args.output,
         Verb::Doctor(args) => &args.output,
         Verb::Explain(args) => &args.output,
-        Verb::Identity(IdentityVerb::Invite { output, .. } | IdentityVerb::List(output) | IdentityVerb::Show(output))
+        Verb::Identity(
+            IdentityVerb::Invite { output, .. }
+            | IdentityVerb::Revoke { output, .. }
+            | IdentityVerb::List(output)
+            | IdentityVerb::Show(output),
+        )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
         | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
         | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output))

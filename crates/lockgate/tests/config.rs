@@ -1,5 +1,7 @@
 //! The configuration file: its schema, its examples, its errors.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -77,7 +79,9 @@ tls = { certificate = "a.pem" }
         ("LG-C006", "17:1", "[listener.tls] has no `key`"),
     ] {
         let found = ended.stderr.split("\n\n").any(|block| {
-            block.contains(&format!("error[{code}]")) && block.contains(&format!("{name}:{place}")) && block.contains(said)
+            block.contains(&format!("error[{code}]"))
+                && block.contains(&format!("{name}:{place}"))
+                && block.contains(said)
         });
         assert!(found, "{code} at {place}: {said}\nin:\n{}", ended.stderr);
     }
@@ -117,7 +121,8 @@ cwd = "/tmp"
         .unwrap()
         .iter()
         .map(|error| {
-            let place = error["place"].as_str().unwrap().trim_start_matches(&path.display().to_string()).to_owned();
+            let place =
+                error["place"].as_str().unwrap().trim_start_matches(&path.display().to_string()).to_owned();
             (error["code"].as_str().unwrap().to_owned(), place)
         })
         .collect();
@@ -140,18 +145,23 @@ cwd = "/tmp"
 fn layers_lie_over_each_other() {
     let (folder, state) = place();
     let path = folder.path().join("lockgate.toml");
-    std::fs::write(&path, "[node]\nname = \"a\"\nlisten = \"127.0.0.1:7\"\n[limits]\ncall_s_max = 5\n").unwrap();
+    std::fs::write(&path, "[node]\nname = \"a\"\nlisten = \"127.0.0.1:7\"\n[limits]\ncall_s_max = 5\n")
+        .unwrap();
     let mut command = command(&state);
     command.args(["config", "show", path.to_str().unwrap(), "--output", "json", "--log", "warn"]);
     command.env("LOCKGATE_NODE_LISTEN", "127.0.0.1:8").env("LOCKGATE_NODE_NAMES", "a.example, b.example");
     command.env("LOCKGATE_LIMITS_LINKS_MAX", "3");
     let settings = run_with(&mut command, "").json();
     let setting = |key: &str| {
-        let found = settings["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap();
+        let found =
+            settings["settings"].as_array().unwrap().iter().find(|setting| setting["key"] == key).unwrap();
         (found["value"].clone(), found["origin"].as_str().unwrap().to_owned())
     };
     assert_eq!(setting("node.name"), ("a".into(), format!("{}:2:8", path.display())));
-    assert_eq!(setting("node.listen"), ("127.0.0.1:8".into(), "environment variable LOCKGATE_NODE_LISTEN".to_owned()));
+    assert_eq!(
+        setting("node.listen"),
+        ("127.0.0.1:8".into(), "environment variable LOCKGATE_NODE_LISTEN".to_owned())
+    );
     assert_eq!(setting("node.names").0, serde_json::json!(["a.example", "b.example"]));
     assert_eq!(setting("limits.links_max").0, 3);
     assert_eq!(setting("limits.call_s_max").0, 5);
@@ -163,10 +173,17 @@ fn layers_lie_over_each_other() {
 fn a_misspelt_variable_is_refused() {
     let (_folder, state) = place();
     let mut command = command(&state);
-    command.args(["config", "validate"]).env("LOCKGATE_NODE_LSITEN", "x").env("LOCKGATE_LIMITS_LINKS_MAX", "many");
+    command
+        .args(["config", "validate"])
+        .env("LOCKGATE_NODE_LSITEN", "x")
+        .env("LOCKGATE_LIMITS_LINKS_MAX", "many");
     let ended = run_with(&mut command, "");
     assert_eq!(ended.code, 3);
-    assert!(ended.stderr.contains("LG-C010") && ended.stderr.contains("did you mean LOCKGATE_NODE_LISTEN?"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("LG-C010") && ended.stderr.contains("did you mean LOCKGATE_NODE_LISTEN?"),
+        "{}",
+        ended.stderr
+    );
     assert!(ended.stderr.contains("environment variable LOCKGATE_LIMITS_LINKS_MAX"), "{}", ended.stderr);
 }
 

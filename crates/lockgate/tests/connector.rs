@@ -1,12 +1,16 @@
 //! The connector: enrolment, both directions, loss of the tunnel, local HTTP.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod support;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
 use serde_json::{Value, json};
-use support::{Node, Running, call, command, initialize, initialized, modern, place, run, serve, shake_hands};
+use support::{
+    Node, Running, call, command, initialize, initialized, modern, place, run, serve, shake_hands,
+};
 
 fn invite(node: &Node, name: &str) -> String {
     let minted = node.run(&["identity", "invite", "--name", name, "--output", "json"]);
@@ -23,7 +27,9 @@ fn permit(node: &Node, agent: &str) {
     );
     std::fs::write(path, policy).unwrap();
     node.process.signal("HUP");
-    let tail = Running::start(command(&node.state).args(["audit", "tail", "-n", "1000", "--follow", "--output", "jsonl"]));
+    let tail = Running::start(
+        command(&node.state).args(["audit", "tail", "-n", "1000", "--follow", "--output", "jsonl"]),
+    );
     while tail.json()["kind"] != "policy" {}
 }
 
@@ -33,7 +39,8 @@ fn an_invite_enrols_once_and_the_certificate_stays() {
     permit(&node, "laptop");
     let code = invite(&node, "laptop");
     let (_elsewhere, other) = place();
-    let mut client = Running::start(command(&other).args(["connect", "--invite", &code, &node.url("sample")]));
+    let mut client =
+        Running::start(command(&other).args(["connect", "--invite", &code, &node.url("sample")]));
     shake_hands(&mut client);
     assert!(client.ask(&call(2, "echo", json!({"text": "a"}))).get("result").is_some());
     client.end_input();
@@ -105,7 +112,11 @@ fn who_is_not_enrolled_is_told_how() {
     let (_elsewhere, other) = place();
     let ended = run(&other, &["connect", &node.url("sample")]);
     assert_eq!(ended.code, 3);
-    assert!(ended.stderr.contains("LG-I004") && ended.stderr.contains("lockgate identity invite"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("LG-I004") && ended.stderr.contains("lockgate identity invite"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -129,7 +140,9 @@ fn lines_that_are_no_messages_are_answered_and_harm_nothing() {
     let refused = client.json();
     assert_eq!((&refused["id"], refused["error"]["code"].as_i64()), (&json!(8), Some(-32600)));
     let long = "x".repeat(5 << 20);
-    client.write(&format!("{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\",\"params\":{{\"x\":\"{long}\"}}}}\n"));
+    client.write(&format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\",\"params\":{{\"x\":\"{long}\"}}}}\n"
+    ));
     assert!(client.json()["error"]["message"].as_str().unwrap().contains("larger"));
     assert!(client.ask(&call(10, "echo", json!({"text": "a"}))).get("result").is_some());
 }
@@ -147,7 +160,13 @@ fn bytes_of_a_result_arrive_as_they_were() {
             break line;
         }
     };
-    for part in [r#""big":18446744073709551616"#, r#""n":1.0"#, r#""tiny":1E-400"#, r#"caf\u00e9 \ud83d\ude00 \/ é"#, r#"[null,true , false]"#] {
+    for part in [
+        r#""big":18446744073709551616"#,
+        r#""n":1.0"#,
+        r#""tiny":1E-400"#,
+        r#"caf\u00e9 \ud83d\ude00 \/ é"#,
+        r#"[null,true , false]"#,
+    ] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }
@@ -195,8 +214,23 @@ fn a_modern_call_that_is_cancelled_ends_upstream() {
 
 /// Asks the fixture what it saw; it waits until there is enough to tell.
 fn observed(server: std::net::SocketAddr, wanted: &str) -> Value {
-    let answer = http(server, &format!("GET /observed?{wanted}&wait_ms=30000 HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n"));
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap_or_else(|error| panic!("{error} in {answer}"))
+    let mut stream = TcpStream::connect(server).unwrap();
+    write!(stream, "GET /observed?{wanted}&wait_ms=30000 HTTP/1.1\r\nHost: {server}\r\n\r\n").unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line).unwrap();
+        if let Some(said) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = said.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    answer.read_exact(&mut body).unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 fn http(address: std::net::SocketAddr, request: &str) -> String {
@@ -226,7 +260,17 @@ fn a_gateway_that_dies_fails_the_call_and_is_found_again() {
     // The next call waits for the gateway, opens the session anew and is answered, without the client's doing.
     client.say(&call(3, "exact", json!({})));
     let mut again = command(&state);
-    again.args(["gateway", "--to", &to, "--listen", &format!("127.0.0.1:{port}"), "--foreign", "off", "--output", "json"]);
+    again.args([
+        "gateway",
+        "--to",
+        &to,
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--foreign",
+        "off",
+        "--output",
+        "json",
+    ]);
     let second = Running::start(&mut again);
     assert_eq!(second.json()["schema"], "lockgate.ready/1");
     let answer = client.answer(&json!(3));
@@ -239,7 +283,13 @@ fn local_http(node: &Node, server: &str) -> (Running, std::net::SocketAddr) {
     let process = Running::start(&mut process);
     let ready = process.json();
     assert_eq!(ready["schema"], "lockgate.connect-ready/1");
-    let address = ready["endpoint"].as_str().unwrap().trim_start_matches("http://").trim_end_matches("/mcp").parse().unwrap();
+    let address = ready["endpoint"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("http://")
+        .trim_end_matches("/mcp")
+        .parse()
+        .unwrap();
     (process, address)
 }
 
@@ -258,8 +308,13 @@ fn local_http_carries_a_session() {
     let (mut connector, address) = local_http(&node, "sample");
     let answer = http(address, &post(address, "Connection: close\r\n", &initialize(1)));
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let session = answer.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).expect("a session id").to_owned();
-    let headers = format!("Connection: close\r\nMcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n");
+    let session = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("mcp-session-id: "))
+        .expect("a session id")
+        .to_owned();
+    let headers =
+        format!("Connection: close\r\nMcp-Session-Id: {session}\r\nMCP-Protocol-Version: 2025-11-25\r\n");
     assert!(http(address, &post(address, &headers, &initialized())).starts_with("HTTP/1.1 202"));
     let called = http(address, &post(address, &headers, &call(2, "echo", json!({"text": "over HTTP"}))));
     assert!(called.contains("over HTTP"), "{called}");
@@ -271,11 +326,18 @@ fn local_http_carries_a_session() {
 fn local_http_turns_web_pages_away() {
     let node = Node::up();
     let (_connector, address) = local_http(&node, "sample");
-    let foreign = http(address, &post(address, "Connection: close\r\nOrigin: https://evil.example\r\n", &initialize(1)));
+    let foreign = http(
+        address,
+        &post(address, "Connection: close\r\nOrigin: https://evil.example\r\n", &initialize(1)),
+    );
     assert!(foreign.starts_with("HTTP/1.1 403"), "{foreign}");
-    let rebound = post(address, "Connection: close\r\n", &initialize(1)).replace(&format!("Host: {address}"), "Host: evil.example");
+    let rebound = post(address, "Connection: close\r\n", &initialize(1))
+        .replace(&format!("Host: {address}"), "Host: evil.example");
     assert!(http(address, &rebound).starts_with("HTTP/1.1 403"));
-    let page = http(address, &post(address, "Connection: close\r\nOrigin: http://localhost:6274\r\n", &initialize(1)));
+    let page = http(
+        address,
+        &post(address, "Connection: close\r\nOrigin: http://localhost:6274\r\n", &initialize(1)),
+    );
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
 }
 
@@ -296,7 +358,8 @@ fn local_http_streams_and_a_client_that_leaves_is_noticed() {
     // Events pass one by one, while the answer is still open.
     let mirrored = mirrored.replace("hang", "slow");
     let mut stream = TcpStream::connect(address).unwrap();
-    let request = modern(2, "tools/call", json!({"name": "slow", "arguments": {"pieces": 3, "interval_ms": 20}}));
+    let request =
+        modern(2, "tools/call", json!({"name": "slow", "arguments": {"pieces": 3, "interval_ms": 20}}));
     stream.write_all(post(address, &mirrored, &request).as_bytes()).unwrap();
     let mut events = 0;
     for line in BufReader::new(stream).lines() {
@@ -307,4 +370,58 @@ fn local_http_streams_and_a_client_that_leaves_is_noticed() {
         }
     }
     assert!(events >= 3, "{events}");
+}
+
+#[test]
+fn arguments_are_mirrored_as_the_tool_asks() {
+    let server = serve(lockgate_testkit::conformance::listen);
+    let node = Node::gateway(&["--to", &format!("fixture=http://{server}/mcp")]);
+    let mut client = node.connect("fixture");
+    let listed = client.ask(&modern(1, "tools/list", json!({})));
+    assert!(listed.to_string().contains("x-mcp-header"), "{listed}");
+    // Gateway and server both refuse a call whose headers do not mirror these.
+    let arguments = json!({"region": "Zürich west", "count": 7, "urgent": true});
+    let called = client.ask(&modern(
+        2,
+        "tools/call",
+        json!({"name": "test_header_parameters", "arguments": arguments}),
+    ));
+    assert!(called.get("result").is_some(), "{called}");
+}
+
+#[test]
+fn a_session_that_the_server_forgot_is_opened_anew() {
+    let server = serve(lockgate_testkit::wire::listen);
+    let node = Node::gateway(&["--to", &format!("wire=http://{server}/mcp")]);
+    let mut client = node.connect("wire");
+    shake_hands(&mut client);
+    assert!(client.ask(&call(2, "expire", json!({}))).get("result").is_some());
+    let answer = client.ask(&call(3, "exact", json!({})));
+    assert!(answer.get("result").is_some(), "{answer}");
+}
+
+#[test]
+fn a_local_node_that_does_not_run_is_named_so() {
+    let mut node = Node::up();
+    node.process.signal("TERM");
+    node.process.wait();
+    let ended = node.run(&["connect", &node.url("sample")]);
+    assert_eq!(ended.code, 4);
+    assert!(ended.stderr.contains("LG-S004"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_revoked_invite_is_unknown() {
+    let node = Node::up();
+    let code = invite(&node, "laptop");
+    let id = node.run(&["identity", "list", "--output", "json"]).json()["invites"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(node.run(&["identity", "revoke", &id]).code, 0);
+    assert_eq!(node.run(&["identity", "revoke", &id]).code, 2);
+    let (_elsewhere, other) = place();
+    let ended = run(&other, &["connect", "--invite", &code]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("LG-I003"), "{}", ended.stderr);
 }

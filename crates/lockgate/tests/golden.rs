@@ -1,5 +1,7 @@
 //! What people read: help, explanations, errors. Compared with the files in `golden/`; `UPDATE=1` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -17,12 +19,17 @@ fn compare(name: &str, text: &str) {
         return;
     }
     let wanted = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(wanted == text, "{} differs; run with UPDATE=1 and look at the change\n--- is:\n{text}", path.display());
+    assert!(
+        wanted == text,
+        "{} differs; run with UPDATE=1 and look at the change\n--- is:\n{text}",
+        path.display()
+    );
 }
 
 fn transcript(args: &[&str], ended: &Ended, state: &Path) -> String {
     let hide = |text: &str| {
-        text.replace(&state.display().to_string(), "STATE").replace(&state.parent().unwrap().display().to_string(), "HOME")
+        text.replace(&state.display().to_string(), "STATE")
+            .replace(&state.parent().unwrap().display().to_string(), "HOME")
     };
     let mut text = format!("$ lockgate {}\n", hide(&args.join(" ")));
     for (stream, content) in [("", &ended.stdout), ("stderr | ", &ended.stderr)] {
@@ -72,7 +79,13 @@ fn help() {
 fn explanations() {
     transcripts(
         "explain",
-        &[&["explain"], &["explain", "permit"], &["explain", "LG-N001"], &["explain", "lg-c003", "--output", "json"], &["explain", "LG-Z999"]],
+        &[
+            &["explain"],
+            &["explain", "permit"],
+            &["explain", "LG-N001"],
+            &["explain", "lg-c003", "--output", "json"],
+            &["explain", "LG-Z999"],
+        ],
     );
 }
 
@@ -95,7 +108,8 @@ fn every_code_is_explained() {
 fn every_code_in_the_sources_is_registered() {
     let (_folder, state) = place();
     let all = run(&state, &["explain", "--output", "json"]).json();
-    let known: Vec<&str> = all["codes"].as_array().unwrap().iter().map(|code| code["code"].as_str().unwrap()).collect();
+    let known: Vec<&str> =
+        all["codes"].as_array().unwrap().iter().map(|code| code["code"].as_str().unwrap()).collect();
     let mut unknown = Vec::new();
     visit(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut |path, text| {
         for (at, _) in text.match_indices("\"LG-") {
@@ -168,7 +182,11 @@ fn a_policy_with_mistakes() {
     std::fs::write(&path, "permit(principal, action, resource)\n").unwrap();
     let ended = run(&state, &["policy", "check", path.to_str().unwrap()]);
     assert_eq!(ended.code, 3);
-    assert!(ended.stderr.contains("error[LG-P001]") && ended.stderr.contains("bad.cedar:"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("error[LG-P001]") && ended.stderr.contains("bad.cedar:"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -53,12 +53,17 @@ fn outcome(pairs: Lines<'_>, message: &Message, tool: Option<&ParamHeaders>) -> 
 fn methods_removed_in_the_modern_era_are_unknown_before_anything_else() {
     let version = ("mcp-protocol-version", "2026-07-28");
     for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe", "tasks/result"] {
-        for message in [modern(method, ""), decode(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#))] {
+        for message in
+            [modern(method, ""), decode(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#))]
+        {
             let error = check(&headers(&[version]), &message, None).unwrap_err();
             assert_eq!((error.code(), error.http_status()), (-32601, 404), "{method}: {error}");
         }
         let legacy = decode(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#));
-        assert_eq!(check(&headers(&[("mcp-protocol-version", "2025-11-25")]), &legacy, None), Ok(Era::Legacy));
+        assert_eq!(
+            check(&headers(&[("mcp-protocol-version", "2025-11-25")]), &legacy, None),
+            Ok(Era::Legacy)
+        );
     }
 }
 

@@ -239,8 +239,10 @@ async fn a_method_that_nobody_knows_and_no_policy_permits_is_not_found() {
     let policy = r#"@id("use") permit(principal, action in Lockgate::Action::"use", resource);"#;
     let rig = gateway(&[("wire", upstream)], policy, Limits::default()).await;
     let modern = r#"{"jsonrpc":"2.0","id":1,"method":"no/such","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}}}"#;
-    let mut client =
-        Client::to(rig.address).await.with("mcp-protocol-version", "2026-07-28").with("mcp-method", "no/such");
+    let mut client = Client::to(rig.address)
+        .await
+        .with("mcp-protocol-version", "2026-07-28")
+        .with("mcp-method", "no/such");
     let (status, _, answer) = client.post(PATH, modern).await;
     assert!(status == 404 && answer.contains("-32601"), "{status} {answer}");
     let mut client = Client::to(rig.address).await;

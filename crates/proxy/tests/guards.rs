@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_identity::Principal;
 use lockgate_proxy::Limits;
-use rig::{ALL, Client, agent, call, door, gateway, observed, one, records, text, wire};
+use rig::{ALL, Client, agent, call, door, gateway, observed, one, records, text, wire, within};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -131,7 +131,7 @@ async fn draining_lets_a_call_finish_ends_who_listens_and_takes_no_more() {
     assert_eq!(status, 200, "{answer}");
     assert!(answer.contains("met"), "{answer}");
     caller.closed().await;
-    drain.await.unwrap();
+    within(drain).await.unwrap();
     let node = Arc::clone(&rig.node);
     assert_eq!((node.links.len(), node.status().calls_in_flight), (0, 0));
 }

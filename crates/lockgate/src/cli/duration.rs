@@ -10,9 +10,8 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let span: jiff::SignedDuration = text
-            .parse()
-            .map_err(|_| "write it like 15m, 2h or 1h30m".to_owned())?;
+        let span: jiff::SignedDuration =
+            text.parse().map_err(|_| "write it like 15m, 2h or 1h30m".to_owned())?;
         match u64::try_from(span.as_secs()) {
             Ok(seconds) if seconds > 0 => Ok(Self(seconds)),
             _ => Err("it must be a second or longer".to_owned()),
@@ -38,12 +37,9 @@ mod tests {
 
     #[test]
     fn reads_and_writes() {
-        for (text, seconds, back) in [
-            ("15m", 900, "15m"),
-            ("2h", 7200, "2h"),
-            ("1h30m", 5400, "1h30m"),
-            ("90s", 90, "1m30s"),
-        ] {
+        for (text, seconds, back) in
+            [("15m", 900, "15m"), ("2h", 7200, "2h"), ("1h30m", 5400, "1h30m"), ("90s", 90, "1m30s")]
+        {
             let read: Seconds = text.parse().unwrap();
             assert_eq!((read.0, read.to_string().as_str()), (seconds, back));
         }

@@ -1,10 +1,10 @@
-//! The examples at the end of each verb's help.
+//! The examples at the end of each verb's help. Lines stay within 98 letters, so that nothing folds them.
 
 pub(super) const TOP: &str = "\
 Start here:
-  lockgate up                                        everything at once, with a sample server
+  lockgate up             everything at once, with a sample server
   lockgate gateway --to 'stdio:npx -y @modelcontextprotocol/server-filesystem .'
-  lockgate connect https://HOST:8443/servers/NAME/mcp    as the command in an MCP client's configuration
+  lockgate connect https://HOST:8443/servers/NAME/mcp      as the command of an MCP client
 
 Exit codes: 0 ok, 1 negative answer, 2 usage, 3 configuration, 4 unreachable,
             5 refused by crypto policy, 70 a mistake in Lockgate
@@ -16,56 +16,63 @@ Examples:
   lockgate up --listen 127.0.0.1:0      let the system choose the port
   lockgate up --output json             one line of JSON on stdout when ready, for scripts
 
-What it makes, once, in the state directory: a local authority, a policy file that permits your own agent on
-this machine and nobody else, and an audit log. Ctrl-C drains and stops; a second Ctrl-C stops at once.";
+What it makes, once, in the state directory: a local authority, a policy file that permits your
+own agent on this machine and nobody else, and an audit log.
+Ctrl-C drains and stops; a second Ctrl-C stops at once.";
 
 pub(super) const GATEWAY: &str = "\
 Examples:
   lockgate gateway --to http://127.0.0.1:3001/mcp
-  lockgate gateway --to files='stdio:npx -y @modelcontextprotocol/server-filesystem .' --to time='stdio:uvx mcp-server-time'
+  lockgate gateway --to time='stdio:uvx mcp-server-time' --to web=https://mcp.example/mcp
   lockgate gateway --config lockgate.toml --listen 0.0.0.0:8443
 
-Each server is at /servers/NAME/mcp, and all of them together are at /mcp, their tools prefixed with the name.
-SIGHUP reloads policies, certificates and log level; so does changing the files. SIGTERM drains and stops.";
+Each server is at /servers/NAME/mcp, and all of them together are at /mcp, where the names of
+their tools begin with NAME_.
+SIGHUP reloads policies, profiles, certificates and log level; so does changing the files.
+SIGTERM drains and stops.";
 
 pub(super) const CONNECT: &str = "\
 Examples:
-  lockgate connect https://127.0.0.1:8443/servers/sample/mcp          on the gateway's own machine
-  lockgate connect --invite lg1.… https://gw.example:8443/mcp         on another machine, the first time
-  lockgate connect https://gw.example:8443/mcp                        and from then on
-  lockgate connect https://gw.example:8443/mcp --listen 127.0.0.1:7000    as local HTTP for clients that cannot start a command
+  lockgate connect https://127.0.0.1:8443/servers/sample/mcp     on the gateway's own machine
+  lockgate connect --invite lg1.… https://gw.example:8443/mcp    elsewhere, the first time
+  lockgate connect https://gw.example:8443/mcp                   and from then on
+  lockgate connect https://gw.example:8443/mcp --listen 127.0.0.1:7000
+                                         as local HTTP, for clients that cannot start a command
 
 In an MCP client's configuration:
-  {\"mcpServers\": {\"files\": {\"command\": \"lockgate\", \"args\": [\"connect\", \"https://gw.example:8443/servers/files/mcp\"]}}}
+  {\"mcpServers\": {\"files\": {
+    \"command\": \"lockgate\",
+    \"args\": [\"connect\", \"https://gw.example:8443/servers/files/mcp\"]}}}
 
 The certificate renews itself while the connector runs. Ending stdin ends the connector.";
 
 pub(super) const WRAP: &str = "\
 Examples:
   lockgate wrap -- npx -y @modelcontextprotocol/server-filesystem /srv/data
-  lockgate wrap --name time --listen 0.0.0.0:8443 -- uvx mcp-server-time --local-timezone Europe/Berlin";
+  lockgate wrap --name time --listen 0.0.0.0:8443 -- uvx mcp-server-time";
 
 pub(super) const STATUS: &str = "\
 Examples:
   lockgate status
-  lockgate status --output json | jq '.links[].posture.quantum_safe'";
+  lockgate status --output json | jq '.links[].quantum_safe'";
 
 pub(super) const PING: &str = "\
 Examples:
-  lockgate ping                         the node on this machine
+  lockgate ping                                 the node on this machine
   lockgate ping https://gw.example:8443 -n 3    three handshakes; the later ones are resumed
   lockgate ping --output jsonl
 
-Exit code 0 says that the link is quantum-safe, 1 that it works but is not, 5 that the two ends share no algorithm.";
+Exit code 0 says that the link is quantum-safe, 1 that it works but is not, 5 that the two ends
+share no permitted algorithm.";
 
 pub(super) const DOCTOR: &str = "\
 Examples:
-  lockgate doctor                       exit code 0 if nothing stands in the way, 1 otherwise
+  lockgate doctor                 exit code 0 if nothing stands in the way, 1 otherwise
   lockgate doctor --output json";
 
 pub(super) const EXPLAIN: &str = "\
 Examples:
-  lockgate explain                      the nine stages and every code
+  lockgate explain                the nine stages and every code
   lockgate explain LG-N001
   lockgate explain permit";
 
@@ -79,23 +86,23 @@ Give the code to the person or machine that is to connect, over a channel that y
 
 pub(super) const THREATS: &str = "\
 Examples:
-  lockgate threats list                 what changed, with old and new definition
-  lockgate threats approve ID           after you have read the difference
+  lockgate threats list           what changed since it was first seen
+  lockgate threats approve ID     after you have read the difference
 
 A tool whose definition changed since it was first seen is hidden and refused until approved.";
 
 pub(super) const AUDIT: &str = "\
 Examples:
-  lockgate audit tail                   the last 20 records as a table
+  lockgate audit tail                       the last 20 records as a table
   lockgate audit tail -n 5 --output jsonl
   lockgate audit tail --follow
-  lockgate audit verify                 exit code 0 if the chain is whole, 1 if it is broken";
+  lockgate audit verify                     exit code 0 if the chain is whole, 1 if not";
 
 pub(super) const POLICY: &str = "\
 Examples:
   lockgate policy check                 the state directory's policy/*.cedar
   lockgate policy check new.cedar       before you put it there
-  lockgate policy show                  what a running node has loaded";
+  lockgate policy show";
 
 pub(super) const CONFIG: &str = "\
 Examples:

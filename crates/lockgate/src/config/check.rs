@@ -71,12 +71,21 @@ impl<'a> Checker<'a> {
         let wanted: Vec<&str> = allowed.iter().map(|t| type_name(t)).collect();
         self.report(
             &item.origin,
-            Diagnostic::new("LG-C004", format!("`{}` takes {}, not {shown}", shorten(path), wanted.join(" or "))),
+            Diagnostic::new(
+                "LG-C004",
+                format!("`{}` takes {}, not {shown}", shorten(path), wanted.join(" or ")),
+            ),
         );
         false
     }
 
-    fn table(&mut self, item: &Item, members: &std::collections::BTreeMap<String, Item>, schema: &'a Schema, path: &str) {
+    fn table(
+        &mut self,
+        item: &Item,
+        members: &std::collections::BTreeMap<String, Item>,
+        schema: &'a Schema,
+        path: &str,
+    ) {
         let properties = schema.get("properties").and_then(Schema::as_object);
         let known = || properties.into_iter().flat_map(serde_json::Map::keys);
         let further = schema.get("additionalProperties");
@@ -130,7 +139,8 @@ impl<'a> Checker<'a> {
 
     fn choice(&mut self, item: &Item, text: &str, schema: &Schema, path: &str) {
         let listed = schema["enum"].as_array().into_iter().flatten().filter_map(Schema::as_str);
-        let described = schema["oneOf"].as_array().into_iter().flatten().filter_map(|one| one["const"].as_str());
+        let described =
+            schema["oneOf"].as_array().into_iter().flatten().filter_map(|one| one["const"].as_str());
         let choices: Vec<&str> = listed.chain(described).collect();
         if choices.is_empty() || choices.contains(&text) {
             return;
@@ -192,7 +202,8 @@ fn table_name(path: &str) -> String {
         [""] => "the file".to_owned(),
         [list, number] if number.parse::<usize>().is_ok() => format!("[[{list}]]"),
         steps => {
-            let names: Vec<&str> = steps.iter().filter(|step| step.parse::<usize>().is_err()).copied().collect();
+            let names: Vec<&str> =
+                steps.iter().filter(|step| step.parse::<usize>().is_err()).copied().collect();
             format!("[{}]", names.join("."))
         }
     }
@@ -228,15 +239,28 @@ mod tests {
 
     /// Keywords that [`Checker`] obeys, and those that say nothing about validity.
     const OBEYED: &[&str] = &[
-        "$ref", "anyOf", "oneOf", "const", "enum", "type", "properties", "additionalProperties", "required", "items",
-        "minimum", "maximum",
+        "$ref",
+        "anyOf",
+        "oneOf",
+        "const",
+        "enum",
+        "type",
+        "properties",
+        "additionalProperties",
+        "required",
+        "items",
+        "minimum",
+        "maximum",
     ];
     const SILENT: &[&str] = &["$schema", "$defs", "title", "description", "default", "format", "examples"];
 
     fn keywords(schema: &Schema, path: &str) {
         let Some(object) = schema.as_object() else { return };
         for (key, value) in object {
-            assert!(OBEYED.contains(&key.as_str()) || SILENT.contains(&key.as_str()), "{path}: {key} is not checked");
+            assert!(
+                OBEYED.contains(&key.as_str()) || SILENT.contains(&key.as_str()),
+                "{path}: {key} is not checked"
+            );
             match key.as_str() {
                 "properties" | "$defs" => {
                     for (name, below) in value.as_object().unwrap() {
@@ -265,7 +289,12 @@ mod tests {
 
     #[test]
     fn names_of_tables() {
-        for (path, name) in [("", "the file"), ("node", "[node]"), ("server.0", "[[server]]"), ("listener.1.tls", "[listener.tls]")] {
+        for (path, name) in [
+            ("", "the file"),
+            ("node", "[node]"),
+            ("server.0", "[[server]]"),
+            ("listener.1.tls", "[listener.tls]"),
+        ] {
             assert_eq!(table_name(path), name);
         }
     }

@@ -75,7 +75,8 @@ pub(crate) fn load(
     variables: impl IntoIterator<Item = (String, String)>,
 ) -> Result<(Settings, Config, Tree), Failure> {
     let schema = schema();
-    let (mut tree, mut problems) = flags.config.as_deref().map_or_else(|| (Tree::empty(), Vec::new()), Tree::read);
+    let (mut tree, mut problems) =
+        flags.config.as_deref().map_or_else(|| (Tree::empty(), Vec::new()), Tree::read);
     problems.extend(overlay_variables(&mut tree, &schema, variables));
     overlay_flags(&mut tree, flags);
     problems.extend(check(&tree, &schema));
@@ -174,7 +175,10 @@ fn overlay_flags(tree: &mut Tree, flags: &Flags) {
                 (name, ("to", Value::Text(target.to_owned())))
             }
             ServerText::Command(name, command) => {
-                let suggested = || super::Target::command(command.clone()).map_or_else(|_| "server".to_owned(), |t| t.suggest_name());
+                let suggested = || {
+                    super::Target::command(command.clone())
+                        .map_or_else(|_| "server".to_owned(), |t| t.suggest_name())
+                };
                 let words = command.iter().map(|word| super::tree::Item {
                     value: Value::Text(word.clone()),
                     origin: Origin::Flag(server.flag),

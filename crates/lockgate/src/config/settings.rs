@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::check::nearest;
 use super::target::is_name;
 use super::tree::Tree;
 use super::{Audit, Config, Limits, LogFormat, Target};
@@ -101,19 +102,41 @@ impl Resolver<'_> {
     fn settings(&mut self, config: &Config) -> Option<Settings> {
         let node = &config.node;
         if !is_name(&node.name) {
-            self.problem("LG-C007", "node.name", format!("\"{}\" is no node name", node.name), "write lower-case letters, digits and hyphens");
+            self.problem(
+                "LG-C007",
+                "node.name",
+                format!("\"{}\" is no node name", node.name),
+                "write lower-case letters, digits and hyphens",
+            );
         }
-        if let Err(error) = format!("spiffe://{}/node/{}", node.trust_domain, "x").parse::<lockgate_identity::SpiffeId>() {
-            self.problem("LG-C007", "node.trust_domain", format!("\"{}\" is no trust domain: {error}", node.trust_domain), "write it like lockgate.internal");
+        if let Err(error) =
+            format!("spiffe://{}/node/{}", node.trust_domain, "x").parse::<lockgate_identity::SpiffeId>()
+        {
+            self.problem(
+                "LG-C007",
+                "node.trust_domain",
+                format!("\"{}\" is no trust domain: {error}", node.trust_domain),
+                "write it like lockgate.internal",
+            );
         }
         for (n, host) in node.names.iter().enumerate() {
             if !is_host(host) {
-                self.problem("LG-C007", &format!("node.names.{n}"), format!("\"{host}\" is no host name and no IP address"), "write it like gw.example or 192.0.2.1, without scheme and port");
+                self.problem(
+                    "LG-C007",
+                    &format!("node.names.{n}"),
+                    format!("\"{host}\" is no host name and no IP address"),
+                    "write it like gw.example or 192.0.2.1, without scheme and port",
+                );
             }
         }
         for (n, origin) in node.origins.iter().enumerate() {
             if !is_origin(origin) {
-                self.problem("LG-C007", &format!("node.origins.{n}"), format!("\"{origin}\" is no web origin"), "write it like https://inspector.example, without a path");
+                self.problem(
+                    "LG-C007",
+                    &format!("node.origins.{n}"),
+                    format!("\"{origin}\" is no web origin"),
+                    "write it like https://inspector.example, without a path",
+                );
             }
         }
         let profile = self.profile("node.profile", &node.profile);
@@ -178,11 +201,21 @@ impl Resolver<'_> {
         let mut plans = Vec::new();
         for (n, server) in config.server.iter().enumerate() {
             if !is_name(&server.name) {
-                self.problem("LG-C007", &format!("server.{n}.name"), format!("\"{}\" is no server name", server.name), "write lower-case letters, digits and single hyphens, at most 32 letters");
+                self.problem(
+                    "LG-C007",
+                    &format!("server.{n}.name"),
+                    format!("\"{}\" is no server name", server.name),
+                    "write lower-case letters, digits and single hyphens, at most 32 letters",
+                );
             }
             if let Some(first) = config.server[..n].iter().position(|other| other.name == server.name) {
                 let place = self.tree.place(&format!("server.{first}.name")).unwrap_or_default();
-                self.problem("LG-C008", &format!("server.{n}.name"), format!("two servers are called \"{}\"; the other is at {place}", server.name), "give one of them another name; on the command line: --to NAME=TARGET");
+                self.problem(
+                    "LG-C008",
+                    &format!("server.{n}.name"),
+                    format!("two servers are called \"{}\"; the other is at {place}", server.name),
+                    "give one of them another name; on the command line: --to NAME=TARGET",
+                );
             }
             plans.push(self.server(n, server));
         }
@@ -193,20 +226,37 @@ impl Resolver<'_> {
         let path = format!("server.{n}");
         let target = match (&server.to, server.command.is_empty()) {
             (Some(_), false) => {
-                self.problem("LG-C007", &format!("{path}.command"), format!("server \"{}\" has both `to` and `command`", server.name), "keep one: `to` for a URL or one line, `command` for a list of words");
+                self.problem(
+                    "LG-C007",
+                    &format!("{path}.command"),
+                    format!("server \"{}\" has both `to` and `command`", server.name),
+                    "keep one: `to` for a URL or one line, `command` for a list of words",
+                );
                 return None;
             }
             (None, true) => {
-                self.problem("LG-C006", &path, format!("server \"{}\" has neither `to` nor `command`", server.name), "add to = \"http://HOST:PORT/mcp\" or command = [\"PROGRAM\", \"ARGUMENT\"]");
+                self.problem(
+                    "LG-C006",
+                    &path,
+                    format!("server \"{}\" has neither `to` nor `command`", server.name),
+                    "add to = \"http://HOST:PORT/mcp\" or command = [\"PROGRAM\", \"ARGUMENT\"]",
+                );
                 return None;
             }
             (Some(to), true) => Target::parse(to).map_err(|error| (format!("{path}.to"), error)),
-            (None, false) => Target::command(server.command.clone()).map_err(|error| (format!("{path}.command"), error)),
+            (None, false) => {
+                Target::command(server.command.clone()).map_err(|error| (format!("{path}.command"), error))
+            }
         };
         let target = match target {
             Ok(target) => target,
             Err((place, error)) => {
-                self.problem("LG-C007", &place, format!("server \"{}\" cannot be reached this way", server.name), &error);
+                self.problem(
+                    "LG-C007",
+                    &place,
+                    format!("server \"{}\" cannot be reached this way", server.name),
+                    &error,
+                );
                 return None;
             }
         };
@@ -231,7 +281,12 @@ impl Resolver<'_> {
             ("roots", server.roots.is_some(), https, "an https:// server"),
         ] {
             if given && !fits {
-                self.problem("LG-C007", &format!("{path}.{key}"), format!("`{key}` is for {whose}, and \"{}\" is none", server.name), "remove the key, or change how the server is reached");
+                self.problem(
+                    "LG-C007",
+                    &format!("{path}.{key}"),
+                    format!("`{key}` is for {whose}, and \"{}\" is none", server.name),
+                    "remove the key, or change how the server is reached",
+                );
             }
         }
     }
@@ -239,7 +294,12 @@ impl Resolver<'_> {
     fn admin(&mut self, text: &str) -> Option<SocketAddr> {
         let address = self.address("admin.listen", text)?;
         if !address.ip().is_loopback() {
-            self.problem("LG-C007", "admin.listen", format!("the admin interface cannot listen on {address}"), "it has no tunnel, so it stays on loopback: 127.0.0.1:PORT or [::1]:PORT");
+            self.problem(
+                "LG-C007",
+                "admin.listen",
+                format!("the admin interface cannot listen on {address}"),
+                "it has no tunnel, so it stays on loopback: 127.0.0.1:PORT or [::1]:PORT",
+            );
             return None;
         }
         Some(address)
@@ -250,7 +310,12 @@ impl Resolver<'_> {
         match text.parse() {
             Ok(address) => Some(address),
             Err(_) => {
-                self.problem("LG-C007", path, format!("\"{text}\" is no address"), "write IP:PORT, like 127.0.0.1:8443, [::1]:8443, or 0.0.0.0:8443 for every interface");
+                self.problem(
+                    "LG-C007",
+                    path,
+                    format!("\"{text}\" is no address"),
+                    "write IP:PORT, like 127.0.0.1:8443, [::1]:8443, or 0.0.0.0:8443 for every interface",
+                );
                 None
             }
         }
@@ -259,8 +324,13 @@ impl Resolver<'_> {
     fn profile(&mut self, path: &str, name: &str) -> Option<&'static lockgate_crypto::Profile> {
         match lockgate_crypto::profile::find(name) {
             Ok(profile) => Some(profile),
-            Err(error) => {
-                self.problem("LG-C012", path, format!("no profile is called \"{name}\""), &error.to_string());
+            Err(_) => {
+                let aliases = lockgate_crypto::profile::all().iter().map(|profile| profile.alias);
+                let hint = match nearest(name, aliases) {
+                    Some(near) => format!("did you mean \"{near}\"? List them: lockgate crypto profiles"),
+                    None => "list them: lockgate crypto profiles".to_owned(),
+                };
+                self.problem("LG-C012", path, format!("no profile is called \"{name}\""), &hint);
                 None
             }
         }
@@ -269,12 +339,25 @@ impl Resolver<'_> {
     fn addresses_differ(&mut self, settings: &Settings) {
         let mut all = vec![("node.listen".to_owned(), settings.tunnel.address)];
         all.extend(settings.foreign.iter().map(|foreign| ("node.foreign".to_owned(), foreign.address)));
-        all.extend(settings.further.iter().enumerate().map(|(n, plan)| (format!("listener.{n}.address"), plan.address)));
+        all.extend(
+            settings
+                .further
+                .iter()
+                .enumerate()
+                .map(|(n, plan)| (format!("listener.{n}.address"), plan.address)),
+        );
         all.push(("admin.listen".to_owned(), settings.admin));
         for (n, (path, address)) in all.iter().enumerate() {
-            if let Some((first, _)) = all[..n].iter().find(|(_, other)| other == address && address.port() != 0) {
+            if let Some((first, _)) =
+                all[..n].iter().find(|(_, other)| other == address && address.port() != 0)
+            {
                 let what = format!("{} and {} share the address {address}", shown(first), shown(path));
-                self.problem("LG-C008", path, what, "give one of them another port; port 0 lets the system choose");
+                self.problem(
+                    "LG-C008",
+                    path,
+                    what,
+                    "give one of them another port; port 0 lets the system choose",
+                );
             }
         }
     }

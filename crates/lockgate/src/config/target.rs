@@ -31,7 +31,9 @@ impl Target {
         }
         let authority = uri.authority().ok_or_else(form)?;
         if authority.as_str().contains('@') {
-            return Err("a URL with a user name or password would end up in logs; it is not accepted".to_owned());
+            return Err(
+                "a URL with a user name or password would end up in logs; it is not accepted".to_owned()
+            );
         }
         Ok(Self::Http(uri))
     }
@@ -55,7 +57,11 @@ impl Target {
             },
             Self::Stdio { command } => package(command),
         };
-        let name: String = raw.to_ascii_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let name: String = raw
+            .to_ascii_lowercase()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         let name = name.trim_matches('-');
         let name = &name[..name.len().min(NAME_BYTES_MAX)];
         if is_name(name) { name.to_owned() } else { "server".to_owned() }
@@ -102,7 +108,9 @@ fn package(command: &[String]) -> &str {
     let base = |word: &str| -> usize { word.rfind('/').map_or(0, |slash| slash + 1) };
     let program = &command[0][base(&command[0])..];
     let runs = match program {
-        "npx" | "uvx" | "bunx" | "pipx" => command[1..].iter().find(|word| !word.starts_with('-') && *word != "run"),
+        "npx" | "uvx" | "bunx" | "pipx" => {
+            command[1..].iter().find(|word| !word.starts_with('-') && *word != "run")
+        }
         _ => None,
     };
     let word = runs.map_or(program, |word| &word[base(word)..]);

@@ -24,6 +24,12 @@ use crate::endpoint::Endpoint;
 use crate::state::State;
 use crate::trouble;
 
+/// How long a connector waits for a node of its own machine that is starting, in seconds.
+const NODE_START_S_MAX: u64 = 10;
+
+/// Time between two looks for it, in milliseconds.
+const LOOK_MS: u64 = 200;
+
 /// An enrolled connector and where its certificate comes from.
 pub(crate) struct Agent {
     pub(crate) identity: AgentIdentity,
@@ -62,17 +68,29 @@ impl Agent {
             return Self::local(wanted.state, family).await;
         }
         let folder = folder_of(wanted.state, wanted.endpoint);
-        match load(&folder)? {
+        let kept = load(&folder)?;
+        if kept.is_none() && wanted.endpoint.is_loopback() && wanted.state.authority().exists() {
+            // This machine's own node, which may be starting at this very moment, as after a login.
+            appears(wanted).await?;
+            return Self::local(wanted.state, family).await;
+        }
+        match kept {
             Some(identity) => {
                 if identity.leaf.not_after() <= SystemTime::now() {
                     return Err(ended(&identity, wanted.endpoint));
                 }
                 Ok(Self { identity, folder, issuer: Issuer::Gateway })
             }
-            None => Err(Diagnostic::new("LG-I004", format!("this connector is not enrolled at {}", wanted.endpoint.origin()))
-                .cause(format!("no certificate in {}, and no node of this state directory listens there", folder.display()))
-                .hint("on the gateway's machine: lockgate identity invite --name NAME")
-                .hint(format!("then here: lockgate connect --invite CODE {}", wanted.endpoint))),
+            None => Err(Diagnostic::new(
+                "LG-I004",
+                format!("this connector is not enrolled at {}", wanted.endpoint.origin()),
+            )
+            .cause(format!(
+                "no certificate in {}, and no node of this state directory listens there",
+                folder.display()
+            ))
+            .hint("on the gateway's machine: lockgate identity invite --name NAME")
+            .hint(format!("then here: lockgate connect --invite CODE {}", wanted.endpoint))),
         }
     }
 
@@ -80,7 +98,8 @@ impl Agent {
     async fn local(state: &State, family: Family) -> Result<Self, Diagnostic> {
         let folder = state.connectors().join("local");
         let note = state.running()?;
-        let bundle = TrustBundle::from_pem_file(&note.authority).map_err(|error| trouble::identity(&error, &note.authority))?;
+        let bundle = TrustBundle::from_pem_file(&note.authority)
+            .map_err(|error| trouble::identity(&error, &note.authority))?;
         // One of an earlier authority, or near its end, is not worth repairing: a new one costs nothing here.
         let kept = load(&folder).ok().flatten().filter(|identity| {
             identity.bundle.fingerprint() == bundle.fingerprint()
@@ -109,7 +128,12 @@ impl Agent {
     }
 
     /// Gets the next certificate, keeps it, and dials with it from now on. Calls under way go on where they are.
-    pub(crate) async fn renew(&mut self, pool: &Pool, endpoint: &Endpoint, dialer: &Dialer) -> Result<(), Diagnostic> {
+    pub(crate) async fn renew(
+        &mut self,
+        pool: &Pool,
+        endpoint: &Endpoint,
+        dialer: &Dialer,
+    ) -> Result<(), Diagnostic> {
         let identity = match &self.issuer {
             Issuer::Local(state) => {
                 enrol_locally(state, self.identity.leaf.family, self.identity.bundle.clone()).await?
@@ -118,7 +142,8 @@ impl Agent {
                 let enrolment = self.identity.renew().map_err(|error| unusable(&error))?;
                 let request = RenewRequest { csr: enrolment.request_pem().to_owned() };
                 let (status, answer) =
-                    client::ask(pool, endpoint, client::post("/.well-known/lockgate/renew", &request)).await?;
+                    client::ask(pool, endpoint, client::post("/.well-known/lockgate/renew", &request))
+                        .await?;
                 finish(enrolment, self.identity.bundle.clone(), endpoint, status, &answer)?
             }
         };
@@ -147,6 +172,30 @@ pub(crate) fn unpinned(suite: &Suite) -> Result<Arc<Dialer>, Diagnostic> {
     let verifier = verifier::any_for_pinning(suite);
     let dialer = Dialer::new(suite.clone(), None, verifier, dialer::Limits::default());
     Ok(Arc::new(dialer.map_err(|error| trouble::tls(&error))?))
+}
+
+/// Waits a while for the node of this state directory to listen at the endpoint.
+async fn appears(wanted: &Wanted<'_>) -> Result<(), Diagnostic> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(NODE_START_S_MAX);
+    while !is_local(wanted.state, wanted.endpoint)? {
+        if tokio::time::Instant::now() > deadline {
+            let running = wanted.state.note()?.filter(|_| wanted.state.is_locked());
+            return Err(match running {
+                Some(note) => Diagnostic::new(
+                    "LG-N002",
+                    format!("the node of this state directory listens elsewhere: {}", note.endpoint),
+                )
+                .hint("correct the port, or the port of the node: --listen 127.0.0.1:PORT"),
+                None => {
+                    Diagnostic::new("LG-S004", format!("no node runs on {}", wanted.state.root().display()))
+                        .hint("start one: lockgate up")
+                        .hint("or name the state directory of the running one: --state DIR")
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(LOOK_MS)).await;
+    }
+    Ok(())
 }
 
 /// Whether the endpoint is the node that runs on this state directory.
@@ -196,27 +245,40 @@ fn ended(identity: &AgentIdentity, endpoint: &Endpoint) -> Diagnostic {
         .hint(format!("then here: lockgate connect --invite CODE {endpoint}"))
 }
 
-async fn enrol_locally(state: &State, family: Family, bundle: TrustBundle) -> Result<AgentIdentity, Diagnostic> {
+async fn enrol_locally(
+    state: &State,
+    family: Family,
+    bundle: TrustBundle,
+) -> Result<AgentIdentity, Diagnostic> {
     let enrolment = Enrolment::begin(family).map_err(|error| unusable(&error))?;
     let request = Csr { csr: enrolment.request_pem().to_owned() };
-    let issued = client::admin(state)?.enrol_local(&request).await.map_err(|error| client::unanswered(&error))?;
+    let issued =
+        client::admin(state)?.enrol_local(&request).await.map_err(|error| client::unanswered(&error))?;
     enrolment.finish(&issued.certificate, bundle, SystemTime::now()).map_err(|error| {
-        Diagnostic::new("LG-I001", "the node on this machine issued a certificate that does not fit").because(&error)
+        Diagnostic::new("LG-I001", "the node on this machine issued a certificate that does not fit")
+            .because(&error)
     })
 }
 
-async fn redeem(wanted: &Wanted<'_>, code: &invite::Code, family: Family) -> Result<AgentIdentity, Diagnostic> {
+async fn redeem(
+    wanted: &Wanted<'_>,
+    code: &invite::Code,
+    family: Family,
+) -> Result<AgentIdentity, Diagnostic> {
     let endpoint = wanted.endpoint;
     let open = client::pool(endpoint, unpinned(wanted.suite)?)?;
     let (status, pem) = client::ask(&open, endpoint, client::get("/.well-known/lockgate/authority")).await?;
     let pem = std::str::from_utf8(&pem).ok().filter(|_| status.is_success());
-    let pem = pem.ok_or_else(|| client::not_a_gateway(endpoint, &format!("asked for its authority, it answered {status}")))?;
+    let pem = pem.ok_or_else(|| {
+        client::not_a_gateway(endpoint, &format!("asked for its authority, it answered {status}"))
+    })?;
     let bundle = TrustBundle::from_pem_pinned(pem, &code.fingerprint).map_err(|error| match error {
-        IdentityError::PinMismatch { .. } => {
-            Diagnostic::new("LG-I002", format!("{} has another authority than the invite says", endpoint.origin()))
-                .because(&error)
-                .hint("ask for a new invite, and check that the address leads to the gateway itself")
-        }
+        IdentityError::PinMismatch { .. } => Diagnostic::new(
+            "LG-I002",
+            format!("{} has another authority than the invite says", endpoint.origin()),
+        )
+        .because(&error)
+        .hint("ask for a new invite, and check that the address leads to the gateway itself"),
         error => client::not_a_gateway(endpoint, &error.to_string()),
     })?;
     let pool = client::pool(endpoint, trusting(wanted.suite, &bundle, None)?)?;
@@ -225,7 +287,8 @@ async fn redeem(wanted: &Wanted<'_>, code: &invite::Code, family: Family) -> Res
         secret: code.secret.reveal().as_str().to_owned(),
         csr: enrolment.request_pem().to_owned(),
     };
-    let (status, answer) = client::ask(&pool, endpoint, client::post("/.well-known/lockgate/enrol", &request)).await?;
+    let (status, answer) =
+        client::ask(&pool, endpoint, client::post("/.well-known/lockgate/enrol", &request)).await?;
     finish(enrolment, bundle, endpoint, status, &answer)
 }
 
@@ -237,11 +300,13 @@ fn finish(
     answer: &[u8],
 ) -> Result<AgentIdentity, Diagnostic> {
     if !status.is_success() {
-        return Err(client::refusal(status, answer)
-            .unwrap_or_else(|| client::not_a_gateway(endpoint, &format!("asked for a certificate, it answered {status}"))));
+        return Err(client::refusal(status, answer).unwrap_or_else(|| {
+            client::not_a_gateway(endpoint, &format!("asked for a certificate, it answered {status}"))
+        }));
     }
     let issued: Enrolled = client::parse(endpoint, answer)?;
     enrolment.finish(&issued.certificate, bundle, SystemTime::now()).map_err(|error| {
-        Diagnostic::new("LG-I001", format!("{} issued a certificate that does not fit", endpoint.origin())).because(&error)
+        Diagnostic::new("LG-I001", format!("{} issued a certificate that does not fit", endpoint.origin()))
+            .because(&error)
     })
 }

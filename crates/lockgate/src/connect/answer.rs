@@ -1,7 +1,9 @@
 //! What comes back over the tunnel for one request: a JSON body or an event stream, and how it can go wrong.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
-use http::{Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use lockgate_mcp::sse::{Event, Splitter};
 use lockgate_mcp::{Limits, Message, reply};
@@ -12,6 +14,13 @@ use crate::trouble;
 
 /// Framing that an event may add to the message in it: `data: ` on each line, id, type.
 const FRAMING_BYTES_MAX: usize = 64 << 10;
+
+/// Pause before a stream that ended is opened again, unless the server asks for another; it grows up to the maximum.
+const RESUME_MS: u64 = 1_000;
+const RESUME_MS_MAX: u64 = 30_000;
+
+/// Longest pause that a server can ask for: an hour.
+const RETRY_MS_MAX: u64 = 3_600_000;
 
 /// Bytes of an answer that is no message which are repeated in the error.
 const EXCERPT_BYTES_MAX: usize = 200;
@@ -152,6 +161,32 @@ impl Events {
     }
 }
 
+/// Where a stream stopped, and when to come back.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    pub(super) last: Option<HeaderValue>,
+    retry_ms: Option<u64>,
+    attempts: u32,
+}
+
+impl Place {
+    pub(super) fn note(&mut self, event: &Event) {
+        self.attempts = 0;
+        if let Some(id) = &event.id {
+            // An empty id means: resume from nowhere in particular.
+            self.last = HeaderValue::try_from(id.as_str()).ok().filter(|id| !id.is_empty());
+        }
+        self.retry_ms = event.retry.or(self.retry_ms);
+    }
+
+    pub(super) fn pause(&mut self) -> Duration {
+        let asked = self.retry_ms.unwrap_or(RESUME_MS).min(RETRY_MS_MAX);
+        let pause = (asked << self.attempts.min(5)).min(RESUME_MS_MAX.max(asked));
+        self.attempts += 1;
+        Duration::from_millis(pause)
+    }
+}
+
 fn excerpt(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(EXCERPT_BYTES_MAX)]);
     crate::output::visible(text.trim())
@@ -168,13 +203,15 @@ mod tests {
     #[test]
     fn errors_of_the_gateway_keep_their_words_and_get_the_id() {
         let said = br#"{"jsonrpc":"2.0","error":{"code":-32020,"message":"no","data":{"x":1}}}"#;
-        let reply = Unanswered::Status(StatusCode::BAD_REQUEST, Bytes::from_static(said)).reply(Some("\"7\""), &endpoint());
+        let reply = Unanswered::Status(StatusCode::BAD_REQUEST, Bytes::from_static(said))
+            .reply(Some("\"7\""), &endpoint());
         let value: serde_json::Value = serde_json::from_slice(&reply).unwrap();
         assert_eq!(value["id"], "7");
         assert_eq!(value["error"]["code"], -32020);
         assert_eq!(value["error"]["data"]["x"], 1);
         let named = br#"{"jsonrpc":"2.0","id":7,"error":{"code":-1,"message":"no"}}"#;
-        let reply = Unanswered::Status(StatusCode::OK, Bytes::from_static(named)).reply(Some("7"), &endpoint());
+        let reply =
+            Unanswered::Status(StatusCode::OK, Bytes::from_static(named)).reply(Some("7"), &endpoint());
         assert_eq!(&reply[..], named);
     }
 
@@ -188,7 +225,10 @@ mod tests {
         ] {
             let reply = unanswered.reply(Some("1"), &endpoint());
             let value: serde_json::Value = serde_json::from_slice(&reply).unwrap();
-            assert_eq!((value["id"].as_i64(), value["error"]["data"]["lockgate"]["code"].as_str()), (Some(1), Some(code)));
+            assert_eq!(
+                (value["id"].as_i64(), value["error"]["data"]["lockgate"]["code"].as_str()),
+                (Some(1), Some(code))
+            );
             assert!(crate::registry::find(code).is_some());
         }
     }

@@ -34,10 +34,10 @@ pub(super) async fn read(reader: &mut (impl AsyncBufRead + Unpin), bytes_max: us
         }
         let used = part.len() + usize::from(end.is_some());
         reader.consume(used);
-        if end.is_some() {
-            if let Some(line) = finish(std::mem::take(&mut line), too_long) {
-                return Ok(line);
-            }
+        if end.is_some()
+            && let Some(line) = finish(std::mem::take(&mut line), too_long)
+        {
+            return Ok(line);
         }
     }
 }
@@ -54,7 +54,10 @@ fn finish(mut line: BytesMut, too_long: bool) -> Option<Line> {
 
 /// Writes what comes through the channel, one message on each line, until all senders are gone. Several that wait
 /// are written before one flush.
-pub(super) async fn write(mut writer: impl AsyncWrite + Unpin, mut messages: mpsc::Receiver<Bytes>) -> io::Result<()> {
+pub(super) async fn write(
+    mut writer: impl AsyncWrite + Unpin,
+    mut messages: mpsc::Receiver<Bytes>,
+) -> io::Result<()> {
     while let Some(message) = messages.recv().await {
         writer.write_all(&one_line(message)).await?;
         writer.write_all(b"\n").await?;
@@ -93,8 +96,14 @@ mod tests {
     async fn lines_of_every_shape() {
         let text = |text: &str| Line::Text(Bytes::copy_from_slice(text.as_bytes()));
         for capacity in [1, 3, 64] {
-            assert_eq!(all(b"{}\n\r\n \n[1]\r\nend", 8, capacity).await, [text("{}"), text("[1]"), text("end")]);
-            assert_eq!(all(b"12345678\n123456789\n1\n", 8, capacity).await, [text("12345678"), Line::TooLong, text("1")]);
+            assert_eq!(
+                all(b"{}\n\r\n \n[1]\r\nend", 8, capacity).await,
+                [text("{}"), text("[1]"), text("end")]
+            );
+            assert_eq!(
+                all(b"12345678\n123456789\n1\n", 8, capacity).await,
+                [text("12345678"), Line::TooLong, text("1")]
+            );
             assert_eq!(all(b"123456789", 8, capacity).await, [Line::TooLong]);
             assert_eq!(all(b"", 8, capacity).await, []);
         }

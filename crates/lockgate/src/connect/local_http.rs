@@ -50,7 +50,8 @@ type Body = UnsyncBoxBody<Bytes, PoolError>;
 /// Serves local clients until `stop` is cancelled; then exchanges under way may finish.
 pub(super) async fn run(tunnel: Tunnel, listener: Listener, stop: CancellationToken) {
     let tasks = TaskTracker::new();
-    let door = Door { address: listener.local(), bytes_max: lockgate_proxy::Limits::default().request_bytes_max };
+    let door =
+        Door { address: listener.local(), bytes_max: lockgate_proxy::Limits::default().request_bytes_max };
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -61,7 +62,9 @@ pub(super) async fn run(tunnel: Tunnel, listener: Listener, stop: CancellationTo
                 let serve = serve(accepted.plain(), tunnel.clone(), door.clone(), stop.clone());
                 tasks.spawn(serve);
             }
-            Err(error @ (AcceptError::Links { .. } | AcceptError::Address { .. })) => tracing::warn!(%error, "local link refused"),
+            Err(error @ (AcceptError::Links { .. } | AcceptError::Address { .. })) => {
+                tracing::warn!(%error, "local link refused")
+            }
             Err(error) => {
                 tracing::error!(%error, "the local listener is lost");
                 break;
@@ -84,7 +87,11 @@ async fn serve(link: Link, tunnel: Tunnel, door: Door, stop: CancellationToken) 
     let service = service_fn(move |request| {
         let (tunnel, door) = (tunnel.clone(), door.clone());
         async move {
-            let checked = if same_user { door.check(request.method(), request.headers()) } else { Err(Refused::OtherUser) };
+            let checked = if same_user {
+                door.check(request.method(), request.headers())
+            } else {
+                Err(Refused::OtherUser)
+            };
             Ok::<_, Infallible>(match checked {
                 Ok(()) => relay(request, &tunnel, &door).await,
                 Err(refused) => refused.response(),
@@ -152,12 +159,34 @@ fn is_loopback(host: &str) -> bool {
 impl Refused {
     fn response(self) -> Response<Body> {
         let (status, text, hint) = match self {
-            Self::OtherUser => (StatusCode::FORBIDDEN, "this door belongs to another user".to_owned(), "start a connector of your own"),
-            Self::Host => (StatusCode::FORBIDDEN, "the Host header does not name this listener".to_owned(), "use http://127.0.0.1:PORT as printed"),
-            Self::Origin => (StatusCode::FORBIDDEN, "web pages of other machines may not call this listener".to_owned(), "only pages on localhost may"),
-            Self::Verb => (StatusCode::METHOD_NOT_ALLOWED, "the method means nothing here".to_owned(), "use POST, GET or DELETE"),
-            Self::TooLarge(limit) => (StatusCode::PAYLOAD_TOO_LARGE, format!("the request is larger than {limit} bytes"), "send less"),
-            Self::Incomplete => (StatusCode::BAD_REQUEST, "the request body broke off".to_owned(), "send it again"),
+            Self::OtherUser => (
+                StatusCode::FORBIDDEN,
+                "this door belongs to another user".to_owned(),
+                "start a connector of your own",
+            ),
+            Self::Host => (
+                StatusCode::FORBIDDEN,
+                "the Host header does not name this listener".to_owned(),
+                "use http://127.0.0.1:PORT as printed",
+            ),
+            Self::Origin => (
+                StatusCode::FORBIDDEN,
+                "web pages of other machines may not call this listener".to_owned(),
+                "only pages on localhost may",
+            ),
+            Self::Verb => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "the method means nothing here".to_owned(),
+                "use POST, GET or DELETE",
+            ),
+            Self::TooLarge(limit) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the request is larger than {limit} bytes"),
+                "send less",
+            ),
+            Self::Incomplete => {
+                (StatusCode::BAD_REQUEST, "the request body broke off".to_owned(), "send it again")
+            }
         };
         error(status, reply::code::INVALID_REQUEST, &text, &serde_json::json!({ "hint": hint }))
     }
@@ -195,7 +224,8 @@ async fn relay(request: Request<Incoming>, tunnel: &Tunnel, door: &Door) -> Resp
         Err(lost) => {
             let problem = trouble::exchange(&lost, tunnel.endpoint());
             tracing::warn!(code = problem.code, "{}: {lost}", problem.what);
-            let data = serde_json::json!({ "lockgate": { "code": problem.code, "hint": problem.hints.first() } });
+            let data =
+                serde_json::json!({ "lockgate": { "code": problem.code, "hint": problem.hints.first() } });
             error(StatusCode::BAD_GATEWAY, reply::code::UPSTREAM, &format!("{}: {lost}", problem.what), &data)
         }
     }
@@ -236,7 +266,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -246,7 +279,14 @@ mod tests {
         for host in ["127.0.0.1:7000", "localhost:7000", "LOCALHOST:7000", "[::1]:7000"] {
             assert_eq!(post(&[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example:7000", "127.0.0.1", "127.0.0.1:7001", "localhost.evil:7000", "127.0.0.1:7000@evil", ""] {
+        for host in [
+            "evil.example:7000",
+            "127.0.0.1",
+            "127.0.0.1:7001",
+            "localhost.evil:7000",
+            "127.0.0.1:7000@evil",
+            "",
+        ] {
             assert_eq!(post(&[("host", host)]), Err(Refused::Host), "{host}");
         }
         assert_eq!(post(&[]), Err(Refused::Host));

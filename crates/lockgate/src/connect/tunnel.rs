@@ -66,7 +66,9 @@ impl Tunnel {
         loop {
             match self.pool.request(copy(&request)).await {
                 Ok(response) => return Ok(response),
-                Err(error) if !is_worth_waiting(&error) || Instant::now() + pause > deadline => return Err(error),
+                Err(error) if !is_worth_waiting(&error) || Instant::now() + pause > deadline => {
+                    return Err(error);
+                }
                 Err(error) => tracing::warn!(%error, "gateway away; trying again"),
             }
             tokio::time::sleep(pause).await;
@@ -103,7 +105,9 @@ impl Tunnel {
 fn is_worth_waiting(error: &PoolError) -> bool {
     use lockgate_transport::DialError as Dial;
     match error {
-        PoolError::Dial(Dial::Refused { .. } | Dial::Certificate { .. } | Dial::Tls { .. } | Dial::Name { .. }) => false,
+        PoolError::Dial(
+            Dial::Refused { .. } | Dial::Certificate { .. } | Dial::Tls { .. } | Dial::Name { .. },
+        ) => false,
         error => error.is_unsent(),
     }
 }

@@ -6,15 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use lockgate_admin::{
-    Approval, AuditView, Certificate, Csr, Draining, Fault, FindingView, Invite as InviteView, Invites, Link, Links,
-    Listener, MintedInvite, NewInvite, Reloaded, Status, Threat, Threats, Token, Upstream, UpstreamLink, Upstreams,
+    Approval, AuditView, Certificate, Csr, Draining, Fault, FindingView, Invite as InviteView, Invites, Link,
+    Links, Listener, MintedInvite, NewInvite, Reloaded, Status, Threat, Threats, Token, Upstream,
+    UpstreamLink, Upstreams,
 };
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_detect::Pending;
-use lockgate_identity::invite::{self, Invite};
 use lockgate_identity::NodeIdentity;
-use lockgate_proxy::node::PINS;
+use lockgate_identity::invite::{self, Invite};
 use lockgate_proxy::Node;
+use lockgate_proxy::node::PINS;
 use lockgate_store::Store;
 use parking_lot::Mutex;
 
@@ -68,7 +69,19 @@ pub(super) struct Parts {
 
 impl Control {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { node, registrar, store, served, identity, state, flags, settings, policy_files, endpoint, foreign } = parts;
+        let Parts {
+            node,
+            registrar,
+            store,
+            served,
+            identity,
+            state,
+            flags,
+            settings,
+            policy_files,
+            endpoint,
+            foreign,
+        } = parts;
         let changing = Mutex::new(Changing { settings, served, identity, policy_files, epoch: 1 });
         Self { node, registrar, store, state, flags, endpoint, foreign, changing }
     }
@@ -139,7 +152,12 @@ impl Control {
             ..Record::new(kind, Outcome::Ok)
         };
         self.node.audit.append(&record, Durability::Durable).map(drop).map_err(|error| {
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", error.to_string(), "free space for the audit log")
+            Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LG-A002",
+                error.to_string(),
+                "free space for the audit log",
+            )
         })
     }
 }
@@ -150,7 +168,12 @@ impl lockgate_admin::Node for Control {
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-N005", "the node is draining", ""));
         }
         self.node.audit.available().map_err(|error| {
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", error.to_string(), "free space for the audit log")
+            Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LG-A002",
+                error.to_string(),
+                "free space for the audit log",
+            )
         })
     }
 
@@ -174,7 +197,9 @@ impl lockgate_admin::Node for Control {
             policy_generation: view.policy_generation,
             policies: count(view.policies),
             links: count(view.links.len()),
-            links_quantum_safe: count(view.links.iter().filter(|link| link.quantum_safe == Some(true)).count()),
+            links_quantum_safe: count(
+                view.links.iter().filter(|link| link.quantum_safe == Some(true)).count(),
+            ),
             sessions: count(view.sessions),
             calls_in_flight: u64::try_from(view.calls_in_flight).unwrap_or(0),
             upstreams: count(view.servers.len()),
@@ -230,7 +255,8 @@ impl lockgate_admin::Node for Control {
     fn invite(&self, request: NewInvite) -> Result<MintedInvite, Fault> {
         let lifetime = request.lifetime_s.map_or(invite::LIFETIME, Duration::from_secs);
         self.record(Kind::Identity, "identity/invite", &request.name)?;
-        let (code, invite) = self.registrar.invite(&request.name, lifetime).map_err(|error| invite_fault(&error))?;
+        let (code, invite) =
+            self.registrar.invite(&request.name, lifetime).map_err(|error| invite_fault(&error))?;
         Ok(MintedInvite { invite: view(&invite), code: code.reveal().as_str().to_owned() })
     }
 
@@ -247,7 +273,12 @@ impl lockgate_admin::Node for Control {
     fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault> {
         self.record(Kind::Identity, "identity/enrol-local", "")?;
         let issued = self.registrar.issue_local(&request.csr).map_err(|error| {
-            Fault::new(StatusCode::BAD_REQUEST, "LG-I400", error.to_string(), "compare the versions: lockgate --version")
+            Fault::new(
+                StatusCode::BAD_REQUEST,
+                "LG-I400",
+                error.to_string(),
+                "compare the versions: lockgate --version",
+            )
         })?;
         Ok(Certificate {
             id: issued.id,
@@ -264,7 +295,12 @@ impl lockgate_admin::Node for Control {
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
         self.record(Kind::Detect, "threats/approve", id)?;
         let pin = self.node.detector.approve(id).map_err(|error| {
-            Fault::new(StatusCode::NOT_FOUND, "LG-D003", error.to_string(), "list what waits: lockgate threats list")
+            Fault::new(
+                StatusCode::NOT_FOUND,
+                "LG-D003",
+                error.to_string(),
+                "list what waits: lockgate threats list",
+            )
         })?;
         self.store.put_json(PINS, &pin.key(), &pin).map_err(|error| {
             let hint = "the tool can be used now, but would wait again after a restart; mend the store and approve again";
@@ -275,7 +311,12 @@ impl lockgate_admin::Node for Control {
 
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
         lockgate_audit::tail(&self.state.audit(), count).map_err(|error| {
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", error.to_string(), "check the disk: lockgate doctor")
+            Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LG-A002",
+                error.to_string(),
+                "check the disk: lockgate doctor",
+            )
         })
     }
 
@@ -318,7 +359,9 @@ fn view(invite: &Invite) -> InviteView {
 fn invite_fault(error: &InviteError) -> Fault {
     let (status, code, hint) = match error {
         InviteError::Identity(_) => (StatusCode::BAD_REQUEST, "LG-U001", "choose another name or lifetime"),
-        InviteError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "LG-S005", "see what is wrong: lockgate doctor"),
+        InviteError::Store(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "LG-S005", "see what is wrong: lockgate doctor")
+        }
         InviteError::Unknown(_) => (StatusCode::NOT_FOUND, "LG-U002", "list them: lockgate identity list"),
     };
     Fault::new(status, code, error.to_string(), hint)

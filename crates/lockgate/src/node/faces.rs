@@ -44,17 +44,27 @@ pub(super) struct Opened {
 /// Makes the certificates, compiles the profiles and binds the addresses.
 pub(super) async fn open(settings: &Settings, authority: &Authority) -> Result<Opened, Diagnostic> {
     let identity = issue(settings, authority)?;
-    let mut opened = Opened { served: Vec::new(), listeners: Vec::new(), identity, endpoint: String::new(), foreign: None };
+    let mut opened = Opened {
+        served: Vec::new(),
+        listeners: Vec::new(),
+        identity,
+        endpoint: String::new(),
+        foreign: None,
+    };
     for (name, plan) in named(settings) {
         let own = plan.tls.as_ref().map(|files| own(files, &opened.identity)).transpose()?;
         let suite = trouble::compile(plan.profile, 1)?;
         let presented = own.as_ref().unwrap_or(&opened.identity);
-        let tls = ServerTls::new(suite, presented, authority.bundle()).map_err(|error| trouble::tls(&error))?;
+        let tls =
+            ServerTls::new(suite, presented, authority.bundle()).map_err(|error| trouble::tls(&error))?;
         let listener = Listener::bind(plan.address, settings.limits.transport()).await.map_err(|error| {
             Diagnostic::new("LG-N001", format!("cannot listen on {}", plan.address))
                 .because(&error)
                 .hint("see who has it: ss -ltnp")
-                .hint(format!("or listen elsewhere: --{} 127.0.0.1:0", if name == "foreign" { name } else { "listen" }))
+                .hint(format!(
+                    "or listen elsewhere: --{} 127.0.0.1:0",
+                    if name == "foreign" { name } else { "listen" }
+                ))
         })?;
         let (tls, local) = (Arc::new(tls), listener.local());
         let url = base_url(settings, local);
@@ -112,7 +122,8 @@ pub(super) fn issue(settings: &Settings, authority: &Authority) -> Result<NodeId
             .hint("check node.name and node.names")
     };
     let id = SpiffeId::node(authority.trust_domain(), &settings.name).map_err(|error| failed(&error))?;
-    let (ips, names): (Vec<_>, Vec<_>) = hosts(settings).into_iter().partition(|host| host.parse::<IpAddr>().is_ok());
+    let (ips, names): (Vec<_>, Vec<_>) =
+        hosts(settings).into_iter().partition(|host| host.parse::<IpAddr>().is_ok());
     let ips: Vec<IpAddr> = ips.iter().filter_map(|ip| ip.parse().ok()).collect();
     authority.issue_node(&id, &names, &ips, NODE_LIFETIME, SystemTime::now()).map_err(|error| failed(&error))
 }
@@ -129,7 +140,9 @@ pub(super) async fn keep_certificates(control: Arc<Control>) {
         let renewed = tokio::task::spawn_blocking(move || renewing.renew()).await;
         match renewed {
             Ok(Ok(())) => tracing::info!("the node's certificates are renewed"),
-            Ok(Err(problem)) => tracing::error!(code = problem.code, "certificates not renewed yet: {problem}"),
+            Ok(Err(problem)) => {
+                tracing::error!(code = problem.code, "certificates not renewed yet: {problem}")
+            }
             Err(error) => tracing::error!(%error, "the renewal of certificates broke"),
         }
         if renewed_is_late(&control) {

@@ -40,7 +40,11 @@ pub(super) struct Running {
 }
 
 /// Puts a node together.
-pub(super) async fn put_together(launch: &Launch, settings: Settings, state: State) -> Result<Running, Failure> {
+pub(super) async fn put_together(
+    launch: &Launch,
+    settings: Settings,
+    state: State,
+) -> Result<Running, Failure> {
     let limits = Arc::new(settings.limits.proxy());
     let servers = settings
         .servers
@@ -83,9 +87,13 @@ pub(super) async fn put_together(launch: &Launch, settings: Settings, state: Sta
         foreign,
     }));
     let token = Token::generate();
-    let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(|error| {
-        Diagnostic::new("LG-N001", "the admin interface cannot listen").because(&error).hint("choose another address: --admin 127.0.0.1:0")
-    })?;
+    let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(
+        |error| {
+            Diagnostic::new("LG-N001", "the admin interface cannot listen")
+                .because(&error)
+                .hint("choose another address: --admin 127.0.0.1:0")
+        },
+    )?;
     Ok(Running { control, faces, admin, token })
 }
 
@@ -137,21 +145,28 @@ fn open_audit(settings: &Settings, state: &State) -> Result<Arc<Log>, Diagnostic
     let options = lockgate_audit::Options {
         segment_bytes_max: settings.audit.segment_bytes_max,
         sync_ms_max: settings.audit.sync_ms_max,
-        ..lockgate_audit::Options::default()
     };
     Log::open(&state.audit(), options).map_err(|error| match error {
-        lockgate_audit::AuditError::Broken(_) => Diagnostic::new("LG-A001", "the audit log is damaged")
-            .because(&error)
-            .hint(format!("keep it as evidence: move {} away, and a new log begins", state.audit().display())),
+        lockgate_audit::AuditError::Broken(_) => {
+            Diagnostic::new("LG-A001", "the audit log is damaged").because(&error).hint(format!(
+                "keep it as evidence: move {} away, and a new log begins",
+                state.audit().display()
+            ))
+        }
         error => Diagnostic::new("LG-A002", "the audit log cannot be opened").because(&error),
     })
 }
 
-fn upstream(plan: &ServerPlan, settings: &Settings, limits: &Arc<lockgate_proxy::Limits>) -> Result<Upstream, Diagnostic> {
+fn upstream(
+    plan: &ServerPlan,
+    settings: &Settings,
+    limits: &Arc<lockgate_proxy::Limits>,
+) -> Result<Upstream, Diagnostic> {
     let transport = match &plan.target {
         Target::Http(uri) => {
             let target = PoolTarget::new(uri, upstream_dialer(plan)?).map_err(|error| {
-                Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name)).because(&error)
+                Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name))
+                    .because(&error)
             })?;
             let pool = Pool::new(target, PoolLimits::default());
             Transport::Http(HttpUpstream::new(uri.clone(), pool, Arc::clone(limits)))
@@ -173,7 +188,9 @@ fn upstream(plan: &ServerPlan, settings: &Settings, limits: &Arc<lockgate_proxy:
 }
 
 fn upstream_dialer(plan: &ServerPlan) -> Result<Arc<Dialer>, Diagnostic> {
-    let Target::Http(uri) = &plan.target else { return Ok(Arc::new(Dialer::plain(dialer::Limits::default()))) };
+    let Target::Http(uri) = &plan.target else {
+        return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
+    };
     if uri.scheme_str() != Some("https") {
         return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
     }

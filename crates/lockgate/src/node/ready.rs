@@ -43,7 +43,8 @@ pub(super) fn announce(control: &Control, note: &NodeNote, output: Output) {
 
 fn page(control: &Control, note: &NodeNote) -> String {
     let servers: Vec<String> = control.node().servers().map(|server| server.id.clone()).collect();
-    let mut page = format!("Lockgate is ready.\n\n  endpoint   {}/mcp   tunnels, {}\n", note.endpoint, note.profile);
+    let mut page =
+        format!("Lockgate is ready.\n\n  endpoint   {}/mcp   tunnels, {}\n", note.endpoint, note.profile);
     if let Some(foreign) = &note.foreign {
         let profile = control.profile_of("foreign").unwrap_or_default();
         page.push_str(&format!("  foreign    {foreign}/mcp   clients without a connector, {profile}\n"));
@@ -70,7 +71,8 @@ fn page(control: &Control, note: &NodeNote) -> String {
 
 /// `mcpServers`, as most clients read it.
 fn snippet(control: &Control, note: &NodeNote, servers: &[String]) -> String {
-    let program = std::env::current_exe().map_or_else(|_| "lockgate".to_owned(), |path| path.display().to_string());
+    let program =
+        std::env::current_exe().map_or_else(|_| "lockgate".to_owned(), |path| path.display().to_string());
     let mut entries = serde_json::Map::new();
     for server in servers {
         let mut args = vec!["connect".to_owned(), format!("{}/servers/{server}/mcp", note.endpoint)];

@@ -35,7 +35,9 @@ pub(super) async fn run(control: &Arc<Control>) -> Result<Reloaded, Failure> {
                 tracing::warn!("changed, but needs a restart: {change}");
             }
         }
-        Err(failure) => tracing::error!("not reloaded, the old generation stays in force:\n{}", failure.human()),
+        Err(failure) => {
+            tracing::error!("not reloaded, the old generation stays in force:\n{}", failure.human())
+        }
     }
     applied
 }
@@ -46,7 +48,10 @@ pub(super) fn apply(control: &Control) -> Result<Reloaded, Failure> {
     let (outcome, reason) = match &result {
         Ok(reloaded) if reloaded.changed.is_empty() => return result,
         Ok(reloaded) => (Outcome::Ok, reloaded.changed.join("; ")),
-        Err(failure) => (Outcome::Failed, failure.0.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; ")),
+        Err(failure) => (
+            Outcome::Failed,
+            failure.0.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; "),
+        ),
     };
     let record = Record { reason: Some(reason.into()), ..Record::new(Kind::Policy, outcome) };
     if let Err(error) = control.node().audit.append(&record, Durability::Grouped) {
@@ -61,7 +66,8 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let mut changing = control.changing().lock();
     let files = parts::policy_files(&settings, control.state())?;
     let generation = control.node().policies.load().generation() + 1;
-    let policies = if files == changing.policy_files { None } else { Some(policy::parse(&files, generation)?) };
+    let policies =
+        if files == changing.policy_files { None } else { Some(policy::parse(&files, generation)?) };
     let swaps = swaps(control, &changing, &settings)?;
 
     let mut changed = Vec::new();
@@ -108,10 +114,15 @@ fn swaps(control: &Control, changing: &Changing, settings: &Settings) -> Result<
         if same_profile && served.own == own.as_ref().map(faces::fingerprint) {
             continue;
         }
-        let suite = if same_profile { served.tls.suite() } else { trouble::compile(plan.profile, changing.epoch + 1)? };
+        let suite = if same_profile {
+            served.tls.suite()
+        } else {
+            trouble::compile(plan.profile, changing.epoch + 1)?
+        };
         let presented = own.as_ref().unwrap_or(&changing.identity);
         // Built once for the proof that it can be built; the swap then builds it with the sessions that stay valid.
-        ServerTls::new(suite.clone(), presented, control.registrar().bundle()).map_err(|error| trouble::tls(&error))?;
+        ServerTls::new(suite.clone(), presented, control.registrar().bundle())
+            .map_err(|error| trouble::tls(&error))?;
         swaps.push(Swap { index, plan: plan.clone(), suite, own });
     }
     Ok(swaps)
@@ -135,8 +146,14 @@ fn publish(control: &Control, changing: &mut Changing, swap: Swap) -> Result<Str
 fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     let addresses = |settings: &Settings| settings.listeners().map(|plan| plan.address).collect::<Vec<_>>();
     [
-        ("node.name, node.trust_domain or node.names", (&old.name, &old.trust_domain, &old.names) != (&new.name, &new.trust_domain, &new.names)),
-        ("node.origins or node.agent_lifetime_s", (&old.origins, old.agent_lifetime) != (&new.origins, new.agent_lifetime)),
+        (
+            "node.name, node.trust_domain or node.names",
+            (&old.name, &old.trust_domain, &old.names) != (&new.name, &new.trust_domain, &new.names),
+        ),
+        (
+            "node.origins or node.agent_lifetime_s",
+            (&old.origins, old.agent_lifetime) != (&new.origins, new.agent_lifetime),
+        ),
         ("the addresses of listeners", addresses(old) != addresses(new)),
         ("servers", old.servers != new.servers),
         ("limits", old.limits != new.limits),

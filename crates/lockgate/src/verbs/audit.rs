@@ -1,6 +1,6 @@
 //! `lockgate audit …`: the record of calls, read from its files. No node needs to run.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lockgate_audit::AuditError;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,11 @@ pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
         AuditVerb::Tail { lines, follow, output } => {
             let folder = State::locate(global.state.as_deref())?.audit();
             present(&folder)?;
-            if *follow { follow_log(&folder, *lines, output.output) } else { tail(&folder, *lines, output.output) }
+            if *follow {
+                follow_log(&folder, *lines, output.output)
+            } else {
+                tail(&folder, *lines, output.output)
+            }
         }
         AuditVerb::Verify { dir, output } => {
             let folder = match dir {
@@ -52,7 +56,7 @@ struct Shown {
     duration_us: Option<u64>,
 }
 
-fn present(folder: &PathBuf) -> Result<(), Diagnostic> {
+fn present(folder: &Path) -> Result<(), Diagnostic> {
     if folder.is_dir() {
         return Ok(());
     }
@@ -92,7 +96,8 @@ fn follow_log(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failu
 }
 
 fn table(lines: &[String]) -> String {
-    let mut table = Table::new(&["SEQ", "TIME", "KIND", "OUTCOME", "AGENT", "WHAT", "QUANTUM-SAFE", "MS", "WHY"]);
+    let mut table =
+        Table::new(&["SEQ", "TIME", "KIND", "OUTCOME", "AGENT", "WHAT", "QUANTUM-SAFE", "MS", "WHY"]);
     for line in lines {
         let Ok(record) = serde_json::from_str::<Shown>(line) else {
             table.row(&["?", "", "", "", "", line]);
@@ -118,7 +123,8 @@ fn sentence(line: &str) -> String {
     let Ok(record) = serde_json::from_str::<Shown>(line) else { return visible(line) };
     let why = record.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
     let agent = record.agent.as_deref().unwrap_or("-");
-    let text = format!("{} {} {} {} by {agent}{why}", record.time, outcome(&record), record.kind, what(&record));
+    let text =
+        format!("{} {} {} {} by {agent}{why}", record.time, outcome(&record), record.kind, what(&record));
     visible(&text)
 }
 
@@ -157,7 +163,9 @@ fn verify(folder: &Path, output: Output) -> Result<Exit, Failure> {
     match output {
         Output::Human => {
             let span = match (&report.first, &report.last) {
-                (Some(first), Some(last)) => format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time),
+                (Some(first), Some(last)) => {
+                    format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time)
+                }
                 _ => "none yet".to_owned(),
             };
             let torn = if report.torn_bytes == 0 {
@@ -188,5 +196,7 @@ fn verify(folder: &Path, output: Output) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn unreadable(error: &AuditError) -> Diagnostic {
-    Diagnostic::new("LG-A002", "the audit log cannot be read").because(error).hint("check owner and mode of its folder")
+    Diagnostic::new("LG-A002", "the audit log cannot be read")
+        .because(error)
+        .hint("check owner and mode of its folder")
 }

@@ -24,7 +24,8 @@ pub(crate) fn run(verb: &ConfigVerb, global: &Global) -> Result<Exit, Failure> {
 
 /// The environment, without variables that are not Unicode: no setting is.
 pub(crate) fn variables() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn load(args: &ConfigArgs, global: &Global) -> Result<(config::Settings, Config, Tree), Failure> {
@@ -35,7 +36,10 @@ fn load(args: &ConfigArgs, global: &Global) -> Result<(config::Settings, Config,
 
 fn validate(args: &ConfigArgs, global: &Global) -> Result<(), Failure> {
     let (settings, ..) = load(args, global)?;
-    let what = args.file.as_ref().map_or_else(|| "defaults and environment".to_owned(), |file| file.display().to_string());
+    let what = args
+        .file
+        .as_ref()
+        .map_or_else(|| "defaults and environment".to_owned(), |file| file.display().to_string());
     match args.output.output {
         Output::Human => print(&format!(
             "{what}: valid. {} and {}; nothing was started.\n",
@@ -92,9 +96,14 @@ fn show(args: &ConfigArgs, global: &Global) -> Result<(), Failure> {
 fn collect(value: &Value, path: String, tree: &Tree, settings: &mut Vec<Setting>) {
     let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
     match value {
-        Value::Object(members) => members.iter().for_each(|(key, value)| collect(value, below(key), tree, settings)),
+        Value::Object(members) => {
+            members.iter().for_each(|(key, value)| collect(value, below(key), tree, settings))
+        }
         Value::Array(items) if items.iter().any(Value::is_object) => {
-            items.iter().enumerate().for_each(|(n, item)| collect(item, below(&n.to_string()), tree, settings));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(n, item)| collect(item, below(&n.to_string()), tree, settings));
         }
         value => {
             let origin = tree.place(&path).unwrap_or_else(|| match tree.origin(&path) {
@@ -107,10 +116,13 @@ fn collect(value: &Value, path: String, tree: &Tree, settings: &mut Vec<Setting>
 }
 
 fn human(settings: &[Setting]) -> String {
-    let shown: Vec<(String, &str)> =
-        settings.iter().map(|setting| (format!("{} = {}", setting.key, setting.value), setting.origin.as_str())).collect();
+    let shown: Vec<(String, &str)> = settings
+        .iter()
+        .map(|setting| (format!("{} = {}", setting.key, setting.value), setting.origin.as_str()))
+        .collect();
     // Long values do not push all origins to the right.
-    let width = shown.iter().map(|(text, _)| text.chars().count()).filter(|width| *width <= 64).max().unwrap_or(0);
+    let width =
+        shown.iter().map(|(text, _)| text.chars().count()).filter(|width| *width <= 64).max().unwrap_or(0);
     shown.iter().map(|(text, origin)| format!("{text:width$}  # {origin}\n")).collect()
 }
 

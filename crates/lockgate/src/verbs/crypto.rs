@@ -48,7 +48,8 @@ fn describe(profile: &Profile) -> String {
 fn algorithms(output: Output) {
     match output {
         Output::Human => {
-            let mut table = Table::new(&["ALGORITHM", "KIND", "NATURE", "MADE OF", "CODE POINT", "LEVEL", "STATUS"]);
+            let mut table =
+                Table::new(&["ALGORITHM", "KIND", "NATURE", "MADE OF", "CODE POINT", "LEVEL", "STATUS"]);
             for row in catalog::all() {
                 let code_point = row.code_point.map_or_else(String::new, |code| format!("{code:#06x}"));
                 table.row(&[

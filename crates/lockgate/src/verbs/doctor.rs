@@ -107,7 +107,11 @@ fn human(checks: &[Check], healthy: bool) -> String {
             }
         }
     }
-    text.push_str(if healthy { "\nNothing stands in the way.\n" } else { "\nMend the problems above, the first one first.\n" });
+    text.push_str(if healthy {
+        "\nNothing stands in the way.\n"
+    } else {
+        "\nMend the problems above, the first one first.\n"
+    });
     text
 }
 
@@ -130,16 +134,27 @@ fn profiles() -> Result<String, Failure> {
         }
     }
     let names: Vec<&str> = profile::all().iter().map(|profile| profile.alias).collect();
-    if problems.is_empty() { Ok(format!("{} pass their self-test", names.join(", "))) } else { Err(Failure(problems)) }
+    if problems.is_empty() {
+        Ok(format!("{} pass their self-test", names.join(", ")))
+    } else {
+        Err(Failure(problems))
+    }
 }
 
 fn folder(state: &State) -> Check {
     if !state.root().exists() {
-        return Check::skipped("state", format!("{} does not exist yet; a node makes it", state.root().display()));
+        return Check::skipped(
+            "state",
+            format!("{} does not exist yet; a node makes it", state.root().display()),
+        );
     }
     let mut problems = Vec::new();
     secrets(state.root(), &mut problems);
-    let result = if problems.is_empty() { Ok(format!("{} is private", state.root().display())) } else { Err(Failure(problems)) };
+    let result = if problems.is_empty() {
+        Ok(format!("{} is private", state.root().display()))
+    } else {
+        Err(Failure(problems))
+    };
     Check::of("state", result)
 }
 
@@ -150,7 +165,8 @@ fn secrets(folder: &Path, problems: &mut Vec<Diagnostic>) {
     }
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        let secret = ["roots.pem", "identity.pem", "node.json", "store.redb"].iter().any(|name| path.ends_with(name));
+        let secret =
+            ["roots.pem", "identity.pem", "node.json", "store.redb"].iter().any(|name| path.ends_with(name));
         if path.is_dir() {
             secrets(&path, problems);
         } else if secret && let Err(problem) = private(&path) {
@@ -165,15 +181,26 @@ fn authority(state: &State) -> Check {
         return Check::skipped("authority", "none yet; a node makes it");
     }
     let read = || -> Result<String, Diagnostic> {
-        let unusable = |error: &lockgate_identity::IdentityError| crate::trouble::identity(error, &state.authority());
+        let unusable =
+            |error: &lockgate_identity::IdentityError| crate::trouble::identity(error, &state.authority());
         let bundle = TrustBundle::from_pem_file(&path).map_err(|error| unusable(&error))?;
         Authority::open(&state.authority()).map_err(|error| unusable(&error))?;
-        let ends = bundle.roots().iter().map(lockgate_identity::Root::not_after).min().unwrap_or(SystemTime::UNIX_EPOCH);
+        let ends = bundle
+            .roots()
+            .iter()
+            .map(lockgate_identity::Root::not_after)
+            .min()
+            .unwrap_or(SystemTime::UNIX_EPOCH);
         if ends <= SystemTime::now() {
             return Err(Diagnostic::new("LG-I006", "a root of the authority has ended")
                 .hint("move DIR/authority away and start anew; every agent has to enrol again"));
         }
-        Ok(format!("{}, {} roots, fingerprint {}", bundle.trust_domain(), bundle.roots().len(), &bundle.fingerprint()[..16]))
+        Ok(format!(
+            "{}, {} roots, fingerprint {}",
+            bundle.trust_domain(),
+            bundle.roots().len(),
+            &bundle.fingerprint()[..16]
+        ))
     };
     Check::of("authority", read().map_err(Into::into))
 }
@@ -182,7 +209,9 @@ fn policies(state: &State, settings: Option<&Settings>) -> Check {
     let named: Vec<PathBuf> = settings.map(|settings| settings.policy_files.clone()).unwrap_or_default();
     let files = if named.is_empty() { state.policy_files().map_err(Failure::from) } else { Ok(named) };
     let files = match files {
-        Ok(files) if files.is_empty() => return Check::skipped("policy", "none yet; a node writes one that permits only you"),
+        Ok(files) if files.is_empty() => {
+            return Check::skipped("policy", "none yet; a node writes one that permits only you");
+        }
         Ok(files) => policy::read(files),
         Err(failure) => Err(failure),
     };
@@ -199,13 +228,21 @@ fn audit(state: &State) -> Check {
             .hint("see the place: lockgate audit verify; keep the files as evidence"),
         error => super::audit::unreadable(&error),
     });
-    Check::of("audit", verified.map(|report| format!("the chain of {} records is whole", report.records)).map_err(Into::into))
+    Check::of(
+        "audit",
+        verified
+            .map(|report| format!("the chain of {} records is whole", report.records))
+            .map_err(Into::into),
+    )
 }
 
 /// Whether the addresses are free. A running node holds them itself.
 fn ports(settings: Option<&Settings>, running: bool) -> Check {
     let Some(settings) = settings.filter(|_| !running) else {
-        return Check::skipped("addresses", if running { "held by the running node" } else { "unknown without a valid configuration" });
+        return Check::skipped(
+            "addresses",
+            if running { "held by the running node" } else { "unknown without a valid configuration" },
+        );
     };
     let taken = |address: &SocketAddr| TcpListener::bind(address).err().map(|error| (*address, error));
     let problems: Vec<Diagnostic> = settings
@@ -218,7 +255,14 @@ fn ports(settings: Option<&Settings>, running: bool) -> Check {
         })
         .collect();
     let free: Vec<String> = settings.listeners().map(|plan| plan.address.to_string()).collect();
-    Check::of("addresses", if problems.is_empty() { Ok(format!("{} are free", free.join(", "))) } else { Err(Failure(problems)) })
+    Check::of(
+        "addresses",
+        if problems.is_empty() {
+            Ok(format!("{} are free", free.join(", ")))
+        } else {
+            Err(Failure(problems))
+        },
+    )
 }
 
 async fn node(state: &State, running: bool) -> Check {
@@ -232,8 +276,12 @@ async fn node(state: &State, running: bool) -> Check {
     };
     let answer: Result<lockgate_admin::Status, Diagnostic> = ask.await;
     let said = answer.map(|status| {
-        let failing = if status.upstreams_failing > 0 { format!(", {} servers FAILING", status.upstreams_failing) } else { String::new() };
-        format!("{} serves {} servers over {} links{failing}", status.node, status.upstreams, status.links)
+        let failing = if status.upstreams_failing > 0 {
+            format!(", {} servers FAILING", status.upstreams_failing)
+        } else {
+            String::new()
+        };
+        format!("{} runs; servers {}, links {}{failing}", status.node, status.upstreams, status.links)
     });
     Check::of("node", said.map_err(Into::into))
 }

@@ -18,12 +18,18 @@ pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Fa
     match verb {
         IdentityVerb::Invite { name, lifetime, output } => {
             let request = NewInvite { name: name.clone(), lifetime_s: Some(lifetime.0) };
-            let minted = client::admin(&state)?.invite(&request).await.map_err(|error| client::unanswered(&error))?;
+            let minted =
+                client::admin(&state)?.invite(&request).await.map_err(|error| client::unanswered(&error))?;
             show_invite(&minted, *lifetime, output.output);
         }
         IdentityVerb::List(output) => {
-            let invites = client::admin(&state)?.invites().await.map_err(|error| client::unanswered(&error))?;
+            let invites =
+                client::admin(&state)?.invites().await.map_err(|error| client::unanswered(&error))?;
             list(&invites, output.output);
+        }
+        IdentityVerb::Revoke { id, output } => {
+            client::admin(&state)?.revoke_invite(id).await.map_err(|error| client::unanswered(&error))?;
+            revoked(id, output.output);
         }
         IdentityVerb::Show(output) => show(&state, output.output)?,
     }
@@ -34,10 +40,27 @@ fn show_invite(minted: &MintedInvite, lifetime: Seconds, output: Output) {
     match output {
         Output::Human => {
             // The code alone on stdout, so that it can be piped; what to do with it on stderr.
-            eprintln!("For {}, once, within {lifetime}. There, run: lockgate connect --invite CODE", minted.invite.agent);
+            eprintln!(
+                "For {}, once, within {lifetime}. There, run: lockgate connect --invite CODE",
+                minted.invite.agent
+            );
             print(&format!("{}\n", minted.code));
         }
         Output::Json | Output::Jsonl => print_line(&Versioned::of(minted)),
+    }
+}
+
+fn revoked(id: &str, output: Output) {
+    match output {
+        Output::Human => print(&format!("The invite {id} cannot be used any more.\n")),
+        Output::Json | Output::Jsonl => {
+            #[derive(Serialize)]
+            struct Revoked<'a> {
+                schema: &'static str,
+                id: &'a str,
+            }
+            print_line(&Revoked { schema: "lockgate.invite-revoked/1", id });
+        }
     }
 }
 
@@ -48,7 +71,9 @@ fn list(invites: &Invites, output: Output) {
             for invite in &invites.invites {
                 let state = match invite.used_at_ms {
                     Some(used) => format!("used {}", time(used)),
-                    None if invite.expires_at_ms <= now_ms() => format!("expired {}", time(invite.expires_at_ms)),
+                    None if invite.expires_at_ms <= now_ms() => {
+                        format!("expired {}", time(invite.expires_at_ms))
+                    }
                     None => format!("open until {}", time(invite.expires_at_ms)),
                 };
                 table.row(&[&invite.id, &invite.name, &invite.agent, &state]);
@@ -82,10 +107,14 @@ struct Root {
 fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
     let path = lockgate_identity::Authority::bundle_path(&state.authority());
     if !path.exists() {
-        return Err(Diagnostic::new("LG-U002", format!("there is no authority in {}", state.authority().display()))
-            .hint("a node makes one when it first starts: lockgate up"));
+        return Err(Diagnostic::new(
+            "LG-U002",
+            format!("there is no authority in {}", state.authority().display()),
+        )
+        .hint("a node makes one when it first starts: lockgate up"));
     }
-    let bundle = TrustBundle::from_pem_file(&path).map_err(|error| trouble::identity(&error, &state.authority()))?;
+    let bundle =
+        TrustBundle::from_pem_file(&path).map_err(|error| trouble::identity(&error, &state.authority()))?;
     let shown = Shown {
         schema: "lockgate.authority/1",
         trust_domain: bundle.trust_domain().to_owned(),
@@ -96,7 +125,8 @@ fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
             .iter()
             .map(|root| Root {
                 family: root.family().to_string(),
-                not_after: jiff::Timestamp::try_from(root.not_after()).map_or_else(|_| String::new(), |time| time.to_string()),
+                not_after: jiff::Timestamp::try_from(root.not_after())
+                    .map_or_else(|_| String::new(), |time| time.to_string()),
             })
             .collect(),
     };

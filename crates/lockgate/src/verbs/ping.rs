@@ -83,7 +83,11 @@ fn print_json(mut pongs: Vec<Pong>) {
 
 /// Dials with all that this machine knows of the gateway: its own certificate for it, or at least the authority. A
 /// gateway that it knows nothing of can still be measured.
-fn dialer(state: &State, endpoint: &Endpoint, suite: &lockgate_crypto::Suite) -> Result<(Arc<Dialer>, bool), Diagnostic> {
+fn dialer(
+    state: &State,
+    endpoint: &Endpoint,
+    suite: &lockgate_crypto::Suite,
+) -> Result<(Arc<Dialer>, bool), Diagnostic> {
     if let Some(identity) = agent::kept(state, endpoint)? {
         let current = identity.leaf.not_after() > std::time::SystemTime::now();
         let dialer = agent::trusting(suite, &identity.bundle, Some(&identity).filter(|_| current))?;
@@ -91,18 +95,25 @@ fn dialer(state: &State, endpoint: &Endpoint, suite: &lockgate_crypto::Suite) ->
     }
     if agent::is_local(state, endpoint)? {
         let note = state.running()?;
-        let bundle = TrustBundle::from_pem_file(&note.authority).map_err(|error| trouble::identity(&error, &note.authority))?;
+        let bundle = TrustBundle::from_pem_file(&note.authority)
+            .map_err(|error| trouble::identity(&error, &note.authority))?;
         return Ok((agent::trusting(suite, &bundle, None)?, true));
     }
     Ok((agent::unpinned(suite)?, false))
 }
 
-async fn ping(endpoint: &Endpoint, dialer: &Arc<Dialer>, verified: bool, number: u32) -> Result<Pong, Diagnostic> {
+async fn ping(
+    endpoint: &Endpoint,
+    dialer: &Arc<Dialer>,
+    verified: bool,
+    number: u32,
+) -> Result<Pong, Diagnostic> {
     // A pool for each: a new connection each time, and the dialer's session makes the later ones resume.
     let pool = client::pool(endpoint, Arc::clone(dialer))?;
     let (status, body) = client::ask(&pool, endpoint, client::get("/.well-known/lockgate/posture")).await?;
     let posture = pool.links().first().and_then(|link| link.posture.clone());
-    let posture = posture.ok_or_else(|| client::not_a_gateway(endpoint, "the connection ended with its answer"))?;
+    let posture =
+        posture.ok_or_else(|| client::not_a_gateway(endpoint, "the connection ended with its answer"))?;
     Ok(Pong {
         schema: "lockgate.ping/1",
         url: endpoint.origin(),
@@ -123,7 +134,8 @@ fn describe(pong: &Pong, count: u32) -> String {
     };
     let number = if count > 1 { format!(" ({} of {count})", pong.number) } else { String::new() };
     let mut table = Table::new(&[]);
-    let unchecked = if pong.verified { "" } else { " (not verified: this machine knows no authority for this gateway)" };
+    let unchecked =
+        if pong.verified { "" } else { " (not verified: this machine knows no authority for this gateway)" };
     for (key, value) in rows(posture, unchecked) {
         table.row(&[key, &value]);
     }

@@ -49,7 +49,8 @@ pub(crate) fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, Failure> {
         match std::fs::read_to_string(&path) {
             Ok(text) => files.push(File { path, text }),
             Err(error) => problems.push(
-                Diagnostic::new("LG-C009", format!("cannot read the policy file {}", path.display())).because(&error),
+                Diagnostic::new("LG-C009", format!("cannot read the policy file {}", path.display()))
+                    .because(&error),
             ),
         }
     }

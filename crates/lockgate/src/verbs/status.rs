@@ -25,7 +25,8 @@ pub(crate) async fn run(output: OutputArgs, global: &Global) -> Result<Exit, Fai
     let state = State::locate(global.state.as_deref())?;
     let admin = client::admin(&state)?;
     let asked = async { tokio::try_join!(admin.status(), admin.links(), admin.upstreams()) };
-    let (node, Links { links }, Upstreams { upstreams }) = asked.await.map_err(|error| client::unanswered(&error))?;
+    let (node, Links { links }, Upstreams { upstreams }) =
+        asked.await.map_err(|error| client::unanswered(&error))?;
     let report = Report { schema: "lockgate.status-report/1", node, links, upstreams };
     match output.output {
         Output::Human => print(&human(&report)),
@@ -51,7 +52,10 @@ fn human(report: &Report) -> String {
         node.policy_generation,
         "audit",
         node.audit.seq,
-        node.audit.problem.as_deref().map_or_else(|| "writable".to_owned(), |problem| format!("BROKEN: {}", visible(problem)))
+        node.audit
+            .problem
+            .as_deref()
+            .map_or_else(|| "writable".to_owned(), |problem| format!("BROKEN: {}", visible(problem)))
     ));
     if node.threats > 0 {
         text.push_str(&format!("  {:10}{} waiting: lockgate threats list\n", "threats", node.threats));
@@ -81,8 +85,18 @@ fn servers(upstreams: &[Upstream]) -> String {
 }
 
 fn links(links: &[Link]) -> String {
-    let mut table =
-        Table::new(&["LINK", "AGENT", "FROM", "CALLS", "SAFE", "GROUP", "THEY SIGN", "WE SIGN", "HANDSHAKE", "PROFILE"]);
+    let mut table = Table::new(&[
+        "LINK",
+        "AGENT",
+        "FROM",
+        "CALLS",
+        "SAFE",
+        "GROUP",
+        "THEY SIGN",
+        "WE SIGN",
+        "HANDSHAKE",
+        "PROFILE",
+    ]);
     for link in links {
         let posture = link.posture.as_ref();
         let part = |part: Option<&str>| part.unwrap_or("-").to_owned();

@@ -26,7 +26,8 @@ pub(crate) struct Ended {
 impl Ended {
     /// The single JSON document on stdout.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {:?}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error} in {:?}\n{}", self.stdout, self.stderr))
     }
 }
 
@@ -45,7 +46,8 @@ pub(crate) fn run(state: &Path, args: &[&str]) -> Ended {
 
 /// Runs to the end, with text on stdin.
 pub(crate) fn run_with(command: &mut Command, input: &str) -> Ended {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // A command that fails early does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
@@ -73,7 +75,8 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -98,7 +101,9 @@ impl Running {
     /// The next line on stdout.
     pub(crate) fn line(&self) -> String {
         let wait = Duration::from_secs(WAIT_S_MAX);
-        self.lines.recv_timeout(wait).unwrap_or_else(|error| panic!("no line ({error}); stderr:\n{}", self.stderr()))
+        self.lines
+            .recv_timeout(wait)
+            .unwrap_or_else(|error| panic!("no line ({error}); stderr:\n{}", self.stderr()))
     }
 
     /// The next line on stdout, if there is one before the process ends.
@@ -205,8 +210,9 @@ impl Node {
         Self { process, ready, state: state.to_owned(), _folder: None }
     }
 
+    /// Base URL of the node.
     pub(crate) fn endpoint(&self) -> &str {
-        self.ready["endpoint"].as_str().unwrap()
+        self.ready["endpoint"].as_str().unwrap().strip_suffix("/mcp").unwrap()
     }
 
     pub(crate) fn url(&self, server: &str) -> String {
@@ -259,7 +265,9 @@ pub(crate) fn modern(id: u64, method: &str, mut params: Value) -> Value {
 }
 
 /// Runs a fixture server of the test kit on its own thread until the test process ends.
-pub(crate) fn serve<F, S>(listen: impl FnOnce(std::net::SocketAddr) -> F + Send + 'static) -> std::net::SocketAddr
+pub(crate) fn serve<F, S>(
+    listen: impl FnOnce(std::net::SocketAddr) -> F + Send + 'static,
+) -> std::net::SocketAddr
 where
     F: Future<Output = std::io::Result<(std::net::SocketAddr, S)>>,
     S: Future<Output = std::io::Result<()>>,

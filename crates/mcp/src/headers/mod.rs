@@ -160,7 +160,8 @@ pub fn check(
     refuse_repeated(headers)?;
     let header = plain(headers, PROTOCOL_VERSION)?;
     let removed = message.method().filter(|method| version::is_removed(method));
-    if let (Some(Era::Modern), Kind::Request, Some(method)) = (header.and_then(version::era), message.kind(), removed)
+    if let (Some(Era::Modern), Kind::Request, Some(method)) =
+        (header.and_then(version::era), message.kind(), removed)
     {
         return Err(HeaderError::Removed { method: method.to_owned() });
     }

@@ -14,8 +14,7 @@ use crate::upstream::{UpstreamError, UpstreamSession};
 use super::ask::{Asking, Part, Sorted, ask_all, sort};
 use super::whole;
 
-/// What is announced of what a server can do only if it can be used here. Subscriptions over all servers are not offered
-/// in the modern era.
+/// What servers announce that they offer subscriptions with.
 const SUBSCRIPTIONS: [&str; 2] = ["listChanged", "subscribe"];
 
 /// Opens a session at each server, and one for all of them here.
@@ -79,17 +78,12 @@ pub(super) async fn discover(call: &mut Call, inbound: &Inbound, message: Messag
     };
     let by_all = |version: &&str| results.iter().all(|(_, v)| offered(v, version));
     let versions: Vec<&str> = version::known().iter().copied().filter(by_all).collect();
-    let mut capabilities = capabilities(&results);
-    for flags in capabilities.as_object_mut().into_iter().flat_map(Map::values_mut) {
-        let Some(flags) = flags.as_object_mut() else { continue };
-        flags.retain(|name, _| !SUBSCRIPTIONS.contains(&name.as_str()));
-    }
     whole(
         call,
         json!({
             "resultType": "complete",
             "supportedVersions": versions,
-            "capabilities": capabilities,
+            "capabilities": unsubscribed(capabilities(&results)),
             "instructions": instructions(&results, &missing),
             "ttlMs": 0,
             "cacheScope": "private",
@@ -148,6 +142,15 @@ fn capabilities(results: &[(String, Value)]) -> Value {
     Value::Object(all)
 }
 
+/// Capabilities without the subscriptions, which in the modern era are not offered over all servers.
+fn unsubscribed(mut capabilities: Value) -> Value {
+    for flags in capabilities.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let Some(flags) = flags.as_object_mut() else { continue };
+        flags.retain(|name, _| !SUBSCRIPTIONS.contains(&name.as_str()));
+    }
+    capabilities
+}
+
 /// The servers' own instructions, and which servers are missing. Not why: that may be text of the server's choosing, and
 /// this is read by a model.
 fn instructions(results: &[(String, Value)], missing: &Map<String, Value>) -> String {
@@ -176,5 +179,7 @@ mod tests {
         let expected =
             json!({"tools": {"listChanged": true}, "logging": {}, "resources": {"subscribe": true}});
         assert_eq!(capabilities(&results), expected);
+        let offered = json!({"tools": {}, "logging": {}, "resources": {}});
+        assert_eq!(unsubscribed(expected), offered, "what cannot be subscribed to here is not announced");
     }
 }

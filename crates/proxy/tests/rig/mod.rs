@@ -37,6 +37,12 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
+/// Far beyond what any step takes: a test that would hang fails.
+pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, future).await.expect("the step hangs")
+}
+
 /// Permits everything to everybody: for tests that are not about policy.
 pub(crate) const ALL: &str = r#"@id("all") permit(principal, action, resource);"#;
 
@@ -264,12 +270,12 @@ impl Client {
         *request.uri_mut() = path.parse().unwrap();
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().entry("host").or_insert(self.address.to_string().parse().unwrap());
-        self.sender.send_request(request).await.unwrap()
+        within(self.sender.send_request(request)).await.unwrap()
     }
 
     /// Resolves when the connection is closed.
     pub(crate) async fn closed(self) {
-        self.connection.await.unwrap();
+        within(self.connection).await.unwrap();
     }
 
     /// Opens a listening stream.
@@ -308,7 +314,7 @@ impl Client {
 
 /// A body to its end.
 pub(crate) async fn text(response: Response<Incoming>) -> String {
-    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let bytes = within(response.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -339,7 +345,7 @@ impl Events {
             if let Some(event) = self.splitter.next().unwrap() {
                 return Some(event);
             }
-            let frame = self.body.frame().await?.expect("the stream is not cut off");
+            let frame = within(self.body.frame()).await?.expect("the stream is not cut off");
             self.splitter.push(&frame.into_data().unwrap());
         }
     }
