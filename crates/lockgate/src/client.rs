@@ -39,14 +39,24 @@ pub(crate) async fn ask(
     endpoint: &Endpoint,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), Diagnostic> {
-    let deadline = Duration::from_secs(ANSWER_S_MAX);
+    ask_within(ANSWER_S_MAX, pool, endpoint, request).await
+}
+
+/// The same, with a deadline in seconds.
+pub(crate) async fn ask_within(
+    answer_s_max: u64,
+    pool: &Pool,
+    endpoint: &Endpoint,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), Diagnostic> {
+    let deadline = Duration::from_secs(answer_s_max);
     match tokio::time::timeout(deadline, exchange(pool, request)).await {
         Ok(answer) => answer.map_err(|error| match error {
             Failed::Pool(error) => trouble::exchange(&error, endpoint),
             Failed::TooLarge => not_a_gateway(endpoint, "the answer is larger than any that a gateway gives"),
         }),
         Err(_) => {
-            Err(Diagnostic::new("LG-N003", format!("{endpoint} did not answer within {ANSWER_S_MAX} s")))
+            Err(Diagnostic::new("LG-N003", format!("{endpoint} did not answer within {answer_s_max} s")))
         }
     }
 }

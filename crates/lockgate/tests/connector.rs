@@ -425,3 +425,41 @@ fn a_revoked_invite_is_unknown() {
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("LG-I003"), "{}", ended.stderr);
 }
+
+/// A TLS server of today without post-quantum algorithms, which is what Debian's OpenSSL 3.0 is.
+#[test]
+fn a_classical_server_is_refused_and_measured_only_on_request() {
+    let (folder, state) = place();
+    let in_folder = |program: &str| {
+        let mut command = std::process::Command::new(program);
+        command.current_dir(folder.path());
+        command
+    };
+    let made = in_folder("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-subj", "/CN=classical", "-keyout", "key.pem", "-out", "cert.pem"])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let server = Running::start(
+        in_folder("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-cert", "cert.pem", "-key", "key.pem"])
+            .args(["-tls1_3", "-groups", "X25519:P-256"]),
+    );
+    let address = loop {
+        if let Some(address) = server.line().strip_prefix("ACCEPT ") {
+            break address.to_owned();
+        }
+    };
+    let url = format!("https://{address}");
+    for profile in ["pq-hybrid", "pq-kex"] {
+        let refused = run(&state, &["ping", &url, "--profile", profile]);
+        assert_eq!(refused.code, 5, "{}", refused.stderr);
+        assert!(refused.stderr.contains("LG-K001"), "{}", refused.stderr);
+    }
+    let measured = run(&state, &["ping", &url, "--profile", "pq-transition", "--output", "json"]);
+    assert_eq!(measured.code, 1, "{}", measured.stderr);
+    let pong = measured.json();
+    assert_eq!((&pong["quantum_safe"], &pong["posture"]["group"]), (&json!(false), &json!("X25519")));
+    assert!(pong["weakest"].as_str().unwrap().contains("X25519"), "{pong}");
+}

@@ -18,6 +18,9 @@ use crate::output::{Table, bytes, print, print_document, print_line};
 use crate::state::State;
 use crate::trouble;
 
+/// Longest wait for the gateway's view of the link, in seconds: it has it at hand.
+const ANSWER_S_MAX: u64 = 5;
+
 /// What one handshake came to.
 #[derive(Debug, Serialize)]
 struct Pong {
@@ -108,10 +111,14 @@ async fn ping(
     verified: bool,
     number: u32,
 ) -> Result<Pong, Diagnostic> {
-    // A pool for each: a new connection each time, and the dialer's session makes the later ones resume.
-    let pool = client::pool(endpoint, Arc::clone(dialer))?;
-    let (status, body) = client::ask(&pool, endpoint, client::get("/.well-known/lockgate/posture")).await?;
-    let posture = pool.links().first().and_then(|link| link.posture.clone());
+    let (posture, gateway) = match exchange(endpoint, dialer).await {
+        Ok(seen) => seen,
+        // Something that makes handshakes but is no gateway can still be measured; what cannot be dialled says why.
+        Err(_) => {
+            let link = dialer.dial(&endpoint.host, endpoint.port).await;
+            (link.map_err(|error| trouble::dial(&error, endpoint))?.posture, None)
+        }
+    };
     let posture =
         posture.ok_or_else(|| client::not_a_gateway(endpoint, "the connection ended with its answer"))?;
     Ok(Pong {
@@ -122,8 +129,21 @@ async fn ping(
         quantum_safe: posture.quantum_safe(),
         weakest: posture.weakest(),
         posture: Posture::clone(&posture),
-        gateway: status.is_success().then(|| serde_json::from_slice(&body).ok()).flatten(),
+        gateway,
     })
+}
+
+/// The posture on both sides of one link.
+async fn exchange(
+    endpoint: &Endpoint,
+    dialer: &Arc<Dialer>,
+) -> Result<(Option<Arc<Posture>>, Option<LinkView>), Diagnostic> {
+    // A pool for each: a new connection each time, and the dialer's session makes the later ones resume.
+    let pool = client::pool(endpoint, Arc::clone(dialer))?;
+    let request = client::get("/.well-known/lockgate/posture");
+    let (status, body) = client::ask_within(ANSWER_S_MAX, &pool, endpoint, request).await?;
+    let own = pool.links().first().and_then(|link| link.posture.clone());
+    Ok((own, status.is_success().then(|| serde_json::from_slice(&body).ok()).flatten()))
 }
 
 fn describe(pong: &Pong, count: u32) -> String {
