@@ -28,10 +28,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
     let metadata: serde_json::Value = serde_json::from_str(&process::read(cargo)?)?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target folder")?;
     let mut bench = Command::new(Path::new(target).join("release/lockgate-bench"));
-    bench.current_dir(env::current_dir()?).arg("run").args(arguments);
-    if whole(arguments) {
-        bench.arg("--out").arg(root.join(TABLE));
-    }
+    bench.arg("run").args(arguments);
+    // The table names the command that made it, so it must not name this machine's folders.
+    match whole(arguments) {
+        true => bench.current_dir(root).args(["--out", TABLE]),
+        false => bench.current_dir(env::current_dir()?),
+    };
     process::run(bench, |_| {})
 }
 

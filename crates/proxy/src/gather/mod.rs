@@ -2,7 +2,7 @@
 //!
 //! Whatever names one thing goes to the one server that has it, through the same stages as a call made there
 //! directly: policy and audit see the real server and the real name. Whatever concerns all of them is asked of all of
-//! them at once, each with its own permit and its own deadline ([`ask`]); a server that is down is left out and named,
+//! them at once, each with its own permit and its own deadline (`ask`); a server that is down is left out and named,
 //! and takes nobody with it.
 //!
 //! Server ids have neither `_` nor `+`, so a prefixed name can be read in one way only. What a server puts into the
