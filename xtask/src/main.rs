@@ -72,7 +72,9 @@ fn usage() -> String {
 
 /// The workspace's folder, whichever folder of it the command was typed in.
 fn root() -> Result<PathBuf> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let root = here.parent().context("xtask is a folder of the workspace")?;
+    // What cargo says now goes before what it said at build time: two checkouts that share a target directory also
+    // share the place of this binary.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    let root = Path::new(&here).parent().context("xtask is a folder of the workspace")?;
     Ok(root.to_path_buf())
 }
