@@ -41,6 +41,9 @@ pub(crate) enum InviteError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The name of the agent that this machine's user runs.
+    #[error("the name \"{LOCAL_AGENT}\" belongs to this machine's own agent, whom the starter policy trusts")]
+    Reserved,
     /// No invite of this id.
     #[error("there is no invite {0}")]
     Unknown(String),
@@ -63,6 +66,10 @@ impl Registrar {
 
     /// Makes an invite and forgets those that nobody can mistake for open any more.
     pub(crate) fn invite(&self, name: &str, lifetime: Duration) -> Result<(Code, Invite), InviteError> {
+        // Whoever redeemed it would be that agent, and could do what only this machine's user may.
+        if name == LOCAL_AGENT {
+            return Err(InviteError::Reserved);
+        }
         let now = SystemTime::now();
         let (code, invite) = Invite::mint(self.bundle(), name, &self.endpoint, lifetime, now)?;
         self.store.put_json(INVITES, &invite.secret_sha256, &invite)?;
@@ -214,6 +221,14 @@ mod tests {
         registrar.revoke(&id_of(&invite)).unwrap();
         assert!(registrar.invites().unwrap().is_empty());
         assert!(matches!(registrar.revoke("x"), Err(InviteError::Unknown(_))));
+    }
+
+    #[test]
+    fn nobody_is_invited_as_the_local_agent() {
+        let registrar = registrar();
+        let refused = registrar.invite(LOCAL_AGENT, Duration::from_secs(60));
+        assert!(matches!(refused, Err(InviteError::Reserved)));
+        assert!(registrar.invites().unwrap().is_empty());
     }
 
     #[test]

@@ -358,7 +358,9 @@ fn view(invite: &Invite) -> InviteView {
 
 fn invite_fault(error: &InviteError) -> Fault {
     let (status, code, hint) = match error {
-        InviteError::Identity(_) => (StatusCode::BAD_REQUEST, "LG-U001", "choose another name or lifetime"),
+        InviteError::Identity(_) | InviteError::Reserved => {
+            (StatusCode::BAD_REQUEST, "LG-U001", "choose another name or lifetime")
+        }
         InviteError::Store(_) => {
             (StatusCode::SERVICE_UNAVAILABLE, "LG-S005", "see what is wrong: lockgate doctor")
         }
