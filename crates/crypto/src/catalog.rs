@@ -6,7 +6,13 @@
 //! change of data.
 
 use jiff::civil::Date;
-use serde::Serialize;
+use rustls::crypto::aws_lc_rs::cipher_suite::{
+    TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::code::{Code, SignatureCode};
+use crate::{composite, library, slh_dsa};
 
 /// What an algorithm is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -52,7 +58,7 @@ pub enum Status {
 }
 
 /// Where a day falls in an algorithm's dates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Before `not_before`.
@@ -66,7 +72,7 @@ pub enum Phase {
 }
 
 /// One row of the catalog.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Algorithm {
     /// Name used in profiles, logs, policy and the dashboard: IANA's or the draft's.
     pub id: &'static str,
@@ -84,9 +90,10 @@ pub struct Algorithm {
     pub oid: Option<&'static str>,
     /// NIST security category 1 to 5; 0 for traditional public-key algorithms.
     pub nist_level: u8,
-    /// Which library provides it; `composed` means that this crate builds it out of
-    /// [`Algorithm::components`].
-    pub provider: &'static str,
+    /// Which libraries provide it, the default first; `composed` means that this crate
+    /// builds it out of [`Algorithm::components`]. Of several, a profile may choose one,
+    /// and one can be banned while the others go on.
+    pub providers: &'static [&'static str],
     /// Where it stands in its life.
     pub status: Status,
     /// First day of use, RFC 3339 full-date.
@@ -97,7 +104,19 @@ pub struct Algorithm {
     pub not_after: Option<&'static str>,
     /// What a reader should know, with its source.
     pub advisory: Option<&'static str>,
+    /// What runs it.
+    #[serde(skip)]
+    pub(crate) code: Code,
 }
+
+/// Identifiers are unique, so that two rows are the same if their ids are.
+impl PartialEq for Algorithm {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Algorithm {}
 
 impl Algorithm {
     /// Whether this crate has code behind the row and is allowed to run it.
@@ -106,19 +125,23 @@ impl Algorithm {
         !matches!(self.status, Status::Disabled | Status::Reserved)
     }
 
+    /// The code of a signature algorithm that may run.
+    pub(crate) fn signature(&self) -> Option<&'static dyn SignatureCode> {
+        match self.code {
+            Code::Signature(code) if self.is_usable() => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether this crate builds it out of its components.
+    pub(crate) fn is_composed(&self) -> bool {
+        self.providers == COMPOSED
+    }
+
     /// Where `date` falls in the algorithm's dates. Each date counts as a whole day, UTC.
     #[must_use]
     pub fn phase_on(&self, date: Date) -> Phase {
-        let after = |limit: Option<&str>| limit.is_some_and(|limit| date > parse_date(limit));
-        if self.not_before.is_some_and(|first| date < parse_date(first)) {
-            Phase::Early
-        } else if after(self.not_after) {
-            Phase::Ended
-        } else if after(self.warn_after) {
-            Phase::Warned
-        } else {
-            Phase::Current
-        }
+        phase(date, self.not_before, self.warn_after, self.not_after)
     }
 
     /// Whether a quantum adversary gains nothing decisive: post-quantum or hybrid.
@@ -160,15 +183,37 @@ pub(crate) fn name(kind: Kind, code_point: u16) -> String {
     }
 }
 
+/// Where `date` falls between these dates. Each counts as a whole day, UTC.
+pub(crate) fn phase(
+    date: Date,
+    not_before: Option<&str>,
+    warn_after: Option<&str>,
+    not_after: Option<&str>,
+) -> Phase {
+    let after = |limit: Option<&str>| limit.is_some_and(|limit| date > parse_date(limit));
+    if not_before.is_some_and(|first| date < parse_date(first)) {
+        Phase::Early
+    } else if after(not_after) {
+        Phase::Ended
+    } else if after(warn_after) {
+        Phase::Warned
+    } else {
+        Phase::Current
+    }
+}
+
 /// Reads a date of the catalog or of a profile.
 pub(crate) fn parse_date(date: &str) -> Date {
     date.parse().expect("dates in the catalog and in profiles are RFC 3339 full-dates")
 }
 
-/// Value of [`Algorithm::provider`] for what this crate builds out of components.
-pub(crate) const COMPOSED: &str = "composed";
-const AWS_LC: &str = "aws-lc";
-const NONE: &str = "none";
+/// Value of [`Algorithm::providers`] for what this crate builds out of components.
+pub(crate) const COMPOSED: &[&str] = &["composed"];
+/// AWS-LC, through aws-lc-rs and rustls.
+pub(crate) const AWS_LC: &str = "aws-lc";
+/// Graviola, through rustls-graviola.
+pub(crate) const GRAVIOLA: &str = "graviola";
+const RUST_CRYPTO: &[&str] = &["rustcrypto"];
 
 /// NIST IR 8547 (initial public draft) and the EU's coordinated roadmap agree on the
 /// course: stop relying on quantum-vulnerable public keys by 2030 where it matters, and
@@ -190,12 +235,13 @@ const ROW: Algorithm = Algorithm {
     code_point: None,
     oid: None,
     nist_level: 0,
-    provider: AWS_LC,
+    providers: &[AWS_LC],
     status: Status::Allowed,
     not_before: None,
     warn_after: None,
     not_after: None,
     advisory: None,
+    code: Code::Group,
 };
 const HYBRID_GROUP: Algorithm = Algorithm { nature: Nature::Hybrid, status: Status::Preferred, ..ROW };
 const PURE_GROUP: Algorithm = Algorithm { nature: Nature::PostQuantum, advisory: PURE_GROUP_ADVISORY, ..ROW };
@@ -208,12 +254,21 @@ const TRADITIONAL_GROUP: Algorithm = Algorithm {
 const COMPOSITE: Algorithm = Algorithm {
     kind: Kind::Signature,
     nature: Nature::Hybrid,
-    provider: COMPOSED,
+    providers: COMPOSED,
     status: Status::Preferred,
     advisory: COMPOSITE_ADVISORY,
     ..ROW
 };
 const ML_DSA: Algorithm = Algorithm { kind: Kind::Signature, nature: Nature::PostQuantum, ..ROW };
+const SLH_DSA: Algorithm = Algorithm {
+    kind: Kind::Signature,
+    nature: Nature::PostQuantum,
+    providers: RUST_CRYPTO,
+    advisory: Some(
+        "FIPS 205; signatures of 17 kB (f) or 8 kB (s, slow to make); TLS code point for private use",
+    ),
+    ..ROW
+};
 const TRADITIONAL_SIGNATURE: Algorithm = Algorithm { kind: Kind::Signature, ..TRADITIONAL_GROUP };
 const CHAIN_ONLY: Algorithm = Algorithm {
     advisory: Some("signs certificates in foreign chains; TLS 1.3 forbids it in handshakes"),
@@ -229,7 +284,8 @@ const CIPHER: Algorithm = Algorithm {
 const RESERVED: Algorithm = Algorithm {
     kind: Kind::Signature,
     nature: Nature::PostQuantum,
-    provider: NONE,
+    providers: &[],
+    code: Code::None,
     status: Status::Reserved,
     ..ROW
 };
@@ -241,6 +297,7 @@ static CATALOG: &[Algorithm] = &[
         components: &["MLKEM768", "X25519"],
         code_point: Some(0x11ec),
         nist_level: 3,
+        providers: &[AWS_LC, GRAVIOLA],
         ..HYBRID_GROUP
     },
     Algorithm {
@@ -255,7 +312,18 @@ static CATALOG: &[Algorithm] = &[
         components: &["secp384r1", "MLKEM1024"],
         code_point: Some(0x11ed),
         nist_level: 5,
-        provider: COMPOSED,
+        providers: COMPOSED,
+        ..HYBRID_GROUP
+    },
+    // Level 5 at half the price of P-384. Not registered: a code point for private use.
+    Algorithm {
+        id: "X25519MLKEM1024",
+        components: &["MLKEM1024", "X25519"],
+        code_point: Some(0xfe11),
+        nist_level: 5,
+        providers: COMPOSED,
+        status: Status::Allowed,
+        advisory: Some("by the construction of RFC 10024; no code point is registered, so a private one"),
         ..HYBRID_GROUP
     },
     Algorithm {
@@ -288,6 +356,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0xfe30),
         oid: Some("1.3.6.1.5.5.7.6.48"),
         nist_level: 3,
+        code: Code::Signature(&composite::MLDSA65_ED25519_SHA512),
         ..COMPOSITE
     },
     Algorithm {
@@ -296,6 +365,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0xfe2d),
         oid: Some("1.3.6.1.5.5.7.6.45"),
         nist_level: 3,
+        code: Code::Signature(&composite::MLDSA65_ECDSA_P256_SHA512),
         ..COMPOSITE
     },
     Algorithm {
@@ -304,6 +374,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0xfe27),
         oid: Some("1.3.6.1.5.5.7.6.39"),
         nist_level: 2,
+        code: Code::Signature(&composite::MLDSA44_ED25519_SHA512),
         ..COMPOSITE
     },
     Algorithm {
@@ -312,6 +383,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0xfe28),
         oid: Some("1.3.6.1.5.5.7.6.40"),
         nist_level: 2,
+        code: Code::Signature(&composite::MLDSA44_ECDSA_P256_SHA256),
         ..COMPOSITE
     },
     // Pure ML-DSA (FIPS 204, RFC 9881).
@@ -320,6 +392,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0904),
         oid: Some("2.16.840.1.101.3.4.3.17"),
         nist_level: 2,
+        code: Code::Signature(&library::ML_DSA_44),
         ..ML_DSA
     },
     Algorithm {
@@ -327,6 +400,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0905),
         oid: Some("2.16.840.1.101.3.4.3.18"),
         nist_level: 3,
+        code: Code::Signature(&library::ML_DSA_65),
         ..ML_DSA
     },
     Algorithm {
@@ -334,72 +408,117 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0906),
         oid: Some("2.16.840.1.101.3.4.3.19"),
         nist_level: 5,
+        code: Code::Signature(&library::ML_DSA_87),
         ..ML_DSA
+    },
+    // SLH-DSA (FIPS 205, RFC 9909): rests on hashes alone, the spare for a break of lattices.
+    Algorithm {
+        id: "SLH-DSA-SHA2-128f",
+        code_point: Some(0xfe15),
+        oid: Some("2.16.840.1.101.3.4.3.21"),
+        nist_level: 1,
+        code: Code::Signature(&slh_dsa::SHA2_128F),
+        ..SLH_DSA
+    },
+    Algorithm {
+        id: "SLH-DSA-SHA2-128s",
+        code_point: Some(0xfe14),
+        oid: Some("2.16.840.1.101.3.4.3.20"),
+        nist_level: 1,
+        code: Code::Signature(&slh_dsa::SHA2_128S),
+        ..SLH_DSA
     },
     // Traditional signatures.
     Algorithm {
         id: "ECDSA-P256-SHA256",
         code_point: Some(0x0403),
         oid: Some("1.2.840.10045.4.3.2"),
+        code: Code::Signature(&library::ECDSA_P256),
         ..TRADITIONAL_SIGNATURE
     },
     Algorithm {
         id: "ECDSA-P384-SHA384",
         code_point: Some(0x0503),
         oid: Some("1.2.840.10045.4.3.3"),
+        code: Code::Signature(&library::ECDSA_P384),
         ..TRADITIONAL_SIGNATURE
     },
-    Algorithm { id: "Ed25519", code_point: Some(0x0807), oid: Some("1.3.101.112"), ..TRADITIONAL_SIGNATURE },
+    Algorithm {
+        id: "Ed25519",
+        code_point: Some(0x0807),
+        oid: Some("1.3.101.112"),
+        code: Code::Signature(&library::ED25519),
+        ..TRADITIONAL_SIGNATURE
+    },
     // RSA keys do not say which hash they are used with; the first of these names them.
     Algorithm {
         id: "RSA-PSS-SHA256",
         code_point: Some(0x0804),
         oid: Some("1.2.840.113549.1.1.10"),
+        code: Code::Signature(&library::RSA_PSS_SHA256_CODE),
         ..TRADITIONAL_SIGNATURE
     },
-    Algorithm { id: "RSA-PSS-SHA384", code_point: Some(0x0805), ..TRADITIONAL_SIGNATURE },
-    Algorithm { id: "RSA-PSS-SHA512", code_point: Some(0x0806), ..TRADITIONAL_SIGNATURE },
+    Algorithm {
+        id: "RSA-PSS-SHA384",
+        code_point: Some(0x0805),
+        code: Code::Signature(&library::RSA_PSS_SHA384_CODE),
+        ..TRADITIONAL_SIGNATURE
+    },
+    Algorithm {
+        id: "RSA-PSS-SHA512",
+        code_point: Some(0x0806),
+        code: Code::Signature(&library::RSA_PSS_SHA512_CODE),
+        ..TRADITIONAL_SIGNATURE
+    },
     Algorithm {
         id: "RSA-PKCS1-SHA256",
         code_point: Some(0x0401),
         oid: Some("1.2.840.113549.1.1.11"),
+        code: Code::Signature(&library::RSA_PKCS1_SHA256_CODE),
         ..CHAIN_ONLY
     },
     Algorithm {
         id: "RSA-PKCS1-SHA384",
         code_point: Some(0x0501),
         oid: Some("1.2.840.113549.1.1.12"),
+        code: Code::Signature(&library::RSA_PKCS1_SHA384_CODE),
         ..CHAIN_ONLY
     },
     Algorithm {
         id: "RSA-PKCS1-SHA512",
         code_point: Some(0x0601),
         oid: Some("1.2.840.113549.1.1.13"),
+        code: Code::Signature(&library::RSA_PKCS1_SHA512_CODE),
         ..CHAIN_ONLY
     },
     // Record protection.
-    Algorithm { id: "TLS_AES_256_GCM_SHA384", code_point: Some(0x1302), ..CIPHER },
-    Algorithm { id: "TLS_CHACHA20_POLY1305_SHA256", code_point: Some(0x1303), ..CIPHER },
+    Algorithm {
+        id: "TLS_AES_256_GCM_SHA384",
+        code_point: Some(0x1302),
+        code: Code::Cipher(&TLS13_AES_256_GCM_SHA384),
+        ..CIPHER
+    },
+    Algorithm {
+        id: "TLS_CHACHA20_POLY1305_SHA256",
+        code_point: Some(0x1303),
+        code: Code::Cipher(&TLS13_CHACHA20_POLY1305_SHA256),
+        ..CIPHER
+    },
     Algorithm {
         id: "TLS_AES_128_GCM_SHA256",
         code_point: Some(0x1301),
         nist_level: 1,
         status: Status::Allowed,
+        code: Code::Cipher(&TLS13_AES_128_GCM_SHA256),
         ..CIPHER
     },
     Algorithm {
         id: "AES-256-GCM-SIV",
         advisory: Some("RFC 8452; seals values at rest and in hand, never a TLS record"),
+        code: Code::Sealing,
         ..CIPHER
     },
     // Recognised, not run.
-    Algorithm {
-        id: "SLH-DSA-SHA2-128s",
-        oid: Some("2.16.840.1.101.3.4.3.20"),
-        nist_level: 1,
-        advisory: Some("FIPS 205; hash-based spare for a break of lattices, 7.9 kB signatures"),
-        ..RESERVED
-    },
     Algorithm { id: "FN-DSA-512", nist_level: 1, advisory: Some("FIPS 206 is not final"), ..RESERVED },
     Algorithm {
         id: "HQC-192",
@@ -506,7 +625,7 @@ mod tests {
 
     #[test]
     fn composites_use_private_code_points_that_rustls_lets_through() {
-        for row in all().iter().filter(|row| row.provider == COMPOSED) {
+        for row in all().iter().filter(|row| row.providers == COMPOSED) {
             if row.kind == Kind::Signature {
                 let [high, low] = row.code_point.unwrap().to_be_bytes();
                 assert_eq!(high, 0xfe, "{}", row.id);

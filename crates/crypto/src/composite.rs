@@ -24,6 +24,7 @@ use const_oid::ObjectIdentifier;
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use zeroize::Zeroizing;
 
+use crate::code::{NewKey, SecretKey, SignatureCode, StoredKey, Verifier};
 use crate::ml_dsa_context::{self, ParameterSet, SEED_BYTES};
 use crate::{CryptoError, random};
 
@@ -42,6 +43,8 @@ pub(crate) struct Composite {
     traditional: Traditional,
     pre_hash: &'static digest::Algorithm,
     identifier: AlgorithmIdentifier,
+    /// Itself, as a list.
+    verifiers: &'static [Verifier],
 }
 
 /// The traditional half.
@@ -60,6 +63,7 @@ pub(crate) static MLDSA65_ED25519_SHA512: Composite = Composite {
     traditional: Traditional::Ed25519,
     pre_hash: &digest::SHA512,
     identifier: AlgorithmIdentifier::from_slice(&IDENTIFIER_48),
+    verifiers: &[&MLDSA65_ED25519_SHA512],
 };
 
 /// `id-MLDSA65-ECDSA-P256-SHA512`. The label has `ECDSA` in it; the shorter form in the
@@ -71,6 +75,7 @@ pub(crate) static MLDSA65_ECDSA_P256_SHA512: Composite = Composite {
     traditional: Traditional::EcdsaP256,
     pre_hash: &digest::SHA512,
     identifier: AlgorithmIdentifier::from_slice(&IDENTIFIER_45),
+    verifiers: &[&MLDSA65_ECDSA_P256_SHA512],
 };
 
 /// `id-MLDSA44-Ed25519-SHA512`.
@@ -81,6 +86,7 @@ pub(crate) static MLDSA44_ED25519_SHA512: Composite = Composite {
     traditional: Traditional::Ed25519,
     pre_hash: &digest::SHA512,
     identifier: AlgorithmIdentifier::from_slice(&IDENTIFIER_39),
+    verifiers: &[&MLDSA44_ED25519_SHA512],
 };
 
 /// `id-MLDSA44-ECDSA-P256-SHA256`.
@@ -91,14 +97,8 @@ pub(crate) static MLDSA44_ECDSA_P256_SHA256: Composite = Composite {
     traditional: Traditional::EcdsaP256,
     pre_hash: &digest::SHA256,
     identifier: AlgorithmIdentifier::from_slice(&IDENTIFIER_40),
+    verifiers: &[&MLDSA44_ECDSA_P256_SHA256],
 };
-
-static COMPOSITES: [&Composite; 4] = [
-    &MLDSA65_ED25519_SHA512,
-    &MLDSA65_ECDSA_P256_SHA512,
-    &MLDSA44_ED25519_SHA512,
-    &MLDSA44_ECDSA_P256_SHA256,
-];
 
 static IDENTIFIER_48: [u8; 10] = identifier("1.3.6.1.5.5.7.6.48");
 static IDENTIFIER_45: [u8; 10] = identifier("1.3.6.1.5.5.7.6.45");
@@ -120,11 +120,6 @@ const fn identifier(oid: &str) -> [u8; 10] {
 }
 
 impl Composite {
-    /// The composite with this catalog id.
-    pub(crate) fn find(id: &str) -> Option<&'static Self> {
-        COMPOSITES.into_iter().find(|composite| composite.id == id)
-    }
-
     /// M', which both halves sign. `None` if the context is too long to encode.
     fn representative(&self, context: &[u8], message: &[u8]) -> Option<Vec<u8>> {
         let context_bytes = u8::try_from(context.len()).ok()?;
@@ -186,6 +181,30 @@ impl SignatureVerificationAlgorithm for Composite {
 
     fn signature_alg_id(&self) -> AlgorithmIdentifier {
         self.identifier
+    }
+}
+
+impl SignatureCode for Composite {
+    fn verifiers(&'static self) -> &'static [Verifier] {
+        self.verifiers
+    }
+
+    fn generate(&self) -> Result<NewKey, CryptoError> {
+        self.generate_raw().map(NewKey::Raw)
+    }
+
+    fn parse(&'static self, key: StoredKey<'_>) -> Result<Box<dyn SecretKey>, CryptoError> {
+        Ok(Box::new(CompositeKey::from_raw(self, key.raw)?))
+    }
+}
+
+impl SecretKey for CompositeKey {
+    fn public_key(&self) -> Result<Vec<u8>, CryptoError> {
+        CompositeKey::public_key(self)
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        CompositeKey::sign(self, NO_CONTEXT, message)
     }
 }
 
@@ -268,8 +287,8 @@ impl CompositeKey {
     pub(crate) fn public_key(&self) -> Result<Vec<u8>, CryptoError> {
         let mut key = self.ml_dsa.public_key()?;
         key.extend_from_slice(match &self.traditional {
-            TraditionalKey::Ed25519(pair) => pair.public_key().as_ref(),
-            TraditionalKey::EcdsaP256(pair) => pair.public_key().as_ref(),
+            TraditionalKey::Ed25519(pair) => KeyPair::public_key(pair).as_ref(),
+            TraditionalKey::EcdsaP256(pair) => KeyPair::public_key(pair).as_ref(),
         });
         Ok(key)
     }

@@ -120,10 +120,10 @@ pub enum CryptoError {
         /// What to use instead.
         instead: &'static str,
     },
-    /// After removing what is past its date, nothing of one kind is left.
+    /// After removing what is banned or past its date, nothing of one kind is left.
     #[error(
-        "crypto profile {profile} has no {what} left on {date}: every one of them is past its \
-         not_after date; choose a newer profile"
+        "crypto profile {profile} has no {what} left on {date}: {why}; choose another profile, or \
+         lift the ban"
     )]
     NothingLeft {
         /// Dated name of the profile.
@@ -132,6 +132,29 @@ pub enum CryptoError {
         what: &'static str,
         /// The day for which the profile was compiled.
         date: String,
+        /// Why each one that is listed may not be used.
+        why: String,
+    },
+    /// A profile that is not well-formed.
+    #[error("crypto profile {name:?} cannot be used: {why}")]
+    Profile {
+        /// Its name, as written.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A gateway announced something weaker than this side accepts.
+    #[error(
+        "profile {profile} admits {algorithm}, which is weaker than anything that {floor} admits; \
+         if that is meant, allow it here: --profile with a profile that admits it"
+    )]
+    BelowFloor {
+        /// What was announced.
+        profile: String,
+        /// The weakest profile that this side accepts.
+        floor: &'static str,
+        /// What is too weak.
+        algorithm: String,
     },
 
     // A resource, or a bug.

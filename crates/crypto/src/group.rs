@@ -14,13 +14,24 @@ use rustls::crypto::{ActiveKeyExchange, CompletedKeyExchange, SharedSecret, Supp
 use rustls::ffdhe_groups::FfdheGroup;
 use rustls::{Error, NamedGroup, PeerMisbehaved, ProtocolVersion};
 
-use crate::catalog::{self, Algorithm, COMPOSED};
+use crate::catalog::{self, Algorithm};
+use crate::graviola;
 
-/// The implementation of a catalog row, if there is one.
+/// The implementation of a catalog row by one of its providers, if this build and this
+/// machine have it.
 ///
 /// Rustls keeps groups as `&'static`, so a composed group is leaked, once a row.
-pub(crate) fn implementation(row: &'static Algorithm) -> Option<&'static dyn SupportedKxGroup> {
-    if row.provider != COMPOSED {
+pub(crate) fn implementation(
+    row: &'static Algorithm,
+    provider: &str,
+) -> Option<&'static dyn SupportedKxGroup> {
+    if !row.providers.contains(&provider) {
+        return None;
+    }
+    if provider == catalog::GRAVIOLA {
+        return graviola::group(row.id);
+    }
+    if !row.is_composed() {
         return LIBRARY.iter().copied().find(|group| Some(u16::from(group.name())) == row.code_point);
     }
     static COMPOSED_GROUPS: Mutex<BTreeMap<&'static str, &'static Hybrid>> = Mutex::new(BTreeMap::new());
@@ -80,7 +91,7 @@ impl Part {
 
 /// Components are never composed themselves, so this does not take the registry's lock.
 fn implementation_of_component(row: &'static Algorithm) -> Option<&'static dyn SupportedKxGroup> {
-    (row.provider != COMPOSED).then(|| implementation(row))?
+    (!row.is_composed()).then(|| implementation(row, catalog::AWS_LC))?
 }
 
 /// Two groups in one: [`SupportedKxGroup`] for a row whose provider is `composed`.

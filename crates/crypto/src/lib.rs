@@ -13,14 +13,14 @@
 //!    order, and tables for webpki. A suite exists only if it has completed a handshake
 //!    against itself with each group and each family of signatures; what is unavailable
 //!    is an error at start-up and never replaced by something else.
-//! 4. A server asks [`Suite::server_provider`] and [`Suite::choose_family`] what to
+//! 4. A server asks [`Suite::server_provider`] and [`Suite::choose_signature`] what to
 //!    present to a client, and gets the strongest that both sides can do, or a
 //!    [`CryptoRefused`] with what was offered and what is required.
 //! 5. The finished link has a [`Posture`], whose [`Posture::quantum_safe`] is the minimum
 //!    over everything negotiated.
 //!
 //! ```
-//! use lockgate_crypto::{CryptoRefused, Family, profile};
+//! use lockgate_crypto::{CryptoRefused, profile};
 //! use rustls::NamedGroup;
 //!
 //! let suite = profile::find("pq-hybrid")?.compile(1)?;
@@ -32,7 +32,6 @@
 //! let refused: CryptoRefused = suite.server_provider(&[NamedGroup::X25519]).unwrap_err();
 //! assert_eq!(refused.offered, ["X25519"]);
 //! assert_eq!(refused.required[0], "X25519MLKEM768");
-//! # assert!(suite.profile().permits(Family::Composite));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -52,20 +51,30 @@
 // In a test, a panic with the value in it is the report.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod calendar;
 pub mod catalog;
+pub mod cbom;
 pub mod digest;
+pub mod document;
 pub mod profile;
 pub mod random;
 pub mod seal;
 
 mod cipher;
+mod code;
 mod composite;
+mod conditions;
 mod error;
+mod graviola;
 mod group;
+mod judge;
+mod library;
 mod ml_dsa_context;
+mod notice;
 mod posture;
 mod self_test;
 mod sign;
+mod slh_dsa;
 mod suite;
 mod verify;
 
@@ -73,10 +82,14 @@ mod verify;
 mod tests;
 
 pub use catalog::{Algorithm, Kind, Nature, Phase, Status};
+pub use conditions::{Ban, Conditions, Ending, Sunset};
 pub use error::{CryptoError, CryptoRefused};
+pub use judge::{Breach, Capabilities, Foreseen};
+pub use notice::{Announced, Notice};
 pub use posture::{Observed, Posture};
-pub use profile::{Family, Profile};
+pub use profile::{Definition, Profile, Profiles};
 pub use seal::SealKey;
+pub use self_test::{Cost, try_algorithm};
 pub use sign::PrivateKey;
-pub use suite::Suite;
+pub use suite::{Suite, probe_provider};
 pub use verify::{algorithm_of_spki, verify};

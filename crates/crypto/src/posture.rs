@@ -20,6 +20,10 @@ pub struct Posture {
     pub protocol: String,
     /// Catalog id of the key exchange group, or its code point as `0x1a2b`.
     pub group: String,
+    /// Which library ran the key exchange on this side: a provider of the group's catalog
+    /// row. Empty in records of versions that did not say.
+    #[serde(default)]
+    pub provider: String,
     /// Catalog id of the cipher suite, or its code point as `0x1a2b`.
     pub cipher: String,
     /// Catalog id of the peer's signature algorithm, from the key in its leaf; its dotted
@@ -68,6 +72,8 @@ impl Posture {
     pub fn from_rustls(conn: &CommonState, observed: Observed<'_>) -> Self {
         const NONE: &str = "none";
         let group = conn.negotiated_key_exchange_group();
+        let row = group.and_then(|group| catalog::by_code_point(Kind::Group, group.name().into()));
+        let provider = row.and_then(|row| observed.suite.provider_of(row)).unwrap_or_default();
         let group = group.map(|group| catalog::name(Kind::Group, group.name().into()));
         let cipher = conn.negotiated_cipher_suite();
         let cipher = cipher.map(|suite| catalog::name(Kind::Cipher, suite.suite().into()));
@@ -80,6 +86,7 @@ impl Posture {
                 None => NONE.to_owned(),
             },
             group: group.unwrap_or_else(|| NONE.to_owned()),
+            provider: provider.to_owned(),
             cipher: cipher.unwrap_or_else(|| NONE.to_owned()),
             peer_signature: leaf.map(signature_of_leaf),
             own_signature: observed.own_signature.map(|row| row.id.to_owned()),
@@ -114,6 +121,8 @@ impl Posture {
             cipher,
             peer_signature,
             own_signature,
+            // Whose code it was, not how strong.
+            provider: _,
             // A resumed link ran a key exchange again, and inherits a peer that is named
             // in `peer_signature`.
             resumed: _,
@@ -147,7 +156,7 @@ impl Posture {
     }
 }
 
-const TLS13: &str = "TLSv1.3";
+pub(crate) const TLS13: &str = "TLSv1.3";
 
 /// What the catalog does not know, or no longer allows, is not safe.
 fn nature(kind: Kind, id: &str) -> Nature {
@@ -178,6 +187,7 @@ mod tests {
         Posture {
             protocol: TLS13.to_owned(),
             group: "X25519MLKEM768".to_owned(),
+            provider: "aws-lc".to_owned(),
             cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
             peer_signature: Some("MLDSA65-Ed25519-SHA512".to_owned()),
             own_signature: Some("ML-DSA-65".to_owned()),

@@ -3,68 +3,13 @@
 //! A profile's dated name (`pq-hybrid@20261122`) never changes its meaning; the alias
 //! without the date moves to the newest. Configuration names profiles, never algorithms.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{self, Algorithm, Nature};
-use crate::{CryptoError, Suite};
-
-/// A family of signature algorithms. A node holds one leaf and trusts one root for each.
-///
-/// Ordered by strength: the later, the stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Family {
-    /// Traditional signatures, named after the default: ECDSA; Ed25519 and RSA as well.
-    Ecdsa,
-    /// ML-DSA (FIPS 204) alone.
-    MlDsa,
-    /// ML-DSA and a traditional signature, both of which must hold.
-    Composite,
-}
-
-impl Family {
-    /// All families, the strongest first.
-    pub const ALL: [Self; 3] = [Self::Composite, Self::MlDsa, Self::Ecdsa];
-
-    /// The family of a signature algorithm.
-    #[must_use]
-    pub fn of(algorithm: &Algorithm) -> Self {
-        match algorithm.nature {
-            Nature::Hybrid => Self::Composite,
-            Nature::PostQuantum => Self::MlDsa,
-            Nature::Traditional => Self::Ecdsa,
-        }
-    }
-
-    /// The algorithm in which our own keys of this family are made.
-    #[must_use]
-    pub fn default_algorithm(self) -> &'static Algorithm {
-        let id = match self {
-            Self::Composite => "MLDSA65-Ed25519-SHA512",
-            Self::MlDsa => "ML-DSA-65",
-            Self::Ecdsa => "ECDSA-P256-SHA256",
-        };
-        catalog::find(id).expect("the default of each family is in the catalog")
-    }
-
-    /// Name in file names, configuration and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Composite => "composite",
-            Self::MlDsa => "ml-dsa",
-            Self::Ecdsa => "ecdsa",
-        }
-    }
-}
-
-impl fmt::Display for Family {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::catalog::{self, Algorithm, Kind};
+use crate::{Conditions, CryptoError, Suite};
 
 /// A named choice of algorithms, in order of preference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +28,84 @@ pub struct Profile {
     pub ciphers: &'static [&'static str],
     /// Last day on which the profile can be chosen, RFC 3339 full-date.
     pub not_after: Option<&'static str>,
+    /// Which implementation runs an algorithm, as (catalog id, provider); the catalog's
+    /// first for all others.
+    pub providers: &'static [(&'static str, &'static str)],
+    /// Whose guidance it follows.
+    pub guidance: &'static [&'static str],
+}
+
+/// A profile that is not shipped: out of a signed document, or announced by a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Definition {
+    /// See [`Profile::name`].
+    pub name: String,
+    /// See [`Profile::purpose`].
+    #[serde(default)]
+    pub purpose: String,
+    /// See [`Profile::groups`].
+    pub groups: Vec<String>,
+    /// See [`Profile::signatures`].
+    pub signatures: Vec<String>,
+    /// See [`Profile::ciphers`].
+    pub ciphers: Vec<String>,
+    /// Catalog id to provider: see [`Profile::providers`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub providers: BTreeMap<String, String>,
+    /// See [`Profile::not_after`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+}
+
+/// Most profiles that a process can take in besides the shipped ones: each stays in memory
+/// for good, since handshakes hold on to it.
+pub const DEFINED_MAX: usize = 256;
+
+/// The profiles that can be named: the shipped ones, and those of a signed document.
+#[derive(Clone, Debug, Default)]
+pub struct Profiles {
+    custom: Vec<&'static Profile>,
+}
+
+impl Profiles {
+    /// The shipped ones.
+    #[must_use]
+    pub fn shipped() -> Self {
+        Self::default()
+    }
+
+    /// The shipped ones and these.
+    #[must_use]
+    pub fn with(custom: Vec<&'static Profile>) -> Self {
+        Self { custom }
+    }
+
+    /// All of them, the default first.
+    #[must_use]
+    pub fn all(&self) -> Vec<&'static Profile> {
+        PROFILES.iter().chain(self.custom.iter().copied()).collect()
+    }
+
+    /// The profile with this dated name or alias.
+    ///
+    /// # Errors
+    /// [`CryptoError::UnknownProfile`], which lists the names.
+    pub fn find(&self, name: &str) -> Result<&'static Profile, CryptoError> {
+        let all = self.all();
+        // Of several with the alias the newest counts: dates sort as text.
+        let mut found: Vec<_> =
+            all.iter().filter(|profile| profile.name == name || profile.alias == name).collect();
+        found.sort_by_key(|profile| profile.name);
+        found.last().map(|profile| **profile).ok_or_else(|| CryptoError::UnknownProfile {
+            name: name.to_owned(),
+            known: all
+                .iter()
+                .flat_map(|profile| [profile.alias, profile.name])
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
 }
 
 /// All profiles, the default first.
@@ -97,55 +120,161 @@ pub fn default() -> &'static Profile {
     &PROFILES[0]
 }
 
+/// The profiles for the days on which one half of all hybrids fails.
+#[must_use]
+pub fn emergencies() -> Vec<&'static Profile> {
+    let aliases = ["lattice-broken", "classical-broken"];
+    PROFILES.iter().filter(|profile| aliases.contains(&profile.alias)).collect()
+}
+
 /// The profile with this dated name or alias.
 ///
 /// # Errors
 /// [`CryptoError::UnknownProfile`], which lists the names.
 pub fn find(name: &str) -> Result<&'static Profile, CryptoError> {
-    PROFILES.iter().find(|profile| profile.name == name || profile.alias == name).ok_or_else(|| {
-        CryptoError::UnknownProfile {
-            name: name.to_owned(),
-            known: PROFILES
-                .iter()
-                .flat_map(|profile| [profile.alias, profile.name])
-                .collect::<Vec<_>>()
-                .join(", "),
-        }
-    })
+    Profiles::shipped().find(name)
 }
 
 impl Profile {
-    /// Turns the profile into providers and tests them, as of today (UTC).
-    ///
-    /// `epoch` is the generation of the configuration; each link made under the result
-    /// carries it.
+    /// Takes in a profile that is not shipped. The same definition gives the same profile.
     ///
     /// # Errors
-    /// As [`Profile::compile_on`].
-    pub fn compile(&'static self, epoch: u64) -> Result<Suite, CryptoError> {
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
-        self.compile_on(epoch, today.date())
+    /// [`CryptoError::UnusableAlgorithm`] for an id that is unknown, of another kind, without
+    /// code or listed twice, and for a provider that the algorithm has not;
+    /// [`CryptoError::Profile`] for a name without a date, an empty list, a bad date, or when
+    /// [`DEFINED_MAX`] profiles were taken in before.
+    pub fn define(definition: Definition) -> Result<&'static Self, CryptoError> {
+        static DEFINED: Mutex<BTreeMap<Definition, &'static Profile>> = Mutex::new(BTreeMap::new());
+        let mut defined = DEFINED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(profile) = defined.get(&definition) {
+            return Ok(profile);
+        }
+        definition.check()?;
+        if defined.len() >= DEFINED_MAX {
+            return Err(definition.refused("too many profiles were taken in; restart the process"));
+        }
+        let profile: &'static Self = Box::leak(Box::new(definition.leak()));
+        defined.insert(definition, profile);
+        Ok(profile)
     }
 
-    /// Turns the profile into providers and tests them, as of `date`.
+    /// What our own leaves are made of under the profile, without looking at bans and dates: as
+    /// [`Suite::identities`], without compiling it.
+    #[must_use]
+    pub fn identities(&self) -> Vec<&'static Algorithm> {
+        let rows: Vec<_> = self.signatures.iter().filter_map(|id| catalog::find(id)).collect();
+        crate::suite::identities(&rows)
+    }
+
+    /// Turns the profile into providers and tests them, as of today (UTC), with no bans.
     ///
-    /// Algorithms past their `not_after` are left out ([`Suite::retired`] names them).
-    /// The result has completed a handshake against itself, in memory, with each group
-    /// and each family of signatures. Takes milliseconds.
+    /// # Errors
+    /// As [`Profile::compile_under`].
+    pub fn compile(&'static self, epoch: u64) -> Result<Suite, CryptoError> {
+        self.compile_under(&Conditions::today(epoch))
+    }
+
+    /// Turns the profile into providers and tests them.
+    ///
+    /// Algorithms that are banned, or past their `not_after`, are left out
+    /// ([`Suite::retired`] names them). The result has completed a handshake against itself,
+    /// in memory, with each group and each signature that we can make. Takes milliseconds.
     ///
     /// # Errors
     /// [`CryptoError::ProfileEnded`], [`CryptoError::NothingLeft`],
     /// [`CryptoError::UnusableAlgorithm`] (never a silent substitute) and
     /// [`CryptoError::SelfTest`].
-    pub fn compile_on(&'static self, epoch: u64, date: jiff::civil::Date) -> Result<Suite, CryptoError> {
-        Suite::compile(self, epoch, date)
+    pub fn compile_under(&'static self, conditions: &Conditions) -> Result<Suite, CryptoError> {
+        Suite::compile(self, conditions)
+    }
+}
+
+impl Definition {
+    fn refused(&self, why: &str) -> CryptoError {
+        CryptoError::Profile { name: self.name.clone(), why: why.to_owned() }
     }
 
-    /// Whether the profile accepts any signature algorithm of this family.
-    #[must_use]
-    pub fn permits(&self, family: Family) -> bool {
-        self.signatures.iter().filter_map(|id| catalog::find(id)).any(|row| Family::of(row) == family)
+    pub(crate) fn check(&self) -> Result<(), CryptoError> {
+        if alias_of(&self.name).is_none() {
+            return Err(self.refused("a profile's name is like lab-hybrid@20261122: lower-case letters, digits, hyphens, and the day on which it was made"));
+        }
+        let lists = [
+            (Kind::Group, &self.groups, "groups"),
+            (Kind::Signature, &self.signatures, "signatures"),
+            (Kind::Cipher, &self.ciphers, "ciphers"),
+        ];
+        for (kind, ids, what) in lists {
+            if ids.is_empty() {
+                return Err(self.refused(&format!("its list of {what} is empty")));
+            }
+            for (at, id) in ids.iter().enumerate() {
+                check_id(id, kind)?;
+                if ids[..at].contains(id) {
+                    return Err(CryptoError::unusable(id, "it is listed twice"));
+                }
+            }
+        }
+        for (id, provider) in &self.providers {
+            let row = catalog::find(id).filter(|row| row.providers.contains(&provider.as_str()));
+            row.ok_or_else(|| CryptoError::unusable(id, &format!("it has no provider {provider}")))?;
+        }
+        match &self.not_after {
+            Some(date) if date.parse::<jiff::civil::Date>().is_err() => {
+                Err(self.refused(&format!("{date} is no date; write it like 2030-12-31")))
+            }
+            _ => Ok(()),
+        }
     }
+
+    fn leak(&self) -> Profile {
+        fn text(text: &str) -> &'static str {
+            String::leak(text.to_owned())
+        }
+        fn list(ids: &[String]) -> &'static [&'static str] {
+            let rows = ids.iter().map(|id| catalog::find(id).expect("ids were checked").id);
+            rows.collect::<Vec<_>>().leak()
+        }
+        let name = text(&self.name);
+        let mut groups = list(&self.groups).to_vec();
+        // Whatever order was written down, quantum-safe groups are preferred.
+        groups.sort_by_key(|id| !catalog::find(id).expect("ids were checked").is_quantum_safe());
+        let providers = self.providers.iter().map(|(id, provider)| (text(id), text(provider)));
+        Profile {
+            name,
+            alias: alias_of(name).expect("names were checked"),
+            purpose: text(&self.purpose),
+            groups: groups.leak(),
+            signatures: list(&self.signatures),
+            ciphers: list(&self.ciphers),
+            not_after: self.not_after.as_deref().map(text),
+            providers: providers.collect::<Vec<_>>().leak(),
+            guidance: &[],
+        }
+    }
+}
+
+/// The part of a dated name before the date.
+fn alias_of(name: &str) -> Option<&str> {
+    /// Enough for a word or three.
+    const ALIAS_BYTES_MAX: usize = 48;
+    let (alias, date) = name.split_once('@')?;
+    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let dated = date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit());
+    let named = !alias.is_empty() && alias.len() <= ALIAS_BYTES_MAX && alias.bytes().all(letter);
+    (dated && named).then_some(alias)
+}
+
+fn check_id(id: &str, kind: Kind) -> Result<(), CryptoError> {
+    let row = catalog::find(id);
+    let row = row.ok_or_else(|| CryptoError::unusable(id, "the catalog has no such algorithm"))?;
+    if row.kind != kind {
+        return Err(CryptoError::unusable(id, "it is of another kind"));
+    }
+    let in_tls = row.code_point.is_some();
+    if !row.is_usable() || !in_tls {
+        return Err(CryptoError::unusable(id, "this build has no implementation of it for TLS"));
+    }
+    Ok(())
 }
 
 const HYBRID_GROUPS: &[&str] = &["X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024"];
@@ -163,8 +292,8 @@ const ALL_SIGNATURES: &[&str] = &[
     "MLDSA65-ECDSA-P256-SHA512",
     "MLDSA44-Ed25519-SHA512",
     "MLDSA44-ECDSA-P256-SHA256",
-    "ML-DSA-87",
     "ML-DSA-65",
+    "ML-DSA-87",
     "ML-DSA-44",
     "ECDSA-P256-SHA256",
     "ECDSA-P384-SHA384",
@@ -176,6 +305,19 @@ const ALL_SIGNATURES: &[&str] = &[
     "RSA-PKCS1-SHA384",
     "RSA-PKCS1-SHA512",
 ];
+
+/// What a profile has unless it says otherwise.
+const PROFILE: Profile = Profile {
+    name: "",
+    alias: "",
+    purpose: "",
+    groups: &[],
+    signatures: &[],
+    ciphers: STRONG_CIPHERS,
+    not_after: None,
+    providers: &[],
+    guidance: &[],
+};
 
 static PROFILES: &[Profile] = &[
     Profile {
@@ -191,8 +333,8 @@ static PROFILES: &[Profile] = &[
             "MLDSA44-ECDSA-P256-SHA256",
             "ML-DSA-65",
         ],
-        ciphers: STRONG_CIPHERS,
-        not_after: None,
+        guidance: &["NCSC (UK): ML-KEM-768 and ML-DSA-65, hybrids as an interim", "SP 800-227"],
+        ..PROFILE
     },
     Profile {
         name: "pq-kex@20261122",
@@ -202,7 +344,8 @@ static PROFILES: &[Profile] = &[
         groups: &["X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024", "MLKEM1024", "MLKEM768"],
         signatures: ALL_SIGNATURES,
         ciphers: ALL_CIPHERS,
-        not_after: None,
+        guidance: &["OMB M-26-15: key establishment first"],
+        ..PROFILE
     },
     Profile {
         name: "pq-transition@20261122",
@@ -222,6 +365,99 @@ static PROFILES: &[Profile] = &[
         signatures: ALL_SIGNATURES,
         ciphers: ALL_CIPHERS,
         not_after: Some("2030-12-31"),
+        guidance: &["NIST IR 8547 (draft): no 112-bit classical keys after 2030"],
+        ..PROFILE
+    },
+    Profile {
+        name: "bsi-hybrid@20261122",
+        alias: "bsi-hybrid",
+        purpose: "where hybrids are required in key exchange and in authentication",
+        groups: &["SecP384r1MLKEM1024", "X25519MLKEM768", "SecP256r1MLKEM768"],
+        signatures: &["MLDSA65-ECDSA-P256-SHA512", "MLDSA65-Ed25519-SHA512"],
+        ciphers: &["TLS_AES_256_GCM_SHA384"],
+        guidance: &["BSI TR-02102", "ANSSI views on post-quantum cryptography"],
+        ..PROFILE
+    },
+    Profile {
+        name: "cnsa2-transition@20261122",
+        alias: "cnsa2-transition",
+        purpose: "US national security systems on their way: level 5, hybrid key exchange",
+        groups: &["SecP384r1MLKEM1024"],
+        signatures: &["ML-DSA-87"],
+        ciphers: &["TLS_AES_256_GCM_SHA384"],
+        guidance: &["CNSA 2.0, hybrid tolerated in transition until 2033"],
+        ..PROFILE
+    },
+    Profile {
+        name: "cnsa2@20261122",
+        alias: "cnsa2",
+        purpose: "level 5 and nothing but ML-KEM and ML-DSA",
+        groups: &["MLKEM1024"],
+        signatures: &["ML-DSA-87"],
+        ciphers: &["TLS_AES_256_GCM_SHA384"],
+        guidance: &["CNSA 2.0", "ASD (AU): no classical asymmetric after 2030, no hybrids"],
+        ..PROFILE
+    },
+    Profile {
+        name: "nist-fips@20261122",
+        alias: "nist-fips",
+        purpose: "algorithms that NIST has approved, an approved curve first in hybrids; this \
+                  build's module is not the validated one",
+        groups: &["SecP256r1MLKEM768", "X25519MLKEM768"],
+        signatures: &["ML-DSA-65", "ML-DSA-87", "ECDSA-P256-SHA256", "ECDSA-P384-SHA384"],
+        ciphers: &["TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"],
+        guidance: &["FIPS 203, FIPS 204, FIPS 186-5", "SP 800-227"],
+        ..PROFILE
+    },
+    Profile {
+        name: "low-latency@20261122",
+        alias: "low-latency",
+        purpose: "smallest handshakes that are still hybrid, for short flights",
+        groups: &["X25519MLKEM768"],
+        signatures: &["MLDSA44-Ed25519-SHA512", "MLDSA44-ECDSA-P256-SHA256"],
+        ciphers: &["TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256"],
+        ..PROFILE
+    },
+    Profile {
+        name: "lattice-broken@20261122",
+        alias: "lattice-broken",
+        purpose: "emergency, lattices fail: no ML-KEM and no ML-DSA; authentication by hashes, \
+                  key exchange falls back to curves, which a quantum computer breaks",
+        groups: &["secp384r1", "X25519"],
+        signatures: &[
+            "SLH-DSA-SHA2-128f",
+            "SLH-DSA-SHA2-128s",
+            "ECDSA-P256-SHA256",
+            "ECDSA-P384-SHA384",
+            "Ed25519",
+        ],
+        guidance: &["RFC 9909: SLH-DSA as the conservative spare"],
+        ..PROFILE
+    },
+    Profile {
+        name: "classical-broken@20261122",
+        alias: "classical-broken",
+        purpose: "emergency, a quantum computer is here: every key exchange has ML-KEM, and no \
+                  certificate or root is traditional alone",
+        groups: &[
+            "X25519MLKEM768",
+            "SecP256r1MLKEM768",
+            "SecP384r1MLKEM1024",
+            "X25519MLKEM1024",
+            "MLKEM1024",
+            "MLKEM768",
+        ],
+        signatures: &[
+            "MLDSA65-Ed25519-SHA512",
+            "MLDSA65-ECDSA-P256-SHA512",
+            "MLDSA44-Ed25519-SHA512",
+            "MLDSA44-ECDSA-P256-SHA256",
+            "ML-DSA-65",
+            "ML-DSA-87",
+            "ML-DSA-44",
+            "SLH-DSA-SHA2-128f",
+        ],
+        ..PROFILE
     },
 ];
 
@@ -268,37 +504,83 @@ mod tests {
     }
 
     #[test]
-    fn quantum_safe_comes_first_in_groups_and_strongest_first_in_signatures() {
+    fn quantum_safe_comes_first() {
         for profile in all() {
             let safe = |id: &&str| catalog::find(id).unwrap().is_quantum_safe();
             assert!(profile.groups.iter().map(safe).rev().is_sorted(), "{}", profile.name);
-            let family = |id: &&str| Family::of(catalog::find(id).unwrap());
-            assert!(profile.signatures.iter().map(family).rev().is_sorted(), "{}", profile.name);
+            assert!(profile.signatures.iter().map(safe).rev().is_sorted(), "{}", profile.name);
         }
     }
 
     #[test]
     fn profiles_permit_what_they_promise() {
+        // Whether a traditional group, and whether a traditional signature, is permitted.
         let table = [
-            ("pq-hybrid", [true, true, false], false),
-            ("pq-kex", [true, true, true], false),
-            ("pq-transition", [true, true, true], true),
+            ("pq-hybrid", false, false),
+            ("pq-kex", false, true),
+            ("pq-transition", true, true),
+            ("bsi-hybrid", false, false),
+            ("cnsa2-transition", false, false),
+            ("cnsa2", false, false),
+            ("nist-fips", false, true),
+            ("low-latency", false, false),
+            ("lattice-broken", true, true),
+            ("classical-broken", false, false),
         ];
-        for (name, families, traditional_groups) in table {
+        assert_eq!(table.len(), all().len());
+        for (name, groups, signatures) in table {
             let profile = find(name).unwrap();
-            assert_eq!(Family::ALL.map(|family| profile.permits(family)), families, "{name}");
             let traditional = |id: &&str| !catalog::find(id).unwrap().is_quantum_safe();
-            assert_eq!(profile.groups.iter().any(traditional), traditional_groups);
+            assert_eq!(profile.groups.iter().any(traditional), groups, "{name}");
+            assert_eq!(profile.signatures.iter().any(traditional), signatures, "{name}");
         }
-        let transition = find("pq-transition").unwrap();
-        assert_eq!(transition.not_after, Some("2030-12-31"));
+        let rests_on_lattices = |id: &&str| id.contains("ML-DSA") || id.contains("ML");
+        let emergency = find("lattice-broken").unwrap();
+        assert!(!emergency.groups.iter().chain(emergency.signatures).any(|id| rests_on_lattices(&id)));
+    }
+
+    fn lab() -> Definition {
+        Definition {
+            name: "lab@20261122".to_owned(),
+            groups: vec!["X25519".to_owned(), "X25519MLKEM1024".to_owned()],
+            signatures: vec!["ML-DSA-65".to_owned()],
+            ciphers: vec!["TLS_AES_256_GCM_SHA384".to_owned()],
+            ..Definition::default()
+        }
+    }
+
+    /// A new combination is data: no code, no build, no restart.
+    #[test]
+    fn a_profile_can_be_defined_while_running_checklist_03() {
+        let profile = Profile::define(lab()).unwrap();
+        assert!(std::ptr::eq(profile, Profile::define(lab()).unwrap()));
+        assert_eq!((profile.alias, profile.groups), ("lab", &["X25519MLKEM1024", "X25519"][..]));
+        let profiles = Profiles::with(vec![profile]);
+        assert_eq!(profiles.find("lab").unwrap(), profile);
+        assert_eq!(profiles.all().len(), all().len() + 1);
+        assert_eq!(profile.compile(3).unwrap().groups()[0].id, "X25519MLKEM1024");
     }
 
     #[test]
-    fn families_cover_every_signature() {
-        assert!(Family::Composite > Family::MlDsa && Family::MlDsa > Family::Ecdsa);
-        for family in Family::ALL {
-            assert_eq!(Family::of(family.default_algorithm()), family);
+    fn bad_definitions_say_what_is_wrong() {
+        let list = |ids: &[&str]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let table = [
+            (Definition { name: "lab".to_owned(), ..lab() }, "like lab-hybrid@20261122"),
+            (Definition { groups: Vec::new(), ..lab() }, "groups is empty"),
+            (Definition { groups: list(&["ROT13"]), ..lab() }, "no such algorithm"),
+            (Definition { groups: list(&["HQC-192"]), ..lab() }, "no implementation"),
+            (Definition { groups: list(&["X25519", "X25519"]), ..lab() }, "listed twice"),
+            (Definition { signatures: list(&["X25519"]), ..lab() }, "another kind"),
+            (Definition { ciphers: list(&["AES-256-GCM-SIV"]), ..lab() }, "for TLS"),
+            (Definition { not_after: Some("2030-13-01".to_owned()), ..lab() }, "is no date"),
+            (
+                Definition { providers: [("X25519".to_owned(), "tin".to_owned())].into(), ..lab() },
+                "no provider tin",
+            ),
+        ];
+        for (definition, says) in table {
+            let error = Profile::define(definition).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
         }
     }
 }

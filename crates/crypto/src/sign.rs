@@ -3,12 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
-    Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
-    PqdsaSigningAlgorithm, RSA_PSS_SHA256, RsaKeyPair,
-};
 use der::asn1::OctetStringRef;
 use der::{AnyRef, Decode, Encode, Reader, SliceReader, Tag};
 use rustls::crypto::KeyProvider;
@@ -19,8 +13,7 @@ use spki::AlgorithmIdentifierRef;
 use zeroize::Zeroizing;
 
 use crate::catalog::{self, Algorithm, Kind};
-use crate::composite::{Composite, CompositeKey, NO_CONTEXT};
-use crate::profile::Family;
+use crate::code::{NewKey, SecretKey, StoredKey};
 use crate::{CryptoError, verify};
 
 /// A private signing key of any algorithm in the catalog.
@@ -30,8 +23,8 @@ use crate::{CryptoError, verify};
 /// goes.
 ///
 /// ```
-/// use lockgate_crypto::{Family, PrivateKey, verify};
-/// let key = PrivateKey::generate(Family::Composite)?;
+/// use lockgate_crypto::{PrivateKey, verify};
+/// let key = PrivateKey::generate_algorithm("MLDSA65-Ed25519-SHA512")?;
 /// let signature = key.sign(b"open the gate")?;
 /// let algorithm = verify(&key.spki_der(), b"open the gate", &signature)?;
 /// assert_eq!(algorithm.id, "MLDSA65-Ed25519-SHA512");
@@ -45,52 +38,44 @@ struct Parsed {
     algorithm: &'static Algorithm,
     pkcs8: Zeroizing<Vec<u8>>,
     spki: Vec<u8>,
-    material: Material,
-}
-
-/// The parsed key. AWS-LC wipes what it frees.
-enum Material {
-    Composite(CompositeKey),
-    MlDsa(PqdsaKeyPair),
-    Ecdsa(EcdsaKeyPair),
-    Ed25519(Ed25519KeyPair),
-    Rsa(RsaKeyPair),
+    secret: Box<dyn SecretKey>,
 }
 
 impl PrivateKey {
-    /// Makes a key of the family's default algorithm.
+    /// Makes a key of a signature algorithm.
     ///
     /// # Errors
+    /// [`CryptoError::UnusableAlgorithm`] if [`PrivateKey::can_make`] says no;
     /// [`CryptoError::Library`].
-    pub fn generate(family: Family) -> Result<Self, CryptoError> {
-        Self::generate_algorithm(family.default_algorithm().id)
+    pub fn generate(algorithm: &'static Algorithm) -> Result<Self, CryptoError> {
+        let id = algorithm.id;
+        if algorithm.kind != Kind::Signature {
+            return Err(CryptoError::unusable(id, "it is not a signature of the catalog"));
+        }
+        let code = algorithm.signature().filter(|code| code.makes_keys());
+        let code =
+            code.ok_or_else(|| CryptoError::unusable(id, "keys of this algorithm are not made here"))?;
+        let pkcs8 = match code.generate()? {
+            NewKey::Raw(raw) => write_pkcs8(algorithm, &raw)?,
+            NewKey::Pkcs8(pkcs8) => pkcs8,
+        };
+        Self::from_pkcs8_der(&pkcs8)
     }
 
     /// Makes a key of the signature algorithm with this catalog id.
     ///
     /// # Errors
-    /// [`CryptoError::UnusableAlgorithm`] for an unknown id, and for RSA, whose keys are
-    /// loaded but never made; [`CryptoError::Library`].
+    /// As [`PrivateKey::generate`], for an unknown id too.
     pub fn generate_algorithm(id: &str) -> Result<Self, CryptoError> {
-        const FAILED: CryptoError = CryptoError::Library { operation: "generate a key" };
-        let row = catalog::find(id).filter(|row| row.kind == Kind::Signature);
+        let row = catalog::find(id);
         let row = row.ok_or_else(|| CryptoError::unusable(id, "it is not a signature of the catalog"))?;
-        let pkcs8 = if let Some(composite) = Composite::find(row.id) {
-            write_pkcs8(row, &composite.generate_raw()?)?
-        } else if let Some(algorithm) = ml_dsa(row.id) {
-            let pair = PqdsaKeyPair::generate(algorithm).map_err(|_| FAILED)?;
-            Zeroizing::new(pair.to_pkcs8v1().map_err(|_| FAILED)?.as_ref().to_vec())
-        } else if let Some(algorithm) = ecdsa(row.id) {
-            let document = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new());
-            Zeroizing::new(document.map_err(|_| FAILED)?.as_ref().to_vec())
-        } else if row.id == "Ed25519" {
-            // Version 1, without the public key: every other library reads that.
-            let document = Ed25519KeyPair::generate_pkcs8v1(&SystemRandom::new());
-            Zeroizing::new(document.map_err(|_| FAILED)?.as_ref().to_vec())
-        } else {
-            return Err(CryptoError::unusable(id, "keys of this algorithm are not made here"));
-        };
-        Self::from_pkcs8_der(&pkcs8)
+        Self::generate(row)
+    }
+
+    /// Whether keys of this algorithm are made here. RSA keys, for one, are loaded only.
+    #[must_use]
+    pub fn can_make(algorithm: &Algorithm) -> bool {
+        algorithm.signature().is_some_and(|code| code.makes_keys())
     }
 
     /// Reads a DER `PrivateKeyInfo` or `OneAsymmetricKey` (PKCS#8, RFC 5958).
@@ -103,23 +88,18 @@ impl PrivateKey {
     /// [`CryptoError::MalformedKey`] or [`CryptoError::UnsupportedKey`].
     pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, CryptoError> {
         let (algorithm, raw) = read_pkcs8(pkcs8)?;
-        let rejected = |error| CryptoError::malformed(PKCS8, format!("{}: {error}", algorithm.id));
-        let material = if let Some(composite) = Composite::find(algorithm.id) {
-            Material::Composite(CompositeKey::from_raw(composite, raw)?)
-        } else if let Some(parameters) = ml_dsa(algorithm.id) {
-            Material::MlDsa(PqdsaKeyPair::from_pkcs8(parameters, pkcs8).map_err(rejected)?)
-        } else if let Some(parameters) = ecdsa(algorithm.id) {
-            Material::Ecdsa(EcdsaKeyPair::from_pkcs8(parameters, pkcs8).map_err(rejected)?)
-        } else if algorithm.id == "Ed25519" {
-            Material::Ed25519(Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).map_err(rejected)?)
-        } else {
-            Material::Rsa(RsaKeyPair::from_pkcs8(pkcs8).map_err(rejected)?)
-        };
+        let code = algorithm.signature().expect("keys are read for rows that have code");
+        let secret = code.parse(StoredKey { pkcs8, raw }).map_err(|error| match error {
+            CryptoError::MalformedKey { what, reason } => {
+                CryptoError::malformed(what, format!("{}: {reason}", algorithm.id))
+            }
+            error => error,
+        })?;
         Ok(Self(Arc::new(Parsed {
             algorithm,
             pkcs8: Zeroizing::new(pkcs8.to_vec()),
-            spki: verify::write_spki(algorithm, &material.public_key()?),
-            material,
+            spki: verify::write_spki(algorithm, &secret.public_key()?),
+            secret,
         })))
     }
 
@@ -133,12 +113,6 @@ impl PrivateKey {
     #[must_use]
     pub fn algorithm(&self) -> &'static Algorithm {
         self.0.algorithm
-    }
-
-    /// The family that the key's algorithm belongs to.
-    #[must_use]
-    pub fn family(&self) -> Family {
-        Family::of(self.0.algorithm)
     }
 
     /// The public key as a DER `SubjectPublicKeyInfo` (RFC 5280).
@@ -159,7 +133,7 @@ impl PrivateKey {
     /// # Errors
     /// [`CryptoError::Library`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        self.0.material.sign(message)
+        self.0.secret.sign(message)
     }
 
     /// The key as rustls wants it. Shares the parsed key; nothing is parsed again.
@@ -197,48 +171,12 @@ impl SigningKey for PrivateKey {
 
 impl Signer for PrivateKey {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
-        let signed = self.0.material.sign(message);
+        let signed = self.0.secret.sign(message);
         signed.map_err(|error| rustls::Error::General(error.to_string()))
     }
 
     fn scheme(&self) -> SignatureScheme {
         PrivateKey::scheme(self)
-    }
-}
-
-impl Material {
-    fn public_key(&self) -> Result<Vec<u8>, CryptoError> {
-        Ok(match self {
-            Self::Composite(key) => key.public_key()?,
-            Self::MlDsa(pair) => pair.public_key().as_ref().to_vec(),
-            Self::Ecdsa(pair) => pair.public_key().as_ref().to_vec(),
-            Self::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
-            Self::Rsa(pair) => pair.public_key().as_ref().to_vec(),
-        })
-    }
-
-    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        const FAILED: CryptoError = CryptoError::Library { operation: "sign" };
-        match self {
-            Self::Composite(key) => key.sign(NO_CONTEXT, message),
-            Self::MlDsa(pair) => {
-                let mut signature = vec![0; pair.algorithm().signature_len()];
-                let length = pair.sign(message, &mut signature).map_err(|_| FAILED)?;
-                signature.truncate(length);
-                Ok(signature)
-            }
-            Self::Ecdsa(pair) => {
-                let signature = pair.sign(&SystemRandom::new(), message);
-                Ok(signature.map_err(|_| FAILED)?.as_ref().to_vec())
-            }
-            Self::Ed25519(pair) => Ok(pair.try_sign(message).map_err(|_| FAILED)?.as_ref().to_vec()),
-            Self::Rsa(pair) => {
-                let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PSS_SHA256, &SystemRandom::new(), message, &mut signature)
-                    .map_err(|_| FAILED)?;
-                Ok(signature)
-            }
-        }
     }
 }
 
@@ -258,23 +196,6 @@ impl KeyProvider for Keys {
         PrivateKey::from_pkcs8_der(pkcs8.secret_pkcs8_der())
             .map(|key| key.rustls_signing_key())
             .map_err(|error| general(error.to_string()))
-    }
-}
-
-fn ml_dsa(id: &str) -> Option<&'static PqdsaSigningAlgorithm> {
-    match id {
-        "ML-DSA-44" => Some(&ML_DSA_44_SIGNING),
-        "ML-DSA-65" => Some(&ML_DSA_65_SIGNING),
-        "ML-DSA-87" => Some(&ML_DSA_87_SIGNING),
-        _ => None,
-    }
-}
-
-fn ecdsa(id: &str) -> Option<&'static EcdsaSigningAlgorithm> {
-    match id {
-        "ECDSA-P256-SHA256" => Some(&ECDSA_P256_SHA256_ASN1_SIGNING),
-        "ECDSA-P384-SHA384" => Some(&ECDSA_P384_SHA384_ASN1_SIGNING),
-        _ => None,
     }
 }
 
@@ -317,9 +238,13 @@ fn write_pkcs8(row: &Algorithm, raw: &[u8]) -> Result<Zeroizing<Vec<u8>>, Crypto
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::rsa::KeyPair as RsaKeyPair;
+
     use super::*;
 
-    const MADE: [&str; 10] = [
+    const COMPOSITE: &str = "MLDSA65-Ed25519-SHA512";
+
+    const MADE: [&str; 11] = [
         "MLDSA65-Ed25519-SHA512",
         "MLDSA65-ECDSA-P256-SHA512",
         "MLDSA44-Ed25519-SHA512",
@@ -330,6 +255,7 @@ mod tests {
         "ECDSA-P256-SHA256",
         "ECDSA-P384-SHA384",
         "Ed25519",
+        "SLH-DSA-SHA2-128f",
     ];
 
     #[test]
@@ -355,7 +281,6 @@ mod tests {
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
         let key = PrivateKey::from_pkcs8_der(pkcs8.as_ref()).unwrap();
         assert_eq!(key.algorithm().id, "RSA-PSS-SHA256");
-        assert_eq!(key.family(), Family::Ecdsa);
         assert_eq!(key.scheme(), SignatureScheme::RSA_PSS_SHA256);
         let signature = key.sign(b"message").unwrap();
         verify::verify(&key.spki_der(), b"message", &signature).unwrap();
@@ -363,17 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn families_have_their_default_algorithm() {
-        for family in Family::ALL {
-            let key = PrivateKey::generate(family).unwrap();
-            assert_eq!(key.family(), family);
-            assert_eq!(key.algorithm(), family.default_algorithm());
-        }
-    }
-
-    #[test]
     fn rustls_signs_with_the_one_scheme_of_the_key() {
-        let key = PrivateKey::generate(Family::Composite).unwrap();
+        let key = PrivateKey::generate_algorithm(COMPOSITE).unwrap();
         let signing = key.rustls_signing_key();
         assert!(signing.choose_scheme(&[SignatureScheme::ML_DSA_65]).is_none());
         let offered = [SignatureScheme::ED25519, SignatureScheme::from(0xfe30)];
@@ -405,7 +321,7 @@ mod tests {
             let error = PrivateKey::generate_algorithm(id).unwrap_err().to_string();
             assert!(error.contains(id) && error.contains(reason), "{error}");
         }
-        let key = PrivateKey::generate(Family::Composite).unwrap().to_pkcs8_der();
+        let key = PrivateKey::generate_algorithm(COMPOSITE).unwrap().to_pkcs8_der();
         let mut foreign = key.to_vec();
         let arc = foreign.windows(2).position(|w| w == [6, 48]).unwrap() + 1;
         foreign[arc] = 46;

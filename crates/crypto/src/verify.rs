@@ -7,48 +7,15 @@ use der::asn1::{AnyRef, BitStringRef};
 use der::{Encode, Tag};
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::SignatureVerificationAlgorithm;
 use spki::SubjectPublicKeyInfoRef;
-use webpki::aws_lc_rs as library;
 
+use crate::CryptoError;
 use crate::catalog::{self, Algorithm, Kind};
-use crate::{CryptoError, composite};
-
-type Verifier = &'static dyn SignatureVerificationAlgorithm;
-
-/// The implementations of each signature, the one for TLS 1.3 first.
-static IMPLEMENTATIONS: &[(&str, &[Verifier])] = &[
-    ("MLDSA65-Ed25519-SHA512", &[&composite::MLDSA65_ED25519_SHA512]),
-    ("MLDSA65-ECDSA-P256-SHA512", &[&composite::MLDSA65_ECDSA_P256_SHA512]),
-    ("MLDSA44-Ed25519-SHA512", &[&composite::MLDSA44_ED25519_SHA512]),
-    ("MLDSA44-ECDSA-P256-SHA256", &[&composite::MLDSA44_ECDSA_P256_SHA256]),
-    ("ML-DSA-44", &[library::ML_DSA_44]),
-    ("ML-DSA-65", &[library::ML_DSA_65]),
-    ("ML-DSA-87", &[library::ML_DSA_87]),
-    ("ECDSA-P256-SHA256", &[library::ECDSA_P256_SHA256]),
-    ("ECDSA-P384-SHA384", &[library::ECDSA_P384_SHA384]),
-    ("Ed25519", &[library::ED25519]),
-    ("RSA-PSS-SHA256", &[library::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
-    ("RSA-PSS-SHA384", &[library::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
-    ("RSA-PSS-SHA512", &[library::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
-    // RFC 4055 section 5 has us accept the parameters absent as well as NULL.
-    (
-        "RSA-PKCS1-SHA256",
-        &[library::RSA_PKCS1_2048_8192_SHA256, library::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS],
-    ),
-    (
-        "RSA-PKCS1-SHA384",
-        &[library::RSA_PKCS1_2048_8192_SHA384, library::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS],
-    ),
-    (
-        "RSA-PKCS1-SHA512",
-        &[library::RSA_PKCS1_2048_8192_SHA512, library::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS],
-    ),
-];
+use crate::code::Verifier;
 
 /// The implementations of a catalog row; empty if it has no code behind it.
 pub(crate) fn implementations(row: &Algorithm) -> &'static [Verifier] {
-    IMPLEMENTATIONS.iter().find(|(id, _)| *id == row.id).map_or(&[], |(_, verifiers)| verifiers)
+    row.signature().map_or(&[], |code| code.verifiers())
 }
 
 /// The tables that rustls and webpki want for these rows, in this order of preference.
@@ -170,7 +137,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(checked, 17, "14 rows with an identifier, 3 of them in two forms");
+        assert_eq!(checked, 19, "16 rows with an identifier, 3 of them in two forms");
     }
 
     #[test]

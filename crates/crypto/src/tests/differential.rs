@@ -10,7 +10,7 @@ use p256::ecdsa;
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256, Sha512};
 
-use crate::composite::{Composite, CompositeKey};
+use crate::composite::CompositeKey;
 
 /// Which independent halves make up a composite, and how it hashes.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +136,7 @@ proptest! {
     ) {
         secret[0] = 0x7f;
         for reference in REFERENCES {
-            let composite = Composite::find(reference.id).unwrap();
+            let composite = super::composite(reference.id).unwrap();
             let raw = raw_private_key(reference, &seed, &secret);
             let ours = CompositeKey::from_raw(composite, &raw).unwrap();
             let public_key = [
@@ -157,7 +157,7 @@ proptest! {
     #[test]
     fn one_flipped_bit_is_noticed(which in 0..4usize, at: prop::sample::Index, bit in 0..8u8) {
         let reference = REFERENCES[which];
-        let composite = Composite::find(reference.id).unwrap();
+        let composite = super::composite(reference.id).unwrap();
         let (seed, secret) = ([3; 32], [5; 32]);
         let key = [
             reference.ml_dsa_public_key(&seed),
@@ -201,7 +201,7 @@ proptest! {
         signature in proptest::collection::vec(any::<u8>(), 0..3500),
     ) {
         for reference in REFERENCES {
-            let composite = Composite::find(reference.id).unwrap();
+            let composite = super::composite(reference.id).unwrap();
             prop_assert!(!composite.verify(&key, b"", b"message", &signature));
         }
         prop_assert!(crate::verify(&key, b"message", &signature).is_err());
@@ -215,7 +215,7 @@ proptest! {
 fn halves_do_not_stand_alone_or_mix() {
     let (seed, secret) = ([3; 32], [5; 32]);
     let [reference, with_ecdsa, ..] = REFERENCES;
-    let composite = Composite::find(reference.id).unwrap();
+    let composite = super::composite(reference.id).unwrap();
     let message = reference.message(b"", b"message");
     let signature = reference.sign(&seed, &secret, &message);
     let half = signature.first_chunk().unwrap();

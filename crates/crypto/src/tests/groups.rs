@@ -7,7 +7,8 @@ use crate::catalog;
 use crate::group::{Hybrid, implementation};
 
 fn library(id: &str) -> &'static dyn SupportedKxGroup {
-    implementation(catalog::find(id).unwrap()).unwrap()
+    let row = catalog::find(id).unwrap();
+    implementation(row, row.providers[0]).unwrap()
 }
 
 fn composed(id: &str) -> Hybrid {
@@ -116,7 +117,7 @@ fn a_composed_group_is_made_once() {
 fn every_usable_group_has_an_implementation_of_its_code_point() {
     for row in catalog::all() {
         if row.kind == catalog::Kind::Group {
-            let group = implementation(row);
+            let group = row.providers.first().and_then(|provider| implementation(row, provider));
             assert_eq!(group.is_some(), row.is_usable(), "{}", row.id);
             if let Some(group) = group {
                 assert_eq!(Some(u16::from(group.name())), row.code_point);

@@ -1,6 +1,7 @@
 //! Tests that cross modules, and what they share: certificates and links in memory.
 
 mod chains;
+mod checklist;
 mod differential;
 mod groups;
 mod handshakes;
@@ -15,8 +16,9 @@ use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
+use crate::composite::{self, Composite};
 use crate::self_test::exchange;
-use crate::{PrivateKey, Suite, profile};
+use crate::{Conditions, PrivateKey, Suite, profile};
 
 /// The only name on the leaves of these tests.
 const NAME: &str = "node.test";
@@ -24,7 +26,18 @@ const NAME: &str = "node.test";
 /// A suite of the profile with this alias, on a day on which every profile is in force.
 fn suite(alias: &str) -> Suite {
     let date = "2026-11-22".parse().unwrap();
-    profile::find(alias).unwrap().compile_on(7, date).unwrap()
+    profile::find(alias).unwrap().compile_under(&Conditions::on(7, date)).unwrap()
+}
+
+/// The composite with this catalog id.
+fn composite(id: &str) -> Option<&'static Composite> {
+    let all: [&'static Composite; 4] = [
+        &composite::MLDSA65_ED25519_SHA512,
+        &composite::MLDSA65_ECDSA_P256_SHA512,
+        &composite::MLDSA44_ED25519_SHA512,
+        &composite::MLDSA44_ECDSA_P256_SHA256,
+    ];
+    all.into_iter().find(|composite| composite.id == id)
 }
 
 /// A root and a leaf that it issued.
@@ -95,7 +108,7 @@ fn link(
 fn with_groups(suite: &Suite, ids: &[&str]) -> Arc<CryptoProvider> {
     let group = |id: &&str| {
         let row = crate::catalog::find(id).unwrap();
-        crate::group::implementation(row).unwrap()
+        crate::group::implementation(row, row.providers[0]).unwrap()
     };
     Arc::new(CryptoProvider {
         kx_groups: ids.iter().map(group).collect(),

@@ -50,7 +50,7 @@ impl Vectors {
 
     fn composites(&self) -> Vec<(&'static Composite, &Value)> {
         let cases = self.cases().into_iter();
-        let composites: Vec<_> = cases.filter_map(|(id, case)| Some((Composite::find(id)?, case))).collect();
+        let composites: Vec<_> = cases.filter_map(|(id, case)| Some((super::composite(id)?, case))).collect();
         assert_eq!(composites.len(), 4);
         composites
     }
