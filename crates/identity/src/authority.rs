@@ -1,134 +1,104 @@
-//! The local authority: one root per signature family, short-lived leaves.
+//! The local authority: one root per signature algorithm, short-lived leaves.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use lockgate_crypto::{Family, PrivateKey};
-use rustls::pki_types::{CertificateDer, DnsName};
-use zeroize::Zeroizing;
+use lockgate_crypto::{Algorithm, PrivateKey};
 
-use crate::bundle::certificate_pem;
-use crate::certificate::{BACKDATED, Issuer, LeafContent};
+use crate::certificate::{BACKDATED, LeafContent};
 use crate::enrol::ProvenKey;
-use crate::error::quoted;
 use crate::facts::Facts;
-use crate::file::{self, Existing, Secrecy};
-use crate::{IdentityError, Leaf, NodeIdentity, Role, SpiffeId, TrustBundle, key_pem};
+use crate::file::{self, Secrecy};
+use crate::request::{IssuedCertificate, Request, within};
+use crate::roots::{Roots, Rotation};
+use crate::{IdentityError, Leaf, NodeIdentity, Role, SpiffeId, TrustBundle};
 
-/// Hard limit of a leaf's life. A leaf is never revoked, so this is how long a stolen one works.
-pub const LEAF_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// Shortest life of a leaf: renewal at two thirds still leaves 20 seconds for it.
-pub const LEAF_LIFETIME_MIN: Duration = Duration::from_secs(60);
-/// Life of a node's leaf unless asked otherwise. A node renews from its own authority.
-pub const NODE_LIFETIME: Duration = LEAF_LIFETIME_MAX;
-/// Life of an agent's leaf unless asked otherwise.
-pub const AGENT_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// Most DNS names, and most addresses, in one leaf: the handshake carries all of them.
-pub const NAMES_MAX: usize = 16;
-/// Life of a root. Every leaf beneath it lives a day at most; changing roots is a planned act.
-const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// Longest time for which the old and the new root are both trusted.
+pub const OVERLAP_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Private keys and certificates of all roots, one file so that it is there whole or not at all.
 const ROOTS_FILE: &str = "roots.pem";
 /// The public bundle.
 const BUNDLE_FILE: &str = "authority.pem";
 
-/// Roots and their private keys.
+/// Roots and their private keys. Grows while it is in use: whoever issues or verifies works with what is in force at
+/// that moment.
 pub struct Authority {
-    bundle: TrustBundle,
+    /// Where it is kept; `None` if in memory only.
+    dir: Option<PathBuf>,
     domain: SpiffeId,
-    issuers: Vec<Issuer>,
-}
-
-/// What an authority is asked to sign. That the holder of the key asks for it is proven by
-/// [`ProvenKey`]; that it may have this id is for the caller to decide.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The key, whose family decides which root signs.
-    pub key: ProvenKey,
-    /// The id to put into the leaf, in the authority's trust domain.
-    pub id: SpiffeId,
-    /// The role, which must fit the id's path.
-    pub role: Role,
-    /// DNS names, for nodes only.
-    pub dns_names: Vec<String>,
-    /// Addresses, for nodes only.
-    pub ips: Vec<IpAddr>,
-    /// Life from now, [`LEAF_LIFETIME_MIN`] to [`LEAF_LIFETIME_MAX`].
-    pub lifetime: Duration,
-}
-
-/// A leaf that was issued, without its private key.
-#[derive(Clone, Debug)]
-pub struct IssuedCertificate {
-    /// The certificate.
-    pub certificate: CertificateDer<'static>,
-    /// The id in it.
-    pub id: SpiffeId,
-    /// Serial number, 40 hexadecimal digits.
-    pub serial: String,
-    /// The end of its validity.
-    pub not_after: SystemTime,
-}
-
-impl IssuedCertificate {
-    /// The certificate as PEM.
-    pub fn to_pem(&self) -> String {
-        certificate_pem(&self.certificate)
-    }
+    roots: RwLock<Arc<Roots>>,
+    /// Held by the one who changes the roots.
+    turn: Mutex<()>,
 }
 
 impl Authority {
-    /// Makes an authority that lives in memory only.
+    /// Makes an authority that lives in memory only, with a root for each of these algorithms.
     ///
     /// # Errors
-    /// [`IdentityError::SpiffeId`] if the name is no trust domain.
-    pub fn generate(trust_domain: &str, now: SystemTime) -> Result<Self, IdentityError> {
+    /// [`IdentityError::SpiffeId`] if the name is no trust domain, [`IdentityError::Bundle`] if there is no algorithm,
+    /// [`IdentityError::Crypto`] if keys of one of them cannot be made.
+    pub fn generate(
+        trust_domain: &str,
+        algorithms: &[&'static Algorithm],
+        now: SystemTime,
+    ) -> Result<Self, IdentityError> {
         let domain = SpiffeId::of_trust_domain(trust_domain)?;
-        let mut issuers = Vec::with_capacity(Family::ALL.len());
-        let mut roots = Vec::with_capacity(Family::ALL.len());
-        for family in Family::ALL {
-            let issuer = Issuer::new(PrivateKey::generate(family)?)?;
-            roots.push(issuer.root_certificate(&domain, now - BACKDATED, now + ROOT_LIFETIME)?);
-            issuers.push(issuer);
-        }
-        Ok(Self { bundle: TrustBundle::new(roots)?, domain, issuers })
+        Ok(Self::of(None, Roots::make(domain, algorithms, now)?))
     }
 
-    /// Opens the authority of a directory, or makes one there: the directory with mode 0700, the
-    /// keys in `roots.pem` with mode 0600, the public bundle in `authority.pem`. When two
-    /// processes do so at once, both end up with the same authority.
+    fn of(dir: Option<&Path>, roots: Roots) -> Self {
+        Self {
+            dir: dir.map(Path::to_owned),
+            domain: roots.domain().clone(),
+            roots: RwLock::new(Arc::new(roots)),
+            turn: Mutex::new(()),
+        }
+    }
+
+    /// Opens the authority of a directory, or makes one there, and adds roots for those algorithms that have none
+    /// ([`Authority::ensure`]): the directory with mode 0700, the keys in `roots.pem` with mode 0600, the public bundle
+    /// in `authority.pem`. When two processes do so at once, both end up with the same authority.
     ///
     /// # Errors
     /// [`IdentityError::Permissions`] if others may read the keys, [`IdentityError::TrustDomain`]
     /// if the stored authority is for another trust domain, [`IdentityError::File`] or
-    /// [`IdentityError::Io`] if the files cannot be used.
-    pub fn open_or_create(dir: &Path, trust_domain: &str, now: SystemTime) -> Result<Self, IdentityError> {
+    /// [`IdentityError::Io`] if the files cannot be used; as [`Authority::generate`].
+    pub fn open_or_create(
+        dir: &Path,
+        trust_domain: &str,
+        algorithms: &[&'static Algorithm],
+        now: SystemTime,
+    ) -> Result<Self, IdentityError> {
         let domain = SpiffeId::of_trust_domain(trust_domain)?;
         file::private_directory(dir)?;
-        let authority = match Self::open(dir)? {
-            Some(authority) => authority,
+        let _lock = file::lock_directory(dir)?;
+        let roots = match read(dir)? {
+            Some(roots) if *roots.domain() != domain => {
+                return Err(IdentityError::TrustDomain {
+                    path: dir.to_owned(),
+                    found: roots.domain().trust_domain().to_owned(),
+                    expected: trust_domain.to_owned(),
+                });
+            }
+            Some(roots) => match roots.with(algorithms, now)? {
+                Some(more) => {
+                    write(dir, &more)?;
+                    more
+                }
+                None => roots,
+            },
             None => {
-                let fresh = Self::generate(trust_domain, now)?;
-                let secret = fresh.roots_pem();
-                let path = dir.join(ROOTS_FILE);
-                file::write_whole(&path, secret.as_bytes(), Secrecy::OwnerOnly, Existing::Keep)?;
-                // What the file says counts: another process may have been first.
-                let pem = file::existing(&path, file::read_private(&path)?)?;
-                Self::from_roots_pem(&pem).map_err(|error| error.in_file(&path))?
+                let fresh = Roots::make(domain, algorithms, now)?;
+                write(dir, &fresh)?;
+                fresh
             }
         };
-        if authority.domain != domain {
-            return Err(IdentityError::TrustDomain {
-                path: dir.to_owned(),
-                found: authority.domain.trust_domain().to_owned(),
-                expected: trust_domain.to_owned(),
-            });
-        }
-        authority.publish_bundle(dir)?;
-        Ok(authority)
+        publish_bundle(dir, roots.bundle())?;
+        Ok(Self::of(Some(dir), roots))
     }
 
     /// Opens the authority of a directory. `None` if there is none.
@@ -136,11 +106,7 @@ impl Authority {
     /// # Errors
     /// As [`Authority::open_or_create`].
     pub fn open(dir: &Path) -> Result<Option<Self>, IdentityError> {
-        let path = dir.join(ROOTS_FILE);
-        let Some(pem) = file::read_private(&path)? else {
-            return Ok(None);
-        };
-        Self::from_roots_pem(&pem).map(Some).map_err(|error| error.in_file(&path))
+        Ok(read(dir)?.map(|roots| Self::of(Some(dir), roots)))
     }
 
     /// Where [`Authority::open_or_create`] puts the public bundle of a directory.
@@ -148,9 +114,17 @@ impl Authority {
         dir.join(BUNDLE_FILE)
     }
 
-    /// The roots that everybody may know.
-    pub fn bundle(&self) -> &TrustBundle {
-        &self.bundle
+    /// The roots that everybody may know, as they are now. Cheap; ask again after each change.
+    pub fn bundle(&self) -> TrustBundle {
+        self.roots().bundle().clone()
+    }
+
+    /// The same, signed by every root, for peers that know an earlier bundle: [`TrustBundle::accept_update`].
+    ///
+    /// # Errors
+    /// [`IdentityError::Crypto`] if a root cannot sign.
+    pub fn signed_bundle(&self) -> Result<String, IdentityError> {
+        self.roots().signed_bundle()
     }
 
     /// The trust domain.
@@ -158,16 +132,75 @@ impl Authority {
         self.domain.trust_domain()
     }
 
-    /// Signs a leaf with the root of the key's family.
+    /// Adds a root for each algorithm that has none, and a second one beside a root that ends within a year. Answers
+    /// whether anything changed; then the bundle has a higher sequence.
+    ///
+    /// # Errors
+    /// [`IdentityError::Crypto`] if keys of an algorithm cannot be made, [`IdentityError::Bundle`] if there would be
+    /// more than [`crate::ROOTS_MAX`] roots, [`IdentityError::Io`] or [`IdentityError::File`] if it cannot be stored.
+    pub fn ensure(&self, algorithms: &[&'static Algorithm], now: SystemTime) -> Result<bool, IdentityError> {
+        if self.roots().has(algorithms, now) {
+            return Ok(false);
+        }
+        let more = self.change(|roots| Ok(roots.with(algorithms, now)?.map(|next| (next, ()))))?;
+        Ok(more.is_some())
+    }
+
+    /// Replaces the root of an algorithm: a new one beside the old, which stays trusted for the overlap. Half of that
+    /// time the old one still issues, so that peers hear of the new one first. An overlap of zero ends the old one at
+    /// once, with every leaf that it issued.
+    ///
+    /// A leaf never outlives its root: see that the node's own leaves are issued anew at each
+    /// [`Authority::next_change`], and that [`Authority::prune`] is called then.
+    ///
+    /// # Errors
+    /// [`IdentityError::NoRoot`] if there is none, [`IdentityError::Range`] if the overlap is longer than
+    /// [`OVERLAP_MAX`]; as [`Authority::ensure`].
+    pub fn rotate(
+        &self,
+        algorithm: &'static Algorithm,
+        now: SystemTime,
+        overlap: Duration,
+    ) -> Result<Rotation, IdentityError> {
+        let found = overlap.as_secs() + u64::from(overlap.subsec_nanos() > 0);
+        within("the overlap of two roots in seconds", 0, OVERLAP_MAX.as_secs(), found)?;
+        let rotation = self.change(|roots| roots.rotated(algorithm, now, overlap).map(Some))?;
+        Ok(rotation.expect("a rotation always changes the roots"))
+    }
+
+    /// Drops the roots whose overlap is over, and their private keys for ever. Answers whether there were any. Call it
+    /// with a moment that is certain: a clock that runs ahead ends an overlap early.
+    ///
+    /// # Errors
+    /// As [`Authority::ensure`].
+    pub fn prune(&self, now: SystemTime) -> Result<bool, IdentityError> {
+        if !self.roots().has_retired(now) {
+            return Ok(false);
+        }
+        let fewer = self.change(|roots| Ok(roots.pruned(now)?.map(|next| (next, ()))))?;
+        Ok(fewer.is_some())
+    }
+
+    /// The next moment at which another root begins to issue, or one is to be pruned. `None` while no root is being
+    /// replaced.
+    pub fn next_change(&self, now: SystemTime) -> Option<SystemTime> {
+        self.roots().next_change(now)
+    }
+
+    /// Signs a leaf with the root of the key's algorithm. If that root is to retire within the lifetime, the leaf ends
+    /// with it.
     ///
     /// # Errors
     /// [`IdentityError::ForeignTrustDomain`], [`IdentityError::RoleMismatch`],
-    /// [`IdentityError::Range`] or [`IdentityError::DnsName`] if the request breaks a rule.
+    /// [`IdentityError::Range`] or [`IdentityError::DnsName`] if the request breaks a rule,
+    /// [`IdentityError::NoRoot`] if the authority has no root for this algorithm.
     pub fn issue(&self, request: &Request, now: SystemTime) -> Result<IssuedCertificate, IdentityError> {
-        self.check(request)?;
-        let family = request.key.family();
+        let roots = self.roots();
+        request.check(&self.domain)?;
+        let held = roots.issuer(request.key.algorithm(), now)?;
         let not_after = now + request.lifetime;
-        let (certificate, serial) = self.issuer(family).leaf_certificate(&LeafContent {
+        let not_after = held.retire_at().map_or(not_after, |end| not_after.min(end));
+        let (certificate, serial) = held.issuer.leaf_certificate(&LeafContent {
             spki_der: request.key.spki_der(),
             id: &request.id,
             role: request.role,
@@ -177,25 +210,26 @@ impl Authority {
             not_after,
         })?;
         // An authority gives out nothing that its own verifier would refuse.
-        self.bundle.check(&Facts::read(&certificate)?, now)?;
+        roots.bundle().check(&Facts::read(&certificate)?, now)?;
         Ok(IssuedCertificate { certificate, id: request.id.clone(), serial, not_after })
     }
 
-    /// Makes a node identity: fresh keys and a leaf for each family.
+    /// Makes a node identity: a fresh key and a leaf for each algorithm, in this order.
     ///
     /// # Errors
-    /// As [`Authority::issue`].
+    /// As [`Authority::issue`]; [`Authority::ensure`] the roots first.
     pub fn issue_node(
         &self,
         id: &SpiffeId,
         dns_names: &[String],
         ips: &[IpAddr],
+        algorithms: &[&'static Algorithm],
         lifetime: Duration,
         now: SystemTime,
     ) -> Result<NodeIdentity, IdentityError> {
-        let mut leaves = Vec::with_capacity(Family::ALL.len());
-        for family in Family::ALL {
-            let key = PrivateKey::generate(family)?;
+        let mut leaves = Vec::with_capacity(algorithms.len());
+        for algorithm in algorithms {
+            let key = PrivateKey::generate(algorithm)?;
             let request = Request {
                 key: ProvenKey::own(&key),
                 id: id.clone(),
@@ -211,98 +245,77 @@ impl Authority {
         Ok(NodeIdentity { id, leaves })
     }
 
-    pub(crate) fn issuer(&self, family: Family) -> &Issuer {
-        let mut issuers = self.issuers.iter();
-        issuers
-            .find(|issuer| issuer.key.family() == family)
-            .expect("an authority has a root for every family")
+    fn roots(&self) -> Arc<Roots> {
+        Arc::clone(&self.roots.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn check(&self, request: &Request) -> Result<(), IdentityError> {
-        let id = &request.id;
-        if id.trust_domain() != self.trust_domain() {
-            return Err(IdentityError::ForeignTrustDomain {
-                id: id.to_string(),
-                expected: self.trust_domain().to_owned(),
-            });
+    /// Changes the roots: on the disk first, and starting from what is there, since another process may have changed
+    /// them too. `None` if the edit asks for no change.
+    fn change<T>(
+        &self,
+        edit: impl FnOnce(&Roots) -> Result<Option<(Roots, T)>, IdentityError>,
+    ) -> Result<Option<T>, IdentityError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.roots();
+        let _lock = self.dir.as_deref().map(file::lock_directory).transpose()?;
+        if let Some(dir) = &self.dir
+            && let Some(stored) = read(dir)?
+            && stored.bundle().sequence() != current.bundle().sequence()
+        {
+            current = Arc::new(stored);
         }
-        if id.role() != Some(request.role) {
-            return Err(IdentityError::RoleMismatch { id: id.to_string(), role: request.role });
-        }
-        let (min, max) = (LEAF_LIFETIME_MIN, LEAF_LIFETIME_MAX);
-        // Whole seconds, as certificates count them, rounded up so that the limit is hard.
-        let seconds = request.lifetime.as_secs() + u64::from(request.lifetime.subsec_nanos() > 0);
-        within("the life of a leaf in seconds", min.as_secs(), max.as_secs(), seconds)?;
-        let names_max = match request.role {
-            Role::Node => NAMES_MAX as u64,
-            // Nobody looks up an agent.
-            Role::Agent => 0,
+        let (next, made) = match edit(&current)? {
+            Some((next, made)) => (Arc::new(next), Some(made)),
+            None => (current, None),
         };
-        within("the number of DNS names", 0, names_max, request.dns_names.len() as u64)?;
-        within("the number of addresses", 0, names_max, request.ips.len() as u64)?;
-        for name in &request.dns_names {
-            DnsName::try_from(name.as_str()).map_err(|_| IdentityError::DnsName { name: quoted(name) })?;
+        if let (Some(dir), true) = (&self.dir, made.is_some()) {
+            write(dir, &next)?;
         }
-        Ok(())
+        *self.roots.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&next);
+        if let Some(dir) = &self.dir {
+            publish_bundle(dir, next.bundle())?;
+        }
+        Ok(made)
     }
 
-    fn roots_pem(&self) -> Zeroizing<String> {
-        let keys: Vec<_> = self.issuers.iter().map(|issuer| key_pem::write(&issuer.key)).collect();
-        let roots = self.bundle.to_pem();
-        let room = keys.iter().map(|key| key.len()).sum::<usize>() + roots.len();
-        let mut pem = Zeroizing::new(String::with_capacity(room));
-        for key in &keys {
-            pem.push_str(key);
-        }
-        pem.push_str(&roots);
-        pem
+    /// The issuer of an algorithm, for leaves that an authority would not make.
+    #[cfg(test)]
+    pub(crate) fn issuer(
+        &self,
+        algorithm: &'static Algorithm,
+        now: SystemTime,
+    ) -> Arc<crate::certificate::Issuer> {
+        Arc::clone(&self.roots().issuer(algorithm, now).expect("the authority has such a root").issuer)
     }
+}
 
-    fn from_roots_pem(pem: &[u8]) -> Result<Self, IdentityError> {
-        let (keys, roots) = key_pem::read_all(pem)?;
-        let bundle = TrustBundle::from_pem(roots)?;
-        let mut issuers = Vec::with_capacity(keys.len());
-        for key in keys {
-            if !bundle.has_key(&key.spki_der()) {
-                return Err(IdentityError::KeyMismatch);
-            }
-            issuers.push(Issuer::new(key)?);
-        }
-        for family in Family::ALL {
-            if !issuers.iter().any(|issuer| issuer.key.family() == family) {
-                return Err(IdentityError::Bundle(format!(
-                    "the private key of the {family} root is missing; restore the file from a \
-                     backup, or move it away to start a new authority (every agent must then \
-                     enrol again)"
-                )));
-            }
-        }
-        let domain = SpiffeId::of_trust_domain(bundle.trust_domain())?;
-        Ok(Self { bundle, domain, issuers })
-    }
+fn read(dir: &Path) -> Result<Option<Roots>, IdentityError> {
+    let path = dir.join(ROOTS_FILE);
+    let Some(pem) = file::read_private(&path)? else {
+        return Ok(None);
+    };
+    Roots::from_pem(&pem).map(Some).map_err(|error| error.in_file(&path))
+}
 
-    fn publish_bundle(&self, dir: &Path) -> Result<(), IdentityError> {
-        let path = Self::bundle_path(dir);
-        let pem = self.bundle.to_pem();
-        if file::read_public(&path)?.as_deref() != Some(pem.as_bytes()) {
-            file::write_whole(&path, pem.as_bytes(), Secrecy::Public, Existing::Replace)?;
-        }
-        Ok(())
+fn write(dir: &Path, roots: &Roots) -> Result<(), IdentityError> {
+    let secret = roots.to_pem();
+    file::write_whole(&dir.join(ROOTS_FILE), secret.as_bytes(), Secrecy::OwnerOnly)
+}
+
+fn publish_bundle(dir: &Path, bundle: &TrustBundle) -> Result<(), IdentityError> {
+    let path = Authority::bundle_path(dir);
+    let pem = bundle.to_dated_pem();
+    if file::read_public(&path)?.as_deref() != Some(pem.as_bytes()) {
+        file::write_whole(&path, pem.as_bytes(), Secrecy::Public)?;
     }
+    Ok(())
 }
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authority")
-            .field("bundle", &self.bundle)
+            .field("bundle", self.roots().bundle())
             .field("keys", &"[redacted]")
             .finish_non_exhaustive()
     }
-}
-
-fn within(what: &'static str, min: u64, max: u64, found: u64) -> Result<(), IdentityError> {
-    if (min..=max).contains(&found) {
-        return Ok(());
-    }
-    Err(IdentityError::Range { what, min, max, found })
 }

@@ -1,44 +1,75 @@
-//! The trust bundle: the roots of one authority, one per signature family.
+//! The trust bundle: the roots of one authority, one for each signature algorithm in use, and two while a root is
+//! being changed.
 //!
 //! Links present a leaf only; the root that issued it is the anchor. A bundle is public, is handed
 //! out as PEM, and is pinned by its fingerprint, which does not depend on the order of the roots
-//! nor on their dates.
+//! nor on their dates. A peer that has one hears of the next by a signed update (`update.rs`).
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::SystemTime;
 
-use lockgate_crypto::{Family, digest};
+use lockgate_crypto::{Algorithm, digest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
-use crate::error::quoted;
+use crate::error::{quoted, unix_seconds};
 use crate::facts::Facts;
+use crate::preamble::{Preamble, RootDates};
+use crate::proven::Proven;
 use crate::signed::Signed;
 use crate::{IdentityError, file};
 
-/// Most roots in a bundle: three families, old and new during a change of roots, and as many again
-/// for a second change before the first has ended.
-pub const ROOTS_MAX: usize = 12;
+/// Most roots in a bundle: one for each of the dozen signatures for which keys can be made, all of them twice during
+/// a change of roots, and eight for changes that overlap.
+pub const ROOTS_MAX: usize = 32;
 
 /// A root certificate of an authority.
 #[derive(Clone, Debug)]
 pub struct Root {
-    family: Family,
+    algorithm: &'static Algorithm,
     certificate: CertificateDer<'static>,
-    spki_der: Vec<u8>,
+    pub(crate) spki_der: Vec<u8>,
+    fingerprint: String,
     key_id: Vec<u8>,
-    not_before: SystemTime,
+    pub(crate) not_before: SystemTime,
     not_after: SystemTime,
+    pub(crate) retire_at: Option<SystemTime>,
 }
 
 impl Root {
-    /// The signature family of the root and of all leaves that it issues.
-    pub fn family(&self) -> Family {
-        self.family
+    /// Reads a self-signed certificate, and the trust domain that it names.
+    pub(crate) fn read(certificate: CertificateDer<'static>) -> Result<(Self, String), IdentityError> {
+        const WHAT: &str = "a root certificate";
+        let facts = Facts::read(&certificate)?;
+        let refuse = |cause: &str| IdentityError::Malformed { what: WHAT, cause: cause.to_owned() };
+        if !(facts.authority && facts.may_issue) {
+            return Err(refuse("it is not a certificate of an authority"));
+        }
+        if !facts.id.path().is_empty() {
+            return Err(refuse("its SPIFFE id has a path; a root names its trust domain only"));
+        }
+        if facts.signed_by != Some(facts.algorithm) {
+            return Err(refuse("it is not signed by itself"));
+        }
+        Signed::open(WHAT, &certificate)?.verify(WHAT, &facts.spki_der)?;
+        let root = Self {
+            algorithm: facts.algorithm,
+            certificate,
+            fingerprint: digest::hex(&digest::sha256(&facts.spki_der)),
+            spki_der: facts.spki_der,
+            key_id: facts.subject_key_id.ok_or_else(|| refuse("it has no subject key identifier"))?,
+            not_before: facts.not_before,
+            not_after: facts.not_after,
+            retire_at: None,
+        };
+        Ok((root, facts.id.trust_domain().to_owned()))
+    }
+
+    /// The signature algorithm of the root, and of all leaves that it issues.
+    pub fn algorithm(&self) -> &'static Algorithm {
+        self.algorithm
     }
 
     /// The self-signed certificate.
@@ -46,9 +77,24 @@ impl Root {
         &self.certificate
     }
 
+    /// SHA-256 of the root's subject public key info, lower-case hexadecimal.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
     /// The end of the root's validity.
     pub fn not_after(&self) -> SystemTime {
         self.not_after
+    }
+
+    /// From when on the root is not trusted any more, because another takes its place.
+    pub fn retire_at(&self) -> Option<SystemTime> {
+        self.retire_at
+    }
+
+    /// Whether the root vouches for anything at a moment.
+    pub(crate) fn is_trusted_at(&self, now: SystemTime) -> bool {
+        self.not_before <= now && now <= self.not_after && self.retire_at.is_none_or(|end| now < end)
     }
 }
 
@@ -58,6 +104,7 @@ pub struct TrustBundle(Arc<Inner>);
 
 struct Inner {
     trust_domain: String,
+    sequence: u64,
     roots: Vec<Root>,
     anchors: Vec<TrustAnchor<'static>>,
     fingerprint: String,
@@ -71,28 +118,49 @@ impl TrustBundle {
     /// # Errors
     /// [`IdentityError::Bundle`] with the first thing that is wrong.
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, IdentityError> {
-        let bundle = |cause: &str| IdentityError::Bundle(cause.to_owned());
-        if certificates.is_empty() {
-            return Err(bundle("there is no certificate in it"));
-        }
+        Self::dated(certificates, &Preamble::default())
+    }
+
+    /// [`TrustBundle::new`] with a sequence, and with dates for the roots that have some.
+    pub(crate) fn dated(
+        certificates: Vec<CertificateDer<'static>>,
+        preamble: &Preamble,
+    ) -> Result<Self, IdentityError> {
         if certificates.len() > ROOTS_MAX {
-            return Err(bundle("there are more than 12 certificates in it"));
+            return Err(too_many());
         }
         let mut trust_domain = None;
         let mut roots = Vec::with_capacity(certificates.len());
         for certificate in certificates {
-            let (root, domain) =
-                read_root(certificate).map_err(|cause| IdentityError::Bundle(cause.to_string()))?;
+            let (mut root, domain) =
+                Root::read(certificate).map_err(|cause| IdentityError::Bundle(cause.to_string()))?;
             if *trust_domain.get_or_insert_with(|| domain.clone()) != domain {
-                return Err(bundle("its roots belong to different trust domains"));
+                return Err(IdentityError::Bundle("its roots belong to different trust domains".to_owned()));
             }
+            root.retire_at = preamble.retire_at(root.fingerprint());
             roots.push(root);
+        }
+        Self::of_roots(&trust_domain.unwrap_or_default(), preamble.sequence, roots)
+    }
+
+    /// A bundle of roots that were read before, all of one trust domain.
+    pub(crate) fn of_roots(
+        trust_domain: &str,
+        sequence: u64,
+        mut roots: Vec<Root>,
+    ) -> Result<Self, IdentityError> {
+        if roots.is_empty() {
+            return Err(IdentityError::Bundle("there is no certificate in it".to_owned()));
+        }
+        if roots.len() > ROOTS_MAX {
+            return Err(too_many());
         }
         roots.sort_by(|a, b| a.spki_der.cmp(&b.spki_der));
         roots.dedup_by(|a, b| a.spki_der == b.spki_der);
         let anchors = roots.iter().map(anchor).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner {
-            trust_domain: trust_domain.expect("at least one root was read"),
+            trust_domain: trust_domain.to_owned(),
+            sequence,
             fingerprint: fingerprint(&roots),
             roots,
             anchors,
@@ -105,6 +173,10 @@ impl TrustBundle {
     /// # Errors
     /// [`IdentityError::Bundle`] with the first thing that is wrong.
     pub fn from_pem(pem: &str) -> Result<Self, IdentityError> {
+        Self::from_dated_pem(pem, &Preamble::default())
+    }
+
+    pub(crate) fn from_dated_pem(pem: &str, preamble: &Preamble) -> Result<Self, IdentityError> {
         if pem.len() as u64 > file::FILE_BYTES_MAX {
             return Err(IdentityError::Bundle("it is larger than 1 MiB".to_owned()));
         }
@@ -117,37 +189,68 @@ impl TrustBundle {
                 break;
             }
         }
-        Self::new(certificates)
+        Self::dated(certificates, preamble)
     }
 
     /// Reads a bundle from PEM and compares it with a pinned fingerprint.
+    ///
+    /// An authority that made further roots since the pin was taken still fits: then the bundle has the roots of that
+    /// time and no other, and the further ones come with a signed update ([`TrustBundle::accept_update`]).
     ///
     /// # Errors
     /// As [`TrustBundle::from_pem`]; [`IdentityError::PinMismatch`] if it is another authority's.
     pub fn from_pem_pinned(pem: &str, fingerprint: &str) -> Result<Self, IdentityError> {
         let bundle = Self::from_pem(pem)?;
-        if !bundle.fingerprint().eq_ignore_ascii_case(fingerprint) {
-            return Err(IdentityError::PinMismatch {
-                expected: quoted(fingerprint),
-                found: bundle.fingerprint().to_owned(),
-            });
+        let fits = |bundle: &Self| bundle.fingerprint().eq_ignore_ascii_case(fingerprint);
+        if fits(&bundle) {
+            return Ok(bundle);
         }
-        Ok(bundle)
+        let mut starts: Vec<SystemTime> = bundle.roots().iter().map(|root| root.not_before).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        for start in starts {
+            let then = bundle.roots().iter().filter(|root| root.not_before <= start).cloned().collect();
+            let then = Self::of_roots(bundle.trust_domain(), 0, then)?;
+            if fits(&then) {
+                return Ok(then);
+            }
+        }
+        Err(IdentityError::PinMismatch {
+            expected: quoted(fingerprint),
+            found: bundle.fingerprint().to_owned(),
+        })
     }
 
-    /// Reads a bundle from a PEM file.
+    /// Reads a bundle from a PEM file, with the sequence and the dates that [`crate::Authority`] and
+    /// [`crate::enrol::AgentIdentity`] write into its first line.
     ///
     /// # Errors
     /// [`IdentityError::Io`] or [`IdentityError::File`], naming the file.
     pub fn from_pem_file(path: &Path) -> Result<Self, IdentityError> {
         let bytes = file::existing(path, file::read_public(path)?)?;
-        Self::from_pem(&String::from_utf8_lossy(&bytes)).map_err(|error| error.in_file(path))
+        let text = String::from_utf8_lossy(&bytes);
+        let read = || Self::from_dated_pem(&text, &Preamble::read(&text)?.unwrap_or_default());
+        read().map_err(|error| error.in_file(path))
     }
 
     /// All roots as PEM, in a stable order.
     pub fn to_pem(&self) -> String {
         let roots = self.0.roots.iter();
         roots.map(|root| certificate_pem(&root.certificate)).collect()
+    }
+
+    /// [`TrustBundle::to_pem`] after a line with sequence and dates, for files of our own.
+    pub(crate) fn to_dated_pem(&self) -> String {
+        [self.preamble().line(), self.to_pem()].concat()
+    }
+
+    /// Sequence, and the dates on which roots retire.
+    pub(crate) fn preamble(&self) -> Preamble {
+        let retiring = |root: &Root| {
+            let retire_at_s = Some(unix_seconds(root.retire_at?));
+            Some(RootDates { key: root.fingerprint.clone(), issues_from_s: None, retire_at_s })
+        };
+        Preamble { sequence: self.0.sequence, dates: self.0.roots.iter().filter_map(retiring).collect() }
     }
 
     /// SHA-256 over the sorted subject public key infos of the roots, lower-case hexadecimal.
@@ -158,6 +261,18 @@ impl TrustBundle {
     /// The trust domain of every id that the bundle vouches for.
     pub fn trust_domain(&self) -> &str {
         &self.0.trust_domain
+    }
+
+    /// How new the bundle is: grows with every change that its authority makes. 0 if it is not known, as after
+    /// [`TrustBundle::from_pem`].
+    pub fn sequence(&self) -> u64 {
+        self.0.sequence
+    }
+
+    /// Whether every root of another bundle is in this one as well, so that it trusts whatever the other trusts.
+    pub fn includes(&self, other: &Self) -> bool {
+        self.trust_domain() == other.trust_domain()
+            && other.roots().iter().all(|root| self.has_key(&root.spki_der))
     }
 
     /// The roots, in a stable order.
@@ -175,7 +290,7 @@ impl TrustBundle {
     }
 
     /// Checks everything about a leaf that can change after a handshake: dates of leaf and root,
-    /// that its root is still in the bundle, family, trust domain, role.
+    /// that its root is still in the bundle, algorithm, trust domain, role.
     pub(crate) fn check(&self, leaf: &Facts, now: SystemTime) -> Result<&Root, IdentityError> {
         let id = || leaf.id.to_string();
         if leaf.id.trust_domain() != self.trust_domain() {
@@ -188,11 +303,11 @@ impl TrustBundle {
         let issuer = leaf.authority_key_id.as_deref();
         let root = self.0.roots.iter();
         let root = root
-            .filter(|root| root.not_before <= now && now <= root.not_after)
+            .filter(|root| root.is_trusted_at(now))
             .find(|root| Some(root.key_id.as_slice()) == issuer)
             .ok_or_else(|| IdentityError::UnknownAuthority { id: id() })?;
-        if leaf.family != root.family || leaf.signed_by != Some(root.family) {
-            return Err(IdentityError::MixedFamilies { id: id() });
+        if leaf.algorithm != root.algorithm || leaf.signed_by != Some(root.algorithm) {
+            return Err(IdentityError::MixedAlgorithms { id: id() });
         }
         if leaf.authority || leaf.may_issue || !leaf.may_sign {
             return Err(IdentityError::Purpose {
@@ -226,6 +341,7 @@ impl fmt::Debug for TrustBundle {
         f.debug_struct("TrustBundle")
             .field("trust_domain", &self.0.trust_domain)
             .field("fingerprint", &self.0.fingerprint)
+            .field("sequence", &self.0.sequence)
             .finish_non_exhaustive()
     }
 }
@@ -239,29 +355,8 @@ impl PartialEq for TrustBundle {
 
 impl Eq for TrustBundle {}
 
-fn read_root(certificate: CertificateDer<'static>) -> Result<(Root, String), IdentityError> {
-    const WHAT: &str = "a root certificate";
-    let facts = Facts::read(&certificate)?;
-    let refuse = |cause: &str| IdentityError::Malformed { what: WHAT, cause: cause.to_owned() };
-    if !(facts.authority && facts.may_issue) {
-        return Err(refuse("it is not a certificate of an authority"));
-    }
-    if !facts.id.path().is_empty() {
-        return Err(refuse("its SPIFFE id has a path; a root names its trust domain only"));
-    }
-    if facts.signed_by != Some(facts.family) {
-        return Err(refuse("it is not signed by itself"));
-    }
-    Signed::open(WHAT, &certificate)?.verify(WHAT, &facts.spki_der)?;
-    let root = Root {
-        family: facts.family,
-        certificate,
-        spki_der: facts.spki_der,
-        key_id: facts.subject_key_id.ok_or_else(|| refuse("it has no subject key identifier"))?,
-        not_before: facts.not_before,
-        not_after: facts.not_after,
-    };
-    Ok((root, facts.id.trust_domain().to_owned()))
+fn too_many() -> IdentityError {
+    IdentityError::Bundle(format!("there are more than {ROOTS_MAX} certificates in it"))
 }
 
 fn anchor(root: &Root) -> Result<TrustAnchor<'static>, IdentityError> {
@@ -282,32 +377,4 @@ fn fingerprint(sorted_roots: &[Root]) -> String {
 pub(crate) fn certificate_pem(certificate: &CertificateDer<'_>) -> String {
     der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, certificate)
         .expect("a certificate is far below the size limit of PEM")
-}
-
-/// Leaves of which the root's signature was verified. A signature on the same bytes by the same
-/// root stays valid, so the second link of a peer, resumed or not, costs a hash and no signature
-/// verification. It holds only what a root signed, so a stranger cannot fill it.
-#[derive(Default)]
-struct Proven(Mutex<HashSet<[u8; 32]>>);
-
-impl Proven {
-    /// Most leaves that are remembered, 128 KiB of hashes; then it starts anew.
-    const LEAVES_MAX: usize = 4096;
-
-    fn contains(&self, leaf_der: &[u8]) -> bool {
-        self.lock().contains(&digest::sha256(leaf_der))
-    }
-
-    fn insert(&self, leaf_der: &[u8]) {
-        let mut proven = self.lock();
-        if proven.len() >= Self::LEAVES_MAX {
-            proven.clear();
-        }
-        proven.insert(digest::sha256(leaf_der));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<[u8; 32]>> {
-        // A set of hashes is whole at any moment, so a panic elsewhere cannot have spoilt it.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
 }

@@ -75,8 +75,8 @@ impl Issuer {
     /// two authorities are never taken for each other.
     pub(crate) fn new(key: PrivateKey) -> Result<Self, IdentityError> {
         let key_id = key_id(&key.spki_der())?;
-        let family = key.family();
-        let name = common_name(&format!("Lockgate {family} root {}", digest::hex(&key_id[..4])))?;
+        let algorithm = key.algorithm().id;
+        let name = common_name(&format!("Lockgate {algorithm} root {}", digest::hex(&key_id[..4])))?;
         Ok(Self { key, name, key_id })
     }
 

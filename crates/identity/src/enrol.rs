@@ -10,17 +10,17 @@ use std::time::SystemTime;
 
 use der::asn1::{Any, SetOfVec};
 use der::{Decode, Encode, Sequence};
-use lockgate_crypto::{Family, PrivateKey, digest};
+use lockgate_crypto::{Algorithm, PrivateKey, digest};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_cert::name::Name;
 
-use crate::facts::{Facts, key_family};
-use crate::file::{self, Existing, Secrecy};
+use crate::facts::Facts;
+use crate::file::{self, Secrecy};
 use crate::signed::Signed;
 use crate::{IdentityError, Leaf, SpiffeId, TrustBundle};
 
-/// Largest request that is read, in bytes of PEM. The largest of ours (composite) has 7.4 kB.
+/// Largest request that is read, in bytes of PEM. The largest of ours (SLH-DSA) has 23.5 kB.
 pub const REQUEST_BYTES_MAX: usize = 32 * 1024;
 
 /// Private key and certificate of the agent, one file so that they always belong together.
@@ -46,7 +46,7 @@ struct Body {
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProvenKey {
     spki_der: Vec<u8>,
-    family: Family,
+    algorithm: &'static Algorithm,
 }
 
 impl ProvenKey {
@@ -66,18 +66,18 @@ impl ProvenKey {
         let malformed = IdentityError::malformed(WHAT);
         let body = Body::from_der(&signed.body_der(WHAT)?).map_err(&malformed)?;
         let spki_der = body.subject_public_key_info.to_der().map_err(malformed)?;
-        signed.verify(WHAT, &spki_der)?;
-        Ok(Self { family: key_family(&spki_der)?, spki_der })
+        let algorithm = signed.verify(WHAT, &spki_der)?;
+        Ok(Self { spki_der, algorithm })
     }
 
     /// The public half of a key that we hold.
     pub fn own(key: &PrivateKey) -> Self {
-        Self { spki_der: key.spki_der(), family: key.family() }
+        Self { spki_der: key.spki_der(), algorithm: key.algorithm() }
     }
 
-    /// The signature family of the key.
-    pub fn family(&self) -> Family {
-        self.family
+    /// The algorithm of the key.
+    pub fn algorithm(&self) -> &'static Algorithm {
+        self.algorithm
     }
 
     /// The subject public key info in DER.
@@ -94,7 +94,7 @@ impl ProvenKey {
 impl fmt::Debug for ProvenKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProvenKey")
-            .field("family", &self.family)
+            .field("algorithm", &self.algorithm.id)
             .field("fingerprint", &self.fingerprint())
             .finish()
     }
@@ -107,12 +107,12 @@ pub struct Enrolment {
 }
 
 impl Enrolment {
-    /// Makes a fresh key of a family, and the request for its certificate.
+    /// Makes a fresh key of an algorithm, and the request for its certificate.
     ///
     /// # Errors
-    /// [`IdentityError::Crypto`] if the key cannot be made.
-    pub fn begin(family: Family) -> Result<Self, IdentityError> {
-        let key = PrivateKey::generate(family)?;
+    /// [`IdentityError::Crypto`] if keys of this algorithm cannot be made.
+    pub fn begin(algorithm: &'static Algorithm) -> Result<Self, IdentityError> {
+        let key = PrivateKey::generate(algorithm)?;
         let encode = IdentityError::encode(WHAT);
         let body = Body {
             version: 0,
@@ -132,7 +132,8 @@ impl Enrolment {
     }
 
     /// Takes the certificate that was issued, after checking that it belongs to the key and comes
-    /// from the trusted authority.
+    /// from the trusted authority. The bundle is the one to trust from now on: the old one, or what
+    /// [`TrustBundle::accept_update`] made of it.
     ///
     /// # Errors
     /// [`IdentityError::KeyMismatch`] if it is for another key, else as a verifier would refuse it.
@@ -159,13 +160,13 @@ impl fmt::Debug for Enrolment {
 }
 
 /// An enrolled agent: its id, its leaf and the roots that it trusts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct AgentIdentity {
     /// The id in the leaf.
     pub id: SpiffeId,
     /// The certificate and its private key.
     pub leaf: Leaf,
-    /// The roots that the agent trusts, pinned when it enrolled.
+    /// The roots that the agent trusts: pinned when it enrolled, updated by the authority since.
     pub bundle: TrustBundle,
 }
 
@@ -199,20 +200,34 @@ impl AgentIdentity {
     /// [`IdentityError::Io`] if a file cannot be written; an earlier identity is then untouched.
     pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
         file::private_directory(dir)?;
-        let roots = self.bundle.to_pem();
-        let (path, replace) = (dir.join(BUNDLE_FILE), Existing::Replace);
-        file::write_whole(&path, roots.as_bytes(), Secrecy::Public, replace)?;
+        let roots = self.bundle.to_dated_pem();
+        file::write_whole(&dir.join(BUNDLE_FILE), roots.as_bytes(), Secrecy::Public)?;
         let secret = self.leaf.to_pem();
-        let path = dir.join(IDENTITY_FILE);
-        file::write_whole(&path, secret.as_bytes(), Secrecy::OwnerOnly, replace)?;
+        file::write_whole(&dir.join(IDENTITY_FILE), secret.as_bytes(), Secrecy::OwnerOnly)
+    }
+
+    /// How new the bundle is that the agent trusts; 0 until the first update.
+    pub fn bundle_sequence(&self) -> u64 {
+        self.bundle.sequence()
+    }
+
+    /// Trusts another bundle from now on, if the agent's own certificate is still good under it. If it is not, renew
+    /// first and give the new bundle to [`Enrolment::finish`].
+    ///
+    /// # Errors
+    /// As a verifier with that bundle would refuse the certificate; the old bundle stays.
+    pub fn adopt(&mut self, bundle: TrustBundle) -> Result<(), IdentityError> {
+        let facts = Facts::read(self.leaf.certificate())?;
+        bundle.prove(&facts, self.leaf.certificate(), self.leaf.not_before())?;
+        self.bundle = bundle;
         Ok(())
     }
 
-    /// Begins a renewal: a fresh key of the same family.
+    /// Begins a renewal: a fresh key of the same algorithm, or of another one that the crypto profile now asks for.
     ///
     /// # Errors
     /// As [`Enrolment::begin`].
-    pub fn renew(&self) -> Result<Enrolment, IdentityError> {
-        Enrolment::begin(self.leaf.family)
+    pub fn renew(&self, algorithm: &'static Algorithm) -> Result<Enrolment, IdentityError> {
+        Enrolment::begin(algorithm)
     }
 }

@@ -58,13 +58,28 @@ pub enum IdentityError {
         /// What the signature covers.
         what: &'static str,
     },
-    /// A leaf of one family is signed by a root of another.
+    /// A leaf of one algorithm is signed by a root of another.
     #[error(
-        "the certificate of {id} has a key of one signature family and a signature of another; each family has its own root"
+        "the certificate of {id} has a key of one algorithm and a signature of another; a leaf and its root are always of the same algorithm, get a certificate of this authority"
     )]
-    MixedFamilies {
+    MixedAlgorithms {
         /// Whose certificate.
         id: String,
+    },
+    /// An update of the trust bundle that nobody vouches for.
+    #[error(
+        "no root that is trusted here and that the crypto profile permits has signed the new trust bundle; the old one stays, enrol again with an invite if the authority was replaced"
+    )]
+    BundleUnsigned,
+    /// An update of the trust bundle that is not newer than what is known.
+    #[error(
+        "the trust bundle offered has the sequence {found}, {last} is known already; the old one stays, look for a gateway that runs on an old copy of its state"
+    )]
+    BundleOutdated {
+        /// The sequence of the update.
+        found: u64,
+        /// The sequence that is known.
+        last: u64,
     },
     /// The certificate may not be used in this direction.
     #[error("the certificate of {id} may not be used for {needed}")]
@@ -165,6 +180,14 @@ pub enum IdentityError {
         found: String,
         /// The trust domain that was asked for.
         expected: String,
+    },
+    /// The authority has no root of this algorithm.
+    #[error(
+        "the authority has no root for {algorithm}; apply a crypto profile that uses it (`lockgate crypto apply`), or ask for a certificate of another algorithm"
+    )]
+    NoRoot {
+        /// Catalog id of the algorithm.
+        algorithm: &'static str,
     },
     /// A set of roots that cannot be trusted as it is.
     #[error("the trust bundle is not usable: {0}")]

@@ -36,8 +36,8 @@ fn refused_by_us(cause: &CertificateError) -> String {
         Cause::UnsupportedSignatureAlgorithmContext { .. }
         | Cause::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "the other side's certificate is signed with an algorithm that the crypto profile does \
-             not permit; give it a certificate of a permitted family, or choose another profile \
-             for this link"
+             not permit; give it a certificate of a permitted algorithm, or choose another \
+             profile for this link"
         }
         Cause::InvalidPurpose | Cause::InvalidPurposeContext { .. } => {
             "the other side's certificate may not be used for this; an agent's certificate cannot \

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use const_oid::AssociatedOid;
 use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
-use lockgate_crypto::{Family, catalog, digest};
+use lockgate_crypto::{Algorithm, catalog, digest};
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName,
@@ -19,7 +19,7 @@ use crate::{IdentityError, Role, SpiffeId};
 pub(crate) const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 /// Extended key usage `id-kp-clientAuth`.
 pub(crate) const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
-/// Largest certificate that is read, in bytes. The largest of ours (composite) has 5.7 kB; a
+/// Largest certificate that is read, in bytes. The largest of ours carries the 17 kB of an SLH-DSA signature; a
 /// foreign RSA-4096 certificate with many names stays under 16 kB.
 pub(crate) const CERTIFICATE_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,10 +34,10 @@ pub(crate) struct Facts {
     pub(crate) not_before: SystemTime,
     pub(crate) not_after: SystemTime,
     pub(crate) spki_der: Vec<u8>,
-    /// The family of the key.
-    pub(crate) family: Family,
-    /// The family of the signature, `None` if the catalog does not know the algorithm.
-    pub(crate) signed_by: Option<Family>,
+    /// The algorithm of the key.
+    pub(crate) algorithm: &'static Algorithm,
+    /// The algorithm of the signature, `None` if the catalog does not know it.
+    pub(crate) signed_by: Option<&'static Algorithm>,
     pub(crate) authority_key_id: Option<Vec<u8>>,
     pub(crate) subject_key_id: Option<Vec<u8>>,
     pub(crate) server_auth: bool,
@@ -71,9 +71,9 @@ impl Facts {
             serial: digest::hex(body.serial_number().as_bytes()),
             not_before: body.validity().not_before.to_system_time(),
             not_after: body.validity().not_after.to_system_time(),
-            family: key_family(&spki_der)?,
+            algorithm: lockgate_crypto::algorithm_of_spki(&spki_der)?,
             spki_der,
-            signed_by: catalog::by_oid(&certificate.signature_algorithm().oid.to_string()).map(Family::of),
+            signed_by: catalog::by_oid(&certificate.signature_algorithm().oid.to_string()),
             authority_key_id: body
                 .get_extension::<AuthorityKeyIdentifier>()
                 .map_err(&malformed)?
@@ -142,9 +142,4 @@ fn only_spiffe_id(names: Option<SubjectAltName>) -> Result<SpiffeId, IdentityErr
         (None, _) => Err(refused("it has no SPIFFE id")),
         (Some(_), Some(_)) => Err(refused("it has more than one URI name")),
     }
-}
-
-/// The signature family of a public key.
-pub(crate) fn key_family(spki_der: &[u8]) -> Result<Family, IdentityError> {
-    Ok(Family::of(lockgate_crypto::algorithm_of_spki(spki_der)?))
 }

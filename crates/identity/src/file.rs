@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use crate::IdentityError;
 
-/// Largest file that is read as keys or certificates, in bytes. A bundle with every family takes
-/// about 20 KiB, a system's list of web roots about 250 KiB.
+/// Largest file that is read as keys or certificates, in bytes. 32 roots with the largest
+/// signatures take 800 KiB, a system's list of web roots about 250 KiB.
 pub(crate) const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Who may read a file that is written.
@@ -20,15 +20,6 @@ pub(crate) enum Secrecy {
     OwnerOnly,
     /// Mode 0644.
     Public,
-}
-
-/// Whether an existing file may be replaced.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Existing {
-    /// Put the new content in its place.
-    Replace,
-    /// Leave it alone; the write then answers `false`.
-    Keep,
 }
 
 fn io(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> IdentityError {
@@ -91,28 +82,29 @@ fn read_bounded(file: File, path: &Path) -> Result<Zeroizing<Vec<u8>>, IdentityE
     Ok(bytes)
 }
 
+/// Waits until no other process holds the lock of a directory, and holds it until the answer is dropped.
+pub(crate) fn lock_directory(directory: &Path) -> Result<File, IdentityError> {
+    let path = directory.join(".lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = file.map_err(io("open", &path))?;
+    file.lock().map_err(io("lock", &path))?;
+    Ok(file)
+}
+
 /// Writes a file whole: a temporary file beside it, synced, then renamed into place, then the
-/// directory synced. Answers whether it was written.
-pub(crate) fn write_whole(
-    path: &Path,
-    bytes: &[u8],
-    secrecy: Secrecy,
-    existing: Existing,
-) -> Result<bool, IdentityError> {
+/// directory synced.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), IdentityError> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     let temporary = temporary_path(directory, path);
-    let written =
-        write_temporary(&temporary, bytes, secrecy).and_then(|()| publish(&temporary, path, existing));
-    if !matches!(written, Ok(true)) || existing == Existing::Keep {
+    let written = write_temporary(&temporary, bytes, secrecy)
+        .and_then(|()| fs::rename(&temporary, path).map_err(io("rename the new file to", path)));
+    if written.is_err() {
         // Best effort: what matters is the error of the write itself.
         let _ = fs::remove_file(&temporary);
     }
-    let written = written?;
-    File::open(directory)
-        .and_then(|opened| opened.sync_all())
-        .map_err(io("sync the directory", directory))?;
-    Ok(written)
+    written?;
+    File::open(directory).and_then(|opened| opened.sync_all()).map_err(io("sync the directory", directory))
 }
 
 fn temporary_path(directory: &Path, path: &Path) -> PathBuf {
@@ -131,20 +123,6 @@ fn write_temporary(path: &Path, bytes: &[u8], secrecy: Secrecy) -> Result<(), Id
         OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(io("create", path))?;
     file.write_all(bytes).map_err(io("write", path))?;
     file.sync_all().map_err(io("sync", path))
-}
-
-fn publish(temporary: &Path, path: &Path, existing: Existing) -> Result<bool, IdentityError> {
-    match existing {
-        Existing::Replace => {
-            fs::rename(temporary, path).map(|()| true).map_err(io("rename the new file to", path))
-        }
-        // A hard link fails if the name is taken, which a rename does not.
-        Existing::Keep => match fs::hard_link(temporary, path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-            Err(error) => Err(io("link the new file to", path)(error)),
-        },
-    }
 }
 
 #[cfg(test)]
@@ -176,15 +154,14 @@ mod tests {
         assert_eq!(mode(&directory), 0o700);
 
         let secret = directory.join("secret.pem");
-        assert!(write_whole(&secret, b"one", Secrecy::OwnerOnly, Existing::Keep).unwrap());
-        assert!(!write_whole(&secret, b"two", Secrecy::OwnerOnly, Existing::Keep).unwrap());
+        write_whole(&secret, b"one", Secrecy::OwnerOnly).unwrap();
         assert_eq!(read_private(&secret).unwrap().unwrap().as_slice(), b"one");
-        assert!(write_whole(&secret, b"two", Secrecy::OwnerOnly, Existing::Replace).unwrap());
+        write_whole(&secret, b"two", Secrecy::OwnerOnly).unwrap();
         assert_eq!(read_private(&secret).unwrap().unwrap().as_slice(), b"two");
         assert_eq!(mode(&secret), 0o600);
 
         let public = directory.join("public.pem");
-        write_whole(&public, b"p", Secrecy::Public, Existing::Replace).unwrap();
+        write_whole(&public, b"p", Secrecy::Public).unwrap();
         assert_eq!(mode(&public), 0o644);
         assert_eq!(names(&directory), ["public.pem", "secret.pem"], "no rests");
     }

@@ -228,10 +228,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tests::{authority, now};
+    use crate::tests::{now, ours};
 
     fn mint() -> (Code, Invite) {
-        let (bundle, endpoint) = (authority().bundle(), "https://gw.example.org:8443");
+        let (bundle, endpoint) = (ours(), "https://gw.example.org:8443");
         Invite::mint(bundle, "claude", endpoint, LIFETIME, now()).unwrap()
     }
 
@@ -242,7 +242,7 @@ mod tests {
         assert!(text.starts_with(PREFIX) && text.len() < 400);
         let read: Code = format!(" {}\n", text.as_str()).parse().unwrap();
         assert_eq!(read.endpoint, "https://gw.example.org:8443");
-        assert_eq!(read.fingerprint, authority().bundle().fingerprint());
+        assert_eq!(read.fingerprint, ours().fingerprint());
         assert_eq!(read.secret.hash(), invite.secret_sha256);
         assert_eq!(invite.id.to_string(), "spiffe://example.org/agent/claude");
     }
@@ -281,7 +281,7 @@ mod tests {
 
     #[test]
     fn invites_have_a_valid_name_and_a_limited_life() {
-        let bundle = authority().bundle();
+        let bundle = ours();
         let mint = |name, life| Invite::mint(bundle, name, "https://x", life, now());
         mint("a", LIFETIME_MAX).unwrap();
         for (name, life) in [

@@ -65,14 +65,14 @@ fn refused(cause: &str) -> IdentityError {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use lockgate_crypto::Family;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::tests::all;
 
     #[test]
     fn keys_come_back_as_they_were_whatever_is_around_them() {
-        let keys = Family::ALL.map(|family| PrivateKey::generate(family).unwrap());
+        let keys = all().map(|algorithm| PrivateKey::generate(algorithm).unwrap());
         let text: String = keys.iter().map(|key| write(key).to_string()).collect();
         let windows = format!("a comment\n{}", text.replace('\n', "\r\n"));
         for text in [text, windows] {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lockgate_crypto::{Algorithm, Family, PrivateKey};
+use lockgate_crypto::{Algorithm, PrivateKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
@@ -19,10 +19,11 @@ use crate::{IdentityError, SpiffeId, file, key_pem};
 /// Most certificates in a configured chain.
 const CHAIN_MAX: usize = 8;
 
-/// A certificate with its private key, ready to be presented.
+/// A certificate with its private key, ready to be presented. Cheap to clone but for the chain.
+#[derive(Clone)]
 pub struct Leaf {
-    /// The signature family of the key.
-    pub family: Family,
+    /// The algorithm of the key.
+    pub algorithm: &'static Algorithm,
     /// What is sent: for leaves of our authority only the leaf, for a configured certificate from
     /// elsewhere the chain as it was given.
     pub chain: Vec<CertificateDer<'static>>,
@@ -49,7 +50,7 @@ impl Leaf {
             return Err(IdentityError::KeyMismatch);
         }
         Ok(Self {
-            family: key.family(),
+            algorithm: key.algorithm(),
             certified: Arc::new(CertifiedKey::new(chain.clone(), key.rustls_signing_key())),
             not_before: body.validity().not_before.to_system_time(),
             not_after: body.validity().not_after.to_system_time(),
@@ -89,11 +90,6 @@ impl Leaf {
         pem
     }
 
-    /// The algorithm of the key.
-    pub fn algorithm(&self) -> &'static Algorithm {
-        self.key.algorithm()
-    }
-
     /// The certificate itself.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         self.chain.first().expect("a leaf is made with a certificate")
@@ -129,19 +125,19 @@ impl Leaf {
 impl fmt::Debug for Leaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leaf")
-            .field("family", &self.family)
+            .field("algorithm", &self.algorithm.id)
             .field("not_after", &crate::error::rfc3339(self.not_after))
             .field("key", &"[redacted]")
             .finish_non_exhaustive()
     }
 }
 
-/// A node's id and its leaves, one for each signature family.
-#[derive(Debug)]
+/// A node's id and its leaves, one for each signature algorithm that it presents.
+#[derive(Clone, Debug)]
 pub struct NodeIdentity {
     /// The id in every leaf.
     pub id: SpiffeId,
-    /// The leaves, strongest family first.
+    /// The leaves, in the order in which they were asked for: the preferred algorithm first.
     pub leaves: Vec<Leaf>,
 }
 
@@ -158,14 +154,14 @@ impl NodeIdentity {
         first.unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    /// The leaf of a family.
-    pub fn leaf(&self, family: Family) -> Option<&Leaf> {
-        self.leaves.iter().find(|leaf| leaf.family == family)
+    /// The leaf of an algorithm.
+    pub fn leaf(&self, algorithm: &Algorithm) -> Option<&Leaf> {
+        self.leaves.iter().find(|leaf| leaf.algorithm == algorithm)
     }
 
-    /// The families of the leaves, strongest first.
-    pub fn families(&self) -> Vec<Family> {
-        self.leaves.iter().map(|leaf| leaf.family).collect()
+    /// The algorithms of the leaves, in their order.
+    pub fn algorithms(&self) -> Vec<&'static Algorithm> {
+        self.leaves.iter().map(|leaf| leaf.algorithm).collect()
     }
 }
 

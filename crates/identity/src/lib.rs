@@ -4,17 +4,19 @@
 //!
 //! - **Names.** Agents and nodes have SPIFFE ids ([`SpiffeId`]), such as
 //!   `spiffe://example.org/agent/claude`.
-//! - **The authority.** [`Authority`] has one root per signature family (composite, ML-DSA,
-//!   ECDSA) and issues leaves that live a day at most. Roots sign leaves directly and are the trust
-//!   anchors themselves ([`TrustBundle`]), so a handshake carries one certificate and no chain:
-//!   with post-quantum signatures each further certificate would cost 5.5 kB.
+//! - **The authority.** [`Authority`] has one root per signature algorithm that its crypto profiles
+//!   use, makes further ones when they are needed ([`Authority::ensure`]), replaces them
+//!   ([`Authority::rotate`]), and issues leaves that live a day at most. Roots sign leaves directly and are the
+//!   trust anchors themselves ([`TrustBundle`]), so a handshake carries one certificate and no chain:
+//!   with post-quantum signatures each further certificate would cost 5.5 kB. Peers learn of new roots by a
+//!   bundle that the old ones have signed ([`TrustBundle::accept_update`]).
 //! - **Enrolment.** An agent makes its own key, proves that it has it ([`enrol`]) and is let in by
 //!   a one-time [`invite`]. Renewal is the same, with the old certificate in place of the invite.
 //! - **Judgement.** [`verifier`] answers TLS, [`verify`] turns the [`Evidence`] of a link into a
 //!   [`Principal`] (stage 3), [`bind`] turns that into the [`Caller`] of a call (stage 5).
 //!
-//! A leaf, its root and their signatures are always of one family. A profile that drops a family
-//! therefore drops its roots too, and whoever breaks one family cannot vouch for keys of another.
+//! A leaf, its root and their signatures are always of one and the same algorithm. A profile that drops an
+//! algorithm therefore drops its roots too, and whoever breaks one algorithm cannot vouch for keys of another.
 //!
 //! ```
 //! use std::time::SystemTime;
@@ -22,10 +24,11 @@
 //! use lockgate_identity::enrol::{Enrolment, ProvenKey};
 //!
 //! let now = SystemTime::now();
-//! let authority = Authority::generate("example.org", now)?;
+//! let suite = lockgate_crypto::profile::default().compile(1)?;
+//! let authority = Authority::generate("example.org", suite.identities(), now)?;
 //!
 //! // On the agent's machine: a key and a request that proves possession.
-//! let enrolment = Enrolment::begin(lockgate_crypto::Family::Composite)?;
+//! let enrolment = Enrolment::begin(suite.identities()[0])?;
 //! // At the gateway: a leaf for the id that the invite names.
 //! let issued = authority.issue(
 //!     &Request {
@@ -39,7 +42,7 @@
 //!     now,
 //! )?;
 //! // Back at the agent: the certificate fits the key and the pinned authority.
-//! let agent = enrolment.finish(&issued.to_pem(), authority.bundle().clone(), now)?;
+//! let agent = enrolment.finish(&issued.to_pem(), authority.bundle(), now)?;
 //! assert_eq!(agent.id.to_string(), "spiffe://example.org/agent/claude");
 //! # Ok::<(), lockgate_identity::IdentityError>(())
 //! ```
@@ -49,29 +52,40 @@
 mod authority;
 mod bundle;
 mod certificate;
+mod described;
 pub mod enrol;
 mod error;
 mod explain;
 mod facts;
 mod file;
 pub mod invite;
+pub mod key_file;
 mod key_pem;
 mod leaf;
+mod preamble;
 mod principal;
+mod proven;
+mod request;
+mod roots;
 mod signed;
 mod spiffe;
+mod update;
 pub mod verifier;
 
-pub use authority::{
-    AGENT_LIFETIME, Authority, IssuedCertificate, LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, NAMES_MAX,
-    NODE_LIFETIME, Request,
-};
+pub use authority::{Authority, OVERLAP_MAX};
 pub use bundle::{ROOTS_MAX, Root, TrustBundle};
+pub use described::{Described, describe};
 pub use error::IdentityError;
 pub use explain::explain;
 pub use leaf::{Leaf, NodeIdentity};
 pub use principal::{Assurance, Caller, Evidence, Principal, bind, verify};
+pub use request::{
+    AGENT_LIFETIME, IssuedCertificate, LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, NAMES_MAX, NODE_LIFETIME,
+    Request,
+};
+pub use roots::Rotation;
 pub use spiffe::{Role, SPIFFE_ID_BYTES_MAX, SpiffeId, TRUST_DOMAIN_BYTES_MAX};
+pub use update::SIGNED_BUNDLE_BYTES_MAX;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,8 @@ pub enum Principal {
         role: Role,
         /// Serial number of the certificate, hexadecimal.
         serial: String,
+        /// The start of the certificate's validity, which is about when the key was made.
+        not_before: SystemTime,
         /// The end of the certificate's validity; the link must not outlive it.
         not_after: SystemTime,
         /// SHA-256 of the subject public key info, lower-case hexadecimal.
@@ -74,7 +76,7 @@ impl fmt::Display for Principal {
 /// Stage 3 of the flow: decides who the peer is.
 ///
 /// Everything is checked again that may have changed since the handshake, because a resumed
-/// session brings an old certificate back: dates, that its root is still trusted, family, trust
+/// session brings an old certificate back: dates, that its root is still trusted, algorithm, trust
 /// domain, role, and the root's signature unless it was verified before. A certificate that fails
 /// is an error, never a fall back to anonymous.
 ///
@@ -97,6 +99,7 @@ pub fn verify(
         return Ok(Principal::Workload {
             role: facts.role()?,
             serial: facts.serial,
+            not_before: facts.not_before,
             not_after: facts.not_after,
             key_fingerprint: digest::hex(&digest::sha256(&facts.spki_der)),
             id: facts.id,

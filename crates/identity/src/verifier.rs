@@ -67,6 +67,11 @@ impl ForeignRoots {
         Self::from_pem(&pem).map_err(|error| error.in_file(path))
     }
 
+    /// Whether every root of `others` is among these.
+    pub fn covers(&self, others: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &others.0) || others.0.roots.iter().all(|root| self.0.roots.contains(root))
+    }
+
     /// Reads the roots of this machine: the file that `SSL_CERT_FILE` names, else the first that
     /// is there of the places that distributions use.
     ///

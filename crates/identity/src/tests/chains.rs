@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use const_oid::AssociatedOid;
 use der::asn1::{ObjectIdentifier, OctetString};
 use der::{Decode, Encode};
-use lockgate_crypto::{Family, Suite};
+use lockgate_crypto::Suite;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error};
 use x509_cert::ext::pkix::{
@@ -59,17 +59,17 @@ fn content<'a>(spki_der: &'a [u8], id: &'a SpiffeId, role: Role) -> LeafContent<
 }
 
 #[test]
-fn leaves_of_every_family_are_taken() {
-    let bundle = authority().bundle();
+fn leaves_of_every_algorithm_are_taken() {
+    let bundle = ours();
     let nodes = node(authority());
-    assert_eq!(nodes.families(), Family::ALL);
-    for family in Family::ALL {
-        let leaf = nodes.leaf(family).unwrap().certificate();
-        let own = (bundle, any_family(), Expect::Node);
+    assert_eq!(nodes.algorithms(), all());
+    for algorithm in all() {
+        let leaf = nodes.leaf(algorithm).unwrap().certificate();
+        let own = (bundle, any_suite(), Expect::Node);
         as_server(own, leaf, "whatever.invalid", now()).unwrap();
-        as_client((bundle, any_family()), leaf, now()).unwrap();
-        let agent = agent(authority(), family);
-        as_client((bundle, any_family()), agent.leaf.certificate(), now()).unwrap();
+        as_client((bundle, any_suite()), leaf, now()).unwrap();
+        let agent = agent(authority(), algorithm);
+        as_client((bundle, any_suite()), agent.leaf.certificate(), now()).unwrap();
 
         // Into a bundle that has not seen the leaf, so that the signature is verified by us too.
         let fresh = TrustBundle::from_pem(&bundle.to_pem()).unwrap();
@@ -88,10 +88,10 @@ fn leaves_of_every_family_are_taken() {
 
 #[test]
 fn host_names_count_only_where_they_are_expected() {
-    let bundle = authority().bundle();
+    let bundle = ours();
     let nodes = node(authority());
-    let leaf = nodes.leaf(Family::Composite).unwrap().certificate();
-    let own = (bundle, any_family(), Expect::DnsName);
+    let leaf = nodes.leaf(composite()).unwrap().certificate();
+    let own = (bundle, any_suite(), Expect::DnsName);
     for name in ["gateway.example.org", "localhost", "127.0.0.1", "::1"] {
         as_server(own, leaf, name, now()).unwrap();
     }
@@ -105,8 +105,8 @@ fn host_names_count_only_where_they_are_expected() {
 
 #[test]
 fn validity_ends_are_exact() {
-    let bundle = authority().bundle();
-    let agent = agent(authority(), Family::Composite);
+    let bundle = ours();
+    let agent = agent(authority(), composite());
     let leaf = &agent.leaf;
     for (moment, ok) in [
         (leaf.not_before() - MINUTE, false),
@@ -114,11 +114,11 @@ fn validity_ends_are_exact() {
         (leaf.not_after(), true),
         (leaf.not_after() + std::time::Duration::from_secs(1), false),
     ] {
-        let client = as_client((bundle, any_family()), leaf.certificate(), moment);
+        let client = as_client((bundle, any_suite()), leaf.certificate(), moment);
         assert_eq!(client.is_ok(), ok);
         assert_eq!(as_evidence(bundle, leaf.certificate(), moment).is_ok(), ok);
     }
-    let late = as_client((bundle, any_family()), leaf.certificate(), now() + DAY).unwrap_err();
+    let late = as_client((bundle, any_suite()), leaf.certificate(), now() + DAY).unwrap_err();
     assert!(late.to_string().contains("expired"), "{late}");
     let late = as_evidence(bundle, leaf.certificate(), now() + DAY).unwrap_err();
     assert!(late.to_string().contains("2026-11-22T13:00:00Z"), "{late}");
@@ -128,12 +128,12 @@ fn validity_ends_are_exact() {
 
 #[test]
 fn a_leaf_of_another_authority_is_refused_even_under_the_same_name() {
-    let bundle = authority().bundle();
-    for family in Family::ALL {
-        let agent = agent(impostor(), family);
+    let bundle = ours();
+    for algorithm in all() {
+        let agent = agent(impostor(), algorithm);
         let leaf = agent.leaf.certificate();
         assert_eq!(
-            as_client((bundle, any_family()), leaf, now()),
+            as_client((bundle, any_suite()), leaf, now()),
             Err(CertificateError::UnknownIssuer.into())
         );
         let error = as_evidence(bundle, leaf, now()).unwrap_err();
@@ -143,18 +143,18 @@ fn a_leaf_of_another_authority_is_refused_even_under_the_same_name() {
 
 #[test]
 fn a_leaf_altered_anywhere_is_refused() {
-    for family in Family::ALL {
-        let bundle = TrustBundle::from_pem(&authority().bundle().to_pem()).unwrap();
-        let leaf = agent(authority(), family).leaf.certificate().to_vec();
+    for algorithm in all() {
+        let bundle = TrustBundle::from_pem(&ours().to_pem()).unwrap();
+        let leaf = agent(authority(), algorithm).leaf.certificate().to_vec();
         as_evidence(&bundle, &CertificateDer::from(leaf.clone()), now()).unwrap();
         let step = leaf.len() / 61;
         for at in (0..leaf.len()).step_by(step) {
             let mut altered = leaf.clone();
             altered[at] ^= 1;
             let altered = CertificateDer::from(altered);
-            assert!(as_evidence(&bundle, &altered, now()).is_err(), "{family} {at}");
-            let client = as_client((&bundle, any_family()), &altered, now());
-            assert!(client.is_err(), "{family} {at}");
+            assert!(as_evidence(&bundle, &altered, now()).is_err(), "{} {at}", algorithm.id);
+            let client = as_client((&bundle, any_suite()), &altered, now());
+            assert!(client.is_err(), "{} {at}", algorithm.id);
         }
         let cut = CertificateDer::from(&leaf[..leaf.len() - 1]);
         assert!(as_evidence(&bundle, &cut, now()).is_err());
@@ -165,28 +165,28 @@ fn a_leaf_altered_anywhere_is_refused() {
 }
 
 #[test]
-fn a_root_of_one_family_cannot_vouch_for_a_key_of_another() {
-    let bundle = authority().bundle();
-    for signer in Family::ALL {
-        for subject in Family::ALL.into_iter().filter(|subject| *subject != signer) {
+fn a_root_of_one_algorithm_cannot_vouch_for_a_key_of_another() {
+    let bundle = ours();
+    for signer in all() {
+        for subject in all().into_iter().filter(|subject| *subject != signer) {
             let spki = key(subject).spki_der();
-            let (path, issuer) = (id("/agent/x"), authority().issuer(signer));
+            let (path, issuer) = (id("/agent/x"), authority().issuer(signer, now()));
             let (leaf, _) = issuer.leaf_certificate(&content(&spki, &path, Role::Agent)).unwrap();
             // The chain itself is right, so only our own rule can refuse it.
             let error = as_evidence(bundle, &leaf, now()).unwrap_err();
-            assert!(matches!(error, IdentityError::MixedFamilies { .. }), "{error}");
-            let error = as_client((bundle, any_family()), &leaf, now()).unwrap_err();
-            assert!(crate::explain(&error).unwrap().contains("family"), "{error}");
+            assert!(matches!(error, IdentityError::MixedAlgorithms { .. }), "{error}");
+            let error = as_client((bundle, any_suite()), &leaf, now()).unwrap_err();
+            assert!(crate::explain(&error).unwrap().contains("same algorithm"), "{error}");
         }
     }
 }
 
 #[test]
-fn families_that_the_profile_does_not_permit_are_refused() {
-    let bundle = authority().bundle();
+fn algorithms_that_the_profile_does_not_permit_are_refused() {
+    let bundle = ours();
     let nodes = node(authority());
-    for (family, ok) in [(Family::Composite, true), (Family::MlDsa, true), (Family::Ecdsa, false)] {
-        let leaf = nodes.leaf(family).unwrap().certificate();
+    for (algorithm, ok) in [(composite(), true), (ml_dsa(), true), (ecdsa(), false)] {
+        let leaf = nodes.leaf(algorithm).unwrap().certificate();
         let own = (bundle, hybrid(), Expect::Node);
         assert_eq!(as_server(own, leaf, "x.invalid", now()).is_ok(), ok);
         assert_eq!(as_client((bundle, hybrid()), leaf, now()).is_ok(), ok);
@@ -195,21 +195,21 @@ fn families_that_the_profile_does_not_permit_are_refused() {
 
 #[test]
 fn an_agent_cannot_pose_as_a_node() {
-    let bundle = authority().bundle();
-    for family in Family::ALL {
-        let own = (bundle, any_family(), Expect::Node);
-        let agent = agent(authority(), family);
+    let bundle = ours();
+    for algorithm in all() {
+        let own = (bundle, any_suite(), Expect::Node);
+        let agent = agent(authority(), algorithm);
         let error = as_server(own, agent.leaf.certificate(), "x.invalid", now()).unwrap_err();
         assert_eq!(error, CertificateError::InvalidPurpose.into());
 
         // Certificates that no authority would issue: path and purpose contradict each other.
-        let spki = key(family).spki_der();
-        let issuer = authority().issuer(family);
+        let spki = key(algorithm).spki_der();
+        let issuer = authority().issuer(algorithm, now());
         for (path, role) in [("/node/x", Role::Agent), ("/agent/x", Role::Node)] {
             let path = id(path);
             let (leaf, _) = issuer.leaf_certificate(&content(&spki, &path, role)).unwrap();
             assert!(as_server(own, &leaf, "x.invalid", now()).is_err());
-            assert!(as_client((bundle, any_family()), &leaf, now()).is_err());
+            assert!(as_client((bundle, any_suite()), &leaf, now()).is_err());
             let error = as_evidence(bundle, &leaf, now()).unwrap_err();
             assert!(matches!(error, IdentityError::RoleMismatch { .. }), "{error}");
         }
@@ -242,65 +242,65 @@ fn leaves_with_odd_extensions_are_refused() {
             all.push(critical(ObjectIdentifier::new_unwrap("1.3.6.1.4.1.32473.1"), &[5, 0]));
         }),
     ];
-    let bundle = authority().bundle();
-    let (spki, path) = (key(Family::Composite).spki_der(), id("/agent/x"));
-    let issuer = authority().issuer(Family::Composite);
+    let bundle = ours();
+    let (spki, path) = (key(composite()).spki_der(), id("/agent/x"));
+    let issuer = authority().issuer(composite(), now());
     let content = content(&spki, &path, Role::Agent);
-    as_client((bundle, any_family()), &issuer.odd_leaf(&content, |_| ()), now()).unwrap();
+    as_client((bundle, any_suite()), &issuer.odd_leaf(&content, |_| ()), now()).unwrap();
     for (what, edit) in cases {
         let leaf = issuer.odd_leaf(&content, edit);
-        assert!(as_client((bundle, any_family()), &leaf, now()).is_err(), "{what}");
+        assert!(as_client((bundle, any_suite()), &leaf, now()).is_err(), "{what}");
         assert!(as_evidence(bundle, &leaf, now()).is_err(), "{what}");
     }
 }
 
 #[test]
 fn a_leaf_of_another_trust_domain_is_refused_even_if_a_root_signed_it() {
-    let bundle = authority().bundle();
-    let (spki, path) = (key(Family::MlDsa).spki_der(), SpiffeId::agent("elsewhere.org", "x").unwrap());
+    let bundle = ours();
+    let (spki, path) = (key(ml_dsa()).spki_der(), SpiffeId::agent("elsewhere.org", "x").unwrap());
     let (leaf, _) =
-        authority().issuer(Family::MlDsa).leaf_certificate(&content(&spki, &path, Role::Agent)).unwrap();
+        authority().issuer(ml_dsa(), now()).leaf_certificate(&content(&spki, &path, Role::Agent)).unwrap();
     let error = as_evidence(bundle, &leaf, now()).unwrap_err();
     assert!(matches!(error, IdentityError::ForeignTrustDomain { .. }), "{error}");
-    assert!(as_client((bundle, any_family()), &leaf, now()).is_err());
+    assert!(as_client((bundle, any_suite()), &leaf, now()).is_err());
 }
 
 #[test]
 fn a_root_cannot_be_used_as_a_leaf() {
-    let bundle = authority().bundle();
+    let bundle = ours();
     for root in bundle.roots() {
-        let own = (bundle, any_family(), Expect::Node);
+        let own = (bundle, any_suite(), Expect::Node);
         assert!(as_server(own, root.certificate(), "x.invalid", now()).is_err());
-        assert!(as_client((bundle, any_family()), root.certificate(), now()).is_err());
+        assert!(as_client((bundle, any_suite()), root.certificate(), now()).is_err());
         assert!(as_evidence(bundle, root.certificate(), now()).is_err());
     }
 }
 
 #[test]
 fn roots_end_too() {
-    let bundle = authority().bundle();
-    let (spki, path) = (key(Family::Ecdsa).spki_der(), id("/agent/x"));
+    let bundle = ours();
+    let (spki, path) = (key(ecdsa()).spki_der(), id("/agent/x"));
     let much_later = bundle.roots()[0].not_after() + DAY;
     let leaf = LeafContent { not_after: much_later + DAY, ..content(&spki, &path, Role::Agent) };
-    let (leaf, _) = authority().issuer(Family::Ecdsa).leaf_certificate(&leaf).unwrap();
+    let (leaf, _) = authority().issuer(ecdsa(), now()).leaf_certificate(&leaf).unwrap();
     as_evidence(bundle, &leaf, now()).unwrap();
     let error = as_evidence(bundle, &leaf, much_later).unwrap_err();
     assert!(matches!(error, IdentityError::UnknownAuthority { .. }), "{error}");
-    assert!(as_client((bundle, any_family()), &leaf, much_later).is_err());
+    assert!(as_client((bundle, any_suite()), &leaf, much_later).is_err());
 }
 
 #[test]
 fn a_proven_leaf_is_still_refused_by_another_bundle() {
-    let agent = agent(authority(), Family::Composite);
+    let agent = agent(authority(), composite());
     let leaf = agent.leaf.certificate();
-    as_evidence(authority().bundle(), leaf, now()).unwrap();
-    as_evidence(authority().bundle(), leaf, now()).unwrap();
-    assert!(as_evidence(impostor().bundle(), leaf, now()).is_err());
+    as_evidence(ours(), leaf, now()).unwrap();
+    as_evidence(ours(), leaf, now()).unwrap();
+    assert!(as_evidence(theirs(), leaf, now()).is_err());
 }
 
 #[test]
 fn evidence_without_certificates_is_a_local_user_or_nobody() {
-    let bundle = authority().bundle();
+    let bundle = ours();
     let (near, far) = ("127.0.0.1:9".parse().unwrap(), "192.0.2.1:9".parse().unwrap());
     let local = Principal::LocalUser { uid: rustix::process::geteuid().as_raw() };
     for (peer, ours, same_user, expected) in [
@@ -317,7 +317,7 @@ fn evidence_without_certificates_is_a_local_user_or_nobody() {
 
     // A certificate that fails is an error even on loopback: no fall back to the local user.
     let evidence = Evidence {
-        peer_certificates: vec![agent(impostor(), Family::Ecdsa).leaf.certificate().clone()],
+        peer_certificates: vec![agent(impostor(), ecdsa()).leaf.certificate().clone()],
         peer: Some(near),
         local: Some(near),
         same_user: true,
@@ -327,8 +327,8 @@ fn evidence_without_certificates_is_a_local_user_or_nobody() {
 
 #[test]
 fn callers_are_named_after_their_principals() {
-    let bundle = authority().bundle();
-    let agent = agent(authority(), Family::Composite);
+    let bundle = ours();
+    let agent = agent(authority(), composite());
     let workload = as_evidence(bundle, agent.leaf.certificate(), now()).unwrap();
     assert_eq!(workload.not_after(), Some(agent.leaf.not_after()));
     for (principal, name, assurance) in [

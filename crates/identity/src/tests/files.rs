@@ -22,12 +22,12 @@ fn an_authority_is_the_same_after_a_restart() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("authority");
     assert!(Authority::open(&dir).unwrap().is_none());
-    let first = Authority::open_or_create(&dir, "example.org", now()).unwrap();
-    let second = Authority::open_or_create(&dir, "example.org", now() + DAY).unwrap();
+    let first = Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap();
+    let second = Authority::open_or_create(&dir, "example.org", &all(), now() + DAY).unwrap();
     assert_eq!(first.bundle(), second.bundle());
     assert_eq!(first.bundle().fingerprint().len(), 64);
-    let agent = agent(&second, Family::Composite);
-    assert_eq!(agent.bundle, *first.bundle());
+    let agent = agent(&second, composite());
+    assert_eq!(agent.bundle, first.bundle());
 
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("roots.pem")), 0o600);
@@ -35,10 +35,10 @@ fn an_authority_is_the_same_after_a_restart() {
     assert_eq!(mode(&public), 0o644);
     let text = fs::read_to_string(&public).unwrap();
     assert!(!text.contains("PRIVATE"));
-    assert_eq!(TrustBundle::from_pem(&text).unwrap(), *first.bundle());
+    assert_eq!(TrustBundle::from_pem(&text).unwrap(), first.bundle());
 
     fs::remove_file(&public).unwrap();
-    Authority::open_or_create(&dir, "example.org", now()).unwrap();
+    Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap();
     assert_eq!(fs::read_to_string(&public).unwrap(), text, "it comes back");
 }
 
@@ -48,7 +48,7 @@ fn two_processes_that_start_at_once_share_one_authority() {
     let dir = root.path().join("authority");
     let fingerprints: Vec<_> = std::thread::scope(|scope| {
         let start = || {
-            let authority = Authority::open_or_create(&dir, "example.org", now()).unwrap();
+            let authority = Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap();
             authority.bundle().fingerprint().to_owned()
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
@@ -61,13 +61,13 @@ fn two_processes_that_start_at_once_share_one_authority() {
 fn authorities_that_cannot_be_used_say_why() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("authority");
-    Authority::open_or_create(&dir, "example.org", now()).unwrap();
+    Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap();
     let error = |expected: &str| {
-        let error = Authority::open_or_create(&dir, "example.org", now()).unwrap_err();
+        let error = Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     };
 
-    let other = Authority::open_or_create(&dir, "example.net", now()).unwrap_err();
+    let other = Authority::open_or_create(&dir, "example.net", &all(), now()).unwrap_err();
     assert!(matches!(other, IdentityError::TrustDomain { .. }), "{other}");
 
     let keys = dir.join("roots.pem");
@@ -78,17 +78,17 @@ fn authorities_that_cannot_be_used_say_why() {
     let good = fs::read_to_string(&keys).unwrap();
     let public = good.find("-----BEGIN CERTIFICATE").unwrap();
     fs::write(&keys, &good[public..]).unwrap();
-    error("the private key of the composite root is missing");
+    error("the private key of the");
     let one_key = good.find("-----END PRIVATE KEY-----\n").unwrap() + 26;
     fs::write(&keys, [&good[..one_key], &good[public..]].concat()).unwrap();
     error("root is missing");
     fs::write(&keys, "nonsense").unwrap();
     error("roots.pem");
-    let foreign = impostor().bundle().to_pem();
+    let foreign = theirs().to_pem();
     fs::write(&keys, [&good[..public], &foreign].concat()).unwrap();
     error("do not belong together");
     fs::write(&keys, good).unwrap();
-    Authority::open_or_create(&dir, "example.org", now()).unwrap();
+    Authority::open_or_create(&dir, "example.org", &all(), now()).unwrap();
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn an_agent_keeps_its_identity_on_disk() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("agent");
     assert!(AgentIdentity::load(&dir).unwrap().is_none());
-    for family in Family::ALL {
-        let agent = agent(authority(), family);
+    for algorithm in all() {
+        let agent = agent(authority(), algorithm);
         agent.save(&dir).unwrap();
         let loaded = AgentIdentity::load(&dir).unwrap().unwrap();
         assert_eq!(loaded.id, agent.id);
         assert_eq!(loaded.bundle, agent.bundle);
         assert_eq!(loaded.leaf.certificate(), agent.leaf.certificate());
-        assert_eq!(loaded.leaf.family, family);
+        assert_eq!(loaded.leaf.algorithm, algorithm);
         assert_eq!(loaded.leaf.not_after(), agent.leaf.not_after());
     }
     let secret = dir.join("identity.pem");
@@ -113,7 +113,7 @@ fn an_agent_keeps_its_identity_on_disk() {
     let error = AgentIdentity::load(&dir).unwrap_err();
     assert!(matches!(error, IdentityError::Permissions { .. }), "{error}");
     set_mode(&secret, 0o600);
-    fs::write(dir.join("authority.pem"), impostor().bundle().to_pem()).unwrap();
+    fs::write(dir.join("authority.pem"), theirs().to_pem()).unwrap();
     let error = AgentIdentity::load(&dir).unwrap_err().to_string();
     assert!(error.contains("identity.pem") && error.contains("not issued by"), "{error}");
 }
@@ -129,7 +129,7 @@ fn a_configured_certificate_is_read_with_its_key() {
         set_mode(&secret, 0o600);
         let read = Leaf::from_pem_files(&certificate, &secret).unwrap();
         assert_eq!(read.chain, leaf.chain);
-        assert_eq!(read.algorithm().id, leaf.algorithm().id);
+        assert_eq!(read.algorithm, leaf.algorithm);
     }
     fs::write(&certificate, nodes.leaves[0].certificate_pem()).unwrap();
     let error = Leaf::from_pem_files(&certificate, &secret).unwrap_err().to_string();
@@ -145,12 +145,12 @@ fn a_configured_certificate_is_read_with_its_key() {
 
 #[test]
 fn secrets_do_not_print() {
-    let agent = agent(authority(), Family::Composite);
+    let agent = agent(authority(), composite());
     for text in [
         format!("{:?}", agent),
         format!("{:?}", authority()),
         format!("{:?}", node(authority())),
-        format!("{:?}", Enrolment::begin(Family::Ecdsa).unwrap()),
+        format!("{:?}", Enrolment::begin(ecdsa()).unwrap()),
     ] {
         assert!(text.contains("[redacted]"), "{text}");
         assert!(!text.contains("PRIVATE"), "{text}");
@@ -159,7 +159,7 @@ fn secrets_do_not_print() {
 
 #[test]
 fn bundles_are_checked_and_pinned() {
-    let bundle = authority().bundle();
+    let bundle = ours();
     let pem = bundle.to_pem();
     assert_eq!(bundle.trust_domain(), "example.org");
     assert_eq!(bundle.roots().len(), 3);
@@ -173,17 +173,17 @@ fn bundles_are_checked_and_pinned() {
     assert_ne!(fewer.fingerprint(), bundle.fingerprint());
 
     TrustBundle::from_pem_pinned(&pem, &bundle.fingerprint().to_uppercase()).unwrap();
-    let error = TrustBundle::from_pem_pinned(&pem, impostor().bundle().fingerprint());
+    let error = TrustBundle::from_pem_pinned(&pem, theirs().fingerprint());
     assert!(matches!(error, Err(IdentityError::PinMismatch { .. })));
 
-    let leaf = agent(authority(), Family::MlDsa).leaf.certificate_pem();
-    let elsewhere = Authority::generate("example.net", now()).unwrap().bundle().to_pem();
+    let leaf = agent(authority(), ml_dsa()).leaf.certificate_pem();
+    let elsewhere = Authority::generate("example.net", &all(), now()).unwrap().bundle().to_pem();
     for (text, reason) in [
         (String::new(), "no certificate"),
         ("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n".to_owned(), "PEM"),
         (leaf, "authority"),
         ([pem.as_str(), &elsewhere].concat(), "different trust domains"),
-        (pem.repeat(5), "more than 12"),
+        (pem.repeat(11), "more than 32"),
     ] {
         let error = TrustBundle::from_pem(&text).unwrap_err().to_string();
         assert!(error.contains(reason), "{error}");
@@ -192,7 +192,7 @@ fn bundles_are_checked_and_pinned() {
 
 #[test]
 fn an_altered_root_is_no_root() {
-    for root in authority().bundle().roots() {
+    for root in ours().roots() {
         let good = root.certificate().to_vec();
         for at in (0..good.len()).step_by(good.len() / 23) {
             let mut altered = good.clone();
@@ -215,7 +215,7 @@ proptest! {
     /// Damage anywhere in a good bundle is refused, or was in a place that carries no meaning.
     #[test]
     fn a_damaged_bundle_never_becomes_another(at in 0usize..1000, with in any::<char>()) {
-        let good = authority().bundle();
+        let good = ours();
         let mut text: Vec<char> = good.to_pem().chars().collect();
         let at = at * text.len() / 1000;
         text[at] = with;

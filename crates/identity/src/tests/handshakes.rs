@@ -29,15 +29,15 @@ impl TimeProvider for Clock {
 }
 
 /// One end: what it permits, what it presents, and its clock.
-struct End<'a> {
-    suite: &'a Suite,
-    key: Option<Arc<CertifiedKey>>,
-    time: SystemTime,
+pub(super) struct End<'a> {
+    pub(super) suite: &'a Suite,
+    pub(super) key: Option<Arc<CertifiedKey>>,
+    pub(super) time: SystemTime,
 }
 
 impl<'a> End<'a> {
-    fn new(leaf: Option<&Leaf>) -> Self {
-        Self { suite: any_family(), key: leaf.map(Leaf::certified_key), time: now() }
+    pub(super) fn new(leaf: Option<&Leaf>) -> Self {
+        Self { suite: any_suite(), key: leaf.map(Leaf::certified_key), time: now() }
     }
 
     fn presented(&self) -> Option<Arc<SingleCertAndKey>> {
@@ -45,7 +45,7 @@ impl<'a> End<'a> {
         Some(Arc::new(SingleCertAndKey::from(key)))
     }
 
-    fn serve(self, verifier: Arc<dyn ClientCertVerifier>) -> ServerConnection {
+    pub(super) fn serve(self, verifier: Arc<dyn ClientCertVerifier>) -> ServerConnection {
         let clock = Arc::new(Clock(self.time));
         let config = ServerConfig::builder_with_details(self.suite.client_provider(), clock)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -55,7 +55,7 @@ impl<'a> End<'a> {
         ServerConnection::new(Arc::new(config)).unwrap()
     }
 
-    fn connect(self, verifier: Arc<dyn ServerCertVerifier>) -> ClientConnection {
+    pub(super) fn connect(self, verifier: Arc<dyn ServerCertVerifier>) -> ClientConnection {
         let clock = Arc::new(Clock(self.time));
         let config = ClientConfig::builder_with_details(self.suite.client_provider(), clock)
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -72,13 +72,13 @@ impl<'a> End<'a> {
 }
 
 /// What each end says when the handshake is over, one way or the other.
-struct Outcome {
-    client: Result<(), Error>,
-    server: Result<(), Error>,
-    client_certificate: Option<CertificateDer<'static>>,
+pub(super) struct Outcome {
+    pub(super) client: Result<(), Error>,
+    pub(super) server: Result<(), Error>,
+    pub(super) client_certificate: Option<CertificateDer<'static>>,
 }
 
-fn shake(mut client: ClientConnection, mut server: ServerConnection) -> Outcome {
+pub(super) fn shake(mut client: ClientConnection, mut server: ServerConnection) -> Outcome {
     let (mut at_client, mut at_server) = (Ok(()), Ok(()));
     // Three flights make a handshake, a fourth carries an alert.
     for _ in 0..4 {
@@ -116,26 +116,26 @@ fn take<Data: SideData>(
 }
 
 fn our_server_verifier() -> Arc<dyn ServerCertVerifier> {
-    verifier::server(authority().bundle(), any_family(), Expect::Node)
+    verifier::server(ours(), any_suite(), Expect::Node)
 }
 
 fn our_client_verifier() -> Arc<dyn ClientCertVerifier> {
-    verifier::client(authority().bundle(), any_family())
+    verifier::client(ours(), any_suite())
 }
 
 #[test]
-fn every_family_authenticates_both_ends() {
+fn every_algorithm_authenticates_both_ends() {
     let nodes = node(authority());
-    for family in Family::ALL {
-        let agent = agent(authority(), family);
+    for algorithm in all() {
+        let agent = agent(authority(), algorithm);
         let outcome = shake(
             End::new(Some(&agent.leaf)).connect(our_server_verifier()),
-            End::new(nodes.leaf(family)).serve(our_client_verifier()),
+            End::new(nodes.leaf(algorithm)).serve(our_client_verifier()),
         );
         outcome.client.unwrap();
         outcome.server.unwrap();
         let seen = outcome.client_certificate.unwrap();
-        assert_eq!(&seen, agent.leaf.certificate(), "{family}");
+        assert_eq!(&seen, agent.leaf.certificate(), "{}", algorithm.id);
     }
 }
 
@@ -144,7 +144,7 @@ fn a_client_without_a_certificate_stays_anonymous() {
     let nodes = node(authority());
     let outcome = shake(
         End::new(None).connect(our_server_verifier()),
-        End::new(nodes.leaf(Family::Composite)).serve(our_client_verifier()),
+        End::new(nodes.leaf(composite())).serve(our_client_verifier()),
     );
     outcome.client.unwrap();
     outcome.server.unwrap();
@@ -155,14 +155,14 @@ fn a_client_without_a_certificate_stays_anonymous() {
 #[test]
 fn wrong_client_certificates_get_the_alert_that_fits() {
     let nodes = node(authority());
-    let expired = agent(authority(), Family::Composite);
-    let foreign = agent(impostor(), Family::Composite);
+    let expired = agent(authority(), composite());
+    let foreign = agent(impostor(), composite());
     for (leaf, server_time, alert) in [
         (&expired.leaf, now() + 2 * 60 * MINUTE, AlertDescription::CertificateExpired),
         (&expired.leaf, now() - DAY, AlertDescription::CertificateExpired),
         (&foreign.leaf, now(), AlertDescription::UnknownCA),
     ] {
-        let server = End { time: server_time, ..End::new(nodes.leaf(Family::Composite)) };
+        let server = End { time: server_time, ..End::new(nodes.leaf(composite())) };
         let outcome =
             shake(End::new(Some(leaf)).connect(our_server_verifier()), server.serve(our_client_verifier()));
         assert!(matches!(outcome.server, Err(Error::InvalidCertificate(_))));
@@ -174,7 +174,7 @@ fn wrong_client_certificates_get_the_alert_that_fits() {
 
 #[test]
 fn wrong_servers_are_refused_with_the_alert_that_fits() {
-    let posing = agent(authority(), Family::Composite);
+    let posing = agent(authority(), composite());
     let foreign = node(impostor());
     for (leaf, alert) in [
         (&posing.leaf, AlertDescription::UnsupportedCertificate),
@@ -191,16 +191,16 @@ fn wrong_servers_are_refused_with_the_alert_that_fits() {
 
 #[test]
 fn a_stolen_certificate_without_its_key_proves_nothing() {
-    for family in Family::ALL {
+    for algorithm in all() {
         let nodes = node(authority());
-        let victim = nodes.leaf(family).unwrap();
-        let thief = key(family).rustls_signing_key();
+        let victim = nodes.leaf(algorithm).unwrap();
+        let thief = key(algorithm).rustls_signing_key();
         let stolen = Arc::new(CertifiedKey::new(victim.chain.clone(), thief));
-        let verifiers = [our_server_verifier(), verifier::any_for_pinning(any_family())];
+        let verifiers = [our_server_verifier(), verifier::any_for_pinning(any_suite())];
         for verifier in verifiers {
             let posing = End { key: Some(Arc::clone(&stolen)), ..End::new(None) };
             let outcome = shake(End::new(None).connect(verifier), posing.serve(our_client_verifier()));
-            assert_eq!(outcome.client, Err(CertificateError::BadSignature.into()), "{family}");
+            assert_eq!(outcome.client, Err(CertificateError::BadSignature.into()), "{}", algorithm.id);
         }
         let posing = End { key: Some(stolen), ..End::new(None) };
         let outcome =
@@ -214,7 +214,7 @@ fn the_pinning_verifier_takes_any_certificate_with_its_key() {
     let foreign = node(impostor());
     for leaf in &foreign.leaves {
         let outcome = shake(
-            End::new(None).connect(verifier::any_for_pinning(any_family())),
+            End::new(None).connect(verifier::any_for_pinning(any_suite())),
             End::new(Some(leaf)).serve(our_client_verifier()),
         );
         outcome.client.unwrap();
@@ -223,14 +223,14 @@ fn the_pinning_verifier_takes_any_certificate_with_its_key() {
 }
 
 #[test]
-fn a_family_that_the_profile_does_not_permit_is_not_presented() {
+fn an_algorithm_that_the_profile_does_not_permit_is_not_presented() {
     let nodes = node(authority());
-    let strict = verifier::server(authority().bundle(), hybrid(), Expect::Node);
-    for (family, ok) in [(Family::Composite, true), (Family::Ecdsa, false)] {
+    let strict = verifier::server(ours(), hybrid(), Expect::Node);
+    for (algorithm, ok) in [(composite(), true), (ecdsa(), false)] {
         let client = End { suite: hybrid(), ..End::new(None) };
         let outcome = shake(
             client.connect(Arc::clone(&strict)),
-            End::new(nodes.leaf(family)).serve(our_client_verifier()),
+            End::new(nodes.leaf(algorithm)).serve(our_client_verifier()),
         );
         assert_eq!(outcome.client.is_ok(), ok);
         assert_eq!(outcome.server.is_ok(), ok);
@@ -240,22 +240,31 @@ fn a_family_that_the_profile_does_not_permit_is_not_presented() {
 #[test]
 fn foreign_servers_are_verified_by_name_under_foreign_roots() {
     let nodes = node(impostor());
-    let roots = verifier::ForeignRoots::from_pem(impostor().bundle().to_pem().as_bytes()).unwrap();
-    let unrelated = verifier::ForeignRoots::from_pem(authority().bundle().to_pem().as_bytes()).unwrap();
+    let roots = verifier::ForeignRoots::from_pem(theirs().to_pem().as_bytes()).unwrap();
+    let unrelated = verifier::ForeignRoots::from_pem(ours().to_pem().as_bytes()).unwrap();
+    let both =
+        verifier::ForeignRoots::from_pem([ours().to_pem(), theirs().to_pem()].concat().as_bytes()).unwrap();
+    assert!(
+        both.covers(&roots)
+            && both.covers(&both.clone())
+            && !roots.covers(&both)
+            && !roots.covers(&unrelated)
+    );
     for leaf in &nodes.leaves {
         for (roots, ok) in [(&roots, true), (&unrelated, false)] {
             let outcome = shake(
-                End::new(None).connect(verifier::foreign_server(roots, any_family())),
+                End::new(None).connect(verifier::foreign_server(roots, any_suite())),
                 End::new(Some(leaf)).serve(our_client_verifier()),
             );
             assert_eq!(outcome.client.is_ok(), ok);
         }
     }
-    let misnamed =
-        impostor().issue_node(&id("/node/x"), &["else.example.org".to_owned()], &[], DAY, now()).unwrap();
+    let misnamed = impostor()
+        .issue_node(&id("/node/x"), &["else.example.org".to_owned()], &[], &all(), DAY, now())
+        .unwrap();
     let outcome = shake(
-        End::new(None).connect(verifier::foreign_server(&roots, any_family())),
-        End::new(misnamed.leaf(Family::Ecdsa)).serve(our_client_verifier()),
+        End::new(None).connect(verifier::foreign_server(&roots, any_suite())),
+        End::new(misnamed.leaf(ecdsa())).serve(our_client_verifier()),
     );
     let error = outcome.client.unwrap_err();
     assert!(explain(&error).unwrap().contains("else.example.org"), "{error}");

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use der::{Decode, Encode};
-use lockgate_crypto::{Family, PrivateKey};
+use lockgate_crypto::PrivateKey;
 use x509_cert::Certificate;
 use x509_cert::certificate::Version;
 use x509_cert::ext::pkix::name::GeneralName;
@@ -21,7 +21,7 @@ use crate::signed::Signed;
 #[test]
 fn certificates_say_what_rfc_5280_and_x509_svid_ask_for() {
     let nodes = node(authority());
-    for root in authority().bundle().roots() {
+    for root in ours().roots() {
         let certificate = Certificate::from_der(root.certificate()).unwrap();
         let body = certificate.tbs_certificate();
         assert_eq!(body.version(), Version::V3);
@@ -32,7 +32,7 @@ fn certificates_say_what_rfc_5280_and_x509_svid_ask_for() {
         assert!(critical && usage.key_cert_sign() && !usage.digital_signature());
         let root_key = body.get_extension::<SubjectKeyIdentifier>().unwrap().unwrap().1;
 
-        let leaf = nodes.leaf(root.family()).unwrap();
+        let leaf = nodes.leaf(root.algorithm()).unwrap();
         let certificate = Certificate::from_der(leaf.certificate()).unwrap();
         let leaf = certificate.tbs_certificate();
         assert_eq!(leaf.version(), Version::V3);
@@ -56,7 +56,7 @@ fn certificates_say_what_rfc_5280_and_x509_svid_ask_for() {
         assert_eq!(names[..3], expected);
         assert_eq!(names[3..], ["127.0.0.1", "::1"]);
     }
-    let agent = agent(authority(), Family::Ecdsa);
+    let agent = agent(authority(), ecdsa());
     let certificate = Certificate::from_der(agent.leaf.certificate()).unwrap();
     let leaf = certificate.tbs_certificate();
     let (_, purposes) = leaf.get_extension::<ExtendedKeyUsage>().unwrap().unwrap();
@@ -78,7 +78,7 @@ fn plain(name: &GeneralName) -> String {
 fn serial_numbers_differ() {
     let mut serials: Vec<_> = (0..32)
         .map(|_| {
-            let request = agent_request(ProvenKey::own(&key(Family::Ecdsa)));
+            let request = agent_request(ProvenKey::own(&key(ecdsa())));
             authority().issue(&request, now()).unwrap().serial
         })
         .collect();
@@ -89,7 +89,7 @@ fn serial_numbers_differ() {
 
 #[test]
 fn authorities_refuse_what_they_must_not_issue() {
-    let request = || agent_request(ProvenKey::own(&key(Family::Ecdsa)));
+    let request = || agent_request(ProvenKey::own(&key(ecdsa())));
     let nodes = |dns: &[&str]| Request {
         id: id("/node/x"),
         role: Role::Node,
@@ -132,7 +132,7 @@ fn is_role(error: &IdentityError) -> bool {
 #[test]
 fn renewal_is_due_at_two_thirds_of_life() {
     let minutes = |count| MINUTE * count;
-    let agent = agent(authority(), Family::Composite);
+    let agent = agent(authority(), composite());
     // Backdated by a minute: 61 minutes of life, of which two thirds are 40 min 40 s.
     let due = now() - minutes(1) + minutes(61) / 3 * 2;
     assert_eq!(agent.leaf.renew_at(), due);
@@ -144,15 +144,15 @@ fn renewal_is_due_at_two_thirds_of_life() {
 
 #[test]
 fn requests_prove_possession() {
-    for family in Family::ALL {
-        let enrolment = Enrolment::begin(family).unwrap();
+    for algorithm in all() {
+        let enrolment = Enrolment::begin(algorithm).unwrap();
         let proven = ProvenKey::from_request_pem(enrolment.request_pem()).unwrap();
-        assert_eq!(proven.family(), family);
+        assert_eq!(proven.algorithm(), algorithm);
         assert_eq!(proven.fingerprint().len(), 64);
 
         // Somebody else's key in a request that we sign ourselves.
-        let stolen = key(family).spki_der();
-        let thief = key(family);
+        let stolen = key(algorithm).spki_der();
+        let thief = key(algorithm);
         let body = request_body(&stolen);
         let der = Signed::seal("request", &body, &thief).unwrap();
         let error = ProvenKey::from_request_pem(&request_pem(&der)).unwrap_err();
@@ -187,9 +187,9 @@ fn an_enrolment_takes_only_its_own_certificate_from_its_own_authority() {
         let request = agent_request(ProvenKey::own(key));
         authority.issue(&request, now()).unwrap().to_pem()
     };
-    let other_key = issue(authority(), &key(Family::Composite));
-    let begin = || Enrolment::begin(Family::Composite).unwrap();
-    let bundle = authority().bundle().clone();
+    let other_key = issue(authority(), &key(composite()));
+    let begin = || Enrolment::begin(composite()).unwrap();
+    let bundle = ours().clone();
     let error = begin().finish(&other_key, bundle.clone(), now()).unwrap_err();
     assert!(matches!(error, IdentityError::KeyMismatch), "{error}");
 
@@ -204,10 +204,10 @@ fn an_enrolment_takes_only_its_own_certificate_from_its_own_authority() {
 
 #[test]
 fn an_agent_renews_with_a_fresh_key_and_keeps_its_id() {
-    let old = agent(authority(), Family::MlDsa);
-    let enrolment = old.renew().unwrap();
+    let old = agent(authority(), ml_dsa());
+    let enrolment = old.renew(ml_dsa()).unwrap();
     let key = ProvenKey::from_request_pem(enrolment.request_pem()).unwrap();
-    assert_eq!(key.family(), Family::MlDsa);
+    assert_eq!(key.algorithm(), ml_dsa());
     let request = Request { id: old.id.clone(), ..agent_request(key) };
     let issued = authority().issue(&request, now() + MINUTE).unwrap();
     let new = enrolment.finish(&issued.to_pem(), old.bundle.clone(), now() + MINUTE).unwrap();

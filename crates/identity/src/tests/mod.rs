@@ -5,14 +5,17 @@ mod chains;
 mod files;
 mod handshakes;
 mod issuing;
+mod rotation;
+mod sizes;
+mod updates;
 
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use lockgate_crypto::{Family, PrivateKey, Suite, profile};
+use lockgate_crypto::{Algorithm, PrivateKey, Suite, catalog, profile};
 
 use crate::enrol::{AgentIdentity, Enrolment, ProvenKey};
-use crate::{AGENT_LIFETIME, Authority, NODE_LIFETIME, NodeIdentity, Request, Role, SpiffeId};
+use crate::{AGENT_LIFETIME, Authority, NODE_LIFETIME, NodeIdentity, Request, Role, SpiffeId, TrustBundle};
 
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,17 +28,50 @@ pub(crate) fn now() -> SystemTime {
 /// The authority that tests trust.
 pub(crate) fn authority() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-    AUTHORITY.get_or_init(|| Authority::generate("example.org", now()).unwrap())
+    AUTHORITY.get_or_init(|| Authority::generate("example.org", &all(), now()).unwrap())
 }
 
 /// An authority of the same name that nobody trusts.
 pub(crate) fn impostor() -> &'static Authority {
     static AUTHORITY: OnceLock<Authority> = OnceLock::new();
-    AUTHORITY.get_or_init(|| Authority::generate("example.org", now()).unwrap())
+    AUTHORITY.get_or_init(|| Authority::generate("example.org", &all(), now()).unwrap())
 }
 
-/// The profile that permits every family.
-pub(crate) fn any_family() -> &'static Suite {
+/// What it hands out.
+pub(crate) fn ours() -> &'static TrustBundle {
+    static BUNDLE: OnceLock<TrustBundle> = OnceLock::new();
+    BUNDLE.get_or_init(|| authority().bundle())
+}
+
+/// What the impostor hands out.
+pub(crate) fn theirs() -> &'static TrustBundle {
+    static BUNDLE: OnceLock<TrustBundle> = OnceLock::new();
+    BUNDLE.get_or_init(|| impostor().bundle())
+}
+
+pub(crate) fn row(id: &str) -> &'static Algorithm {
+    catalog::find(id).unwrap()
+}
+
+pub(crate) fn composite() -> &'static Algorithm {
+    row("MLDSA65-Ed25519-SHA512")
+}
+
+pub(crate) fn ml_dsa() -> &'static Algorithm {
+    row("ML-DSA-65")
+}
+
+pub(crate) fn ecdsa() -> &'static Algorithm {
+    row("ECDSA-P256-SHA256")
+}
+
+/// The algorithms of which most tests take one of each nature.
+pub(crate) fn all() -> [&'static Algorithm; 3] {
+    [composite(), ml_dsa(), ecdsa()]
+}
+
+/// The profile that permits every algorithm.
+pub(crate) fn any_suite() -> &'static Suite {
     static SUITE: OnceLock<Suite> = OnceLock::new();
     SUITE.get_or_init(|| profile::find("pq-kex").unwrap().compile(1).unwrap())
 }
@@ -53,14 +89,14 @@ pub(crate) fn id(path: &str) -> SpiffeId {
 pub(crate) fn node(authority: &Authority) -> NodeIdentity {
     let names = ["gateway.example.org".to_owned(), "localhost".to_owned()];
     let ips = ["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()];
-    authority.issue_node(&id("/node/gateway"), &names, &ips, NODE_LIFETIME, now()).unwrap()
+    authority.issue_node(&id("/node/gateway"), &names, &ips, &all(), NODE_LIFETIME, now()).unwrap()
 }
 
-pub(crate) fn agent(authority: &Authority, family: Family) -> AgentIdentity {
-    let enrolment = Enrolment::begin(family).unwrap();
+pub(crate) fn agent(authority: &Authority, algorithm: &'static Algorithm) -> AgentIdentity {
+    let enrolment = Enrolment::begin(algorithm).unwrap();
     let key = ProvenKey::from_request_pem(enrolment.request_pem()).unwrap();
     let issued = authority.issue(&agent_request(key), now()).unwrap();
-    enrolment.finish(&issued.to_pem(), authority.bundle().clone(), now()).unwrap()
+    enrolment.finish(&issued.to_pem(), authority.bundle(), now()).unwrap()
 }
 
 pub(crate) fn agent_request(key: ProvenKey) -> Request {
@@ -74,6 +110,6 @@ pub(crate) fn agent_request(key: ProvenKey) -> Request {
     }
 }
 
-pub(crate) fn key(family: Family) -> PrivateKey {
-    PrivateKey::generate(family).unwrap()
+pub(crate) fn key(algorithm: &'static Algorithm) -> PrivateKey {
+    PrivateKey::generate(algorithm).unwrap()
 }
