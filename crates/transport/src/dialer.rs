@@ -10,19 +10,21 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use lockgate_crypto::{Algorithm, Observed, Posture, Suite};
 use lockgate_identity::{Evidence, Leaf};
-use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{ClientSessionMemoryCache, ResolvesClientCert, Resumption, Tls12Resumption};
-use rustls::pki_types::ServerName;
+use parking_lot::Mutex;
+use rustls::client::{ResolvesClientCert, Resumption, Tls12Resumption};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
+use crate::client_sessions::ClientSessions;
 use crate::dial_error::{self, DialError};
 use crate::io::{Counted, Io};
 use crate::link::{Alpn, Link};
-use crate::server_tls::{TlsError, signs_with};
+use crate::server_tls::{Sessions, TlsError, signs_with};
+use crate::trust::{Judge, Trust};
 
 /// What a [`Dialer`] allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,36 +48,44 @@ pub struct Dialer {
     limits: Limits,
     protocols: &'static [Alpn],
     tls: Option<ArcSwap<ClientTls>>,
+    /// Whose turn it is to publish: what is kept is judged against what is in force.
+    publishing: Mutex<()>,
 }
 
+/// TLS of a dialer, built for one of its states and not yet in force.
+#[derive(Debug)]
+pub struct Prepared(Option<ClientTls>);
+
 /// One published state of a dialer's TLS.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct ClientTls {
     suite: Suite,
+    trust: Trust,
     config: Arc<ClientConfig>,
-    verifier: Arc<dyn ServerCertVerifier>,
+    judge: Arc<Judge>,
     own: Option<Arc<Own>>,
+    sessions: Arc<ClientSessions>,
 }
 
 impl Dialer {
     /// A dialer for plain TCP. Its links have no posture.
     pub fn plain(limits: Limits) -> Self {
-        Self { limits, protocols: &[], tls: None }
+        Self { limits, protocols: &[], tls: None, publishing: Mutex::default() }
     }
 
     /// A dialer for TLS 1.3 that offers the groups of `suite`, the quantum-safe first, presents `identity` to
-    /// servers that ask, and trusts whom `verifier` trusts.
+    /// servers that ask, and trusts whom `trust` says.
     ///
     /// # Errors
     /// [`TlsError::NoLeaf`] if the profile does not permit the identity's algorithm.
     pub fn new(
         suite: Suite,
         identity: Option<&Leaf>,
-        verifier: Arc<dyn ServerCertVerifier>,
+        trust: impl Into<Trust>,
         limits: Limits,
     ) -> Result<Self, TlsError> {
-        let mut dialer = Self { limits, protocols: Alpn::ALL, tls: None };
-        let tls = dialer.build(suite, identity, verifier)?;
+        let mut dialer = Self { protocols: Alpn::ALL, ..Self::plain(limits) };
+        let tls = dialer.build(suite, identity, trust.into())?;
         dialer.tls = Some(ArcSwap::from_pointee(tls));
         Ok(dialer)
     }
@@ -100,22 +110,27 @@ impl Dialer {
         self.tls.is_some()
     }
 
-    /// Presents a renewed `identity` on the links dialled from now on. Sessions are dropped: the server knows
-    /// a resumed client by the certificate of its full handshake, and that one is about to expire.
+    /// The profile dialled by; none on a plain dialer.
+    pub fn suite(&self) -> Option<Suite> {
+        self.tls.as_ref().map(|tls| tls.load().suite.clone())
+    }
+
+    /// Presents a renewed `identity` on the links dialled from now on. Another certificate drops the sessions: the
+    /// server knows a resumed client by the certificate of its full handshake, and that one is about to expire.
     ///
     /// # Errors
     /// [`TlsError::NoLeaf`]; the old identity stays. A plain dialer has none to renew and returns `Ok`.
-    pub fn renew(&self, identity: &Leaf) -> Result<(), TlsError> {
+    pub fn renew(&self, identity: &Leaf) -> Result<Sessions, TlsError> {
         let Some(tls) = &self.tls else {
-            return Ok(());
+            return Ok(Sessions::Kept);
         };
         let now = tls.load_full();
-        let verifier = Arc::clone(&now.verifier);
-        self.swap(now.suite.clone(), Some(identity), verifier)
+        self.swap(now.suite.clone(), Some(identity), now.trust.clone())
     }
 
-    /// Dials by another profile, identity or trust from now on. Sessions are dropped, so that nothing is
-    /// resumed that the new state would not accept.
+    /// Dials by another profile, identity or trust from now on. Sessions stay if nothing was taken away: the
+    /// profile admits all that the old one did, everybody who was trusted is trusted still, and the identity is
+    /// the same. Else they are dropped, so that nothing is resumed that the new state would not accept.
     ///
     /// # Errors
     /// [`TlsError::NoLeaf`]; the old state stays. On a plain dialer it does nothing.
@@ -123,12 +138,39 @@ impl Dialer {
         &self,
         suite: Suite,
         identity: Option<&Leaf>,
-        verifier: Arc<dyn ServerCertVerifier>,
-    ) -> Result<(), TlsError> {
-        if let Some(tls) = &self.tls {
-            tls.store(Arc::new(self.build(suite, identity, verifier)?));
+        trust: impl Into<Trust>,
+    ) -> Result<Sessions, TlsError> {
+        Ok(self.publish(self.prepare(suite, identity, trust)?))
+    }
+
+    /// Builds what [`Dialer::publish`] puts in force, so that all that can fail has happened before the first of
+    /// several dialers and listeners changes.
+    ///
+    /// # Errors
+    /// [`TlsError::NoLeaf`].
+    pub fn prepare(
+        &self,
+        suite: Suite,
+        identity: Option<&Leaf>,
+        trust: impl Into<Trust>,
+    ) -> Result<Prepared, TlsError> {
+        let tls = self.tls.as_ref().map(|_| self.build(suite, identity, trust.into()));
+        Ok(Prepared(tls.transpose()?))
+    }
+
+    /// Dials by `prepared` from now on; it was prepared by this dialer. See [`Dialer::swap`].
+    pub fn publish(&self, prepared: Prepared) -> Sessions {
+        let (Some(tls), Prepared(Some(mut next))) = (&self.tls, prepared) else {
+            return Sessions::Kept;
+        };
+        let _turn = self.publishing.lock();
+        let now = tls.load_full();
+        let kept = next.admits_sessions_of(&now);
+        if kept {
+            next.inherit(&now);
         }
-        Ok(())
+        tls.store(Arc::new(next));
+        if kept { Sessions::Kept } else { Sessions::Dropped }
     }
 
     /// Connects to `host` (a name, or an address without brackets) and performs the handshake for that name.
@@ -146,7 +188,10 @@ impl Dialer {
         };
         let socket = Counted::new(stream, None);
         match &self.tls {
-            None => Ok(Link { io: Io::Plain(socket), evidence, posture: None, alpn: None }),
+            None => {
+                let io = Io::Plain(socket);
+                Ok(Link { io, evidence, posture: None, alpn: None, offered: None })
+            }
             // Boxed: see `secure`.
             Some(tls) => Box::pin(self.handshake(&tls.load_full(), socket, evidence, (host, port))).await,
         }
@@ -218,37 +263,67 @@ impl Dialer {
             io: Io::Tls(Box::new(stream.into())),
             evidence,
             posture: Some(Arc::new(posture)),
+            offered: None,
         })
     }
 
-    fn build(
-        &self,
-        suite: Suite,
-        identity: Option<&Leaf>,
-        verifier: Arc<dyn ServerCertVerifier>,
-    ) -> Result<ClientTls, TlsError> {
+    fn build(&self, suite: Suite, identity: Option<&Leaf>, trust: Trust) -> Result<ClientTls, TlsError> {
         let profile = suite.profile().name;
         let own = identity.map(|leaf| Own::new(&suite, leaf)).transpose()?;
+        let judge = Judge::new(trust.verifier(&suite));
         let builder = ClientConfig::builder_with_provider(suite.client_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| TlsError::Config { profile, source })?
             .dangerous() // rustls's word for any verifier but its own
-            .with_custom_certificate_verifier(Arc::clone(&verifier));
+            .with_custom_certificate_verifier(Arc::clone(&judge) as _);
         let mut config = match &own {
             Some(own) => builder.with_client_cert_resolver(Arc::clone(own) as _),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = Alpn::names(self.protocols);
-        let sessions = ClientSessionMemoryCache::new(self.limits.sessions_max);
-        config.resumption = Resumption::store(Arc::new(sessions)).tls12_resumption(Tls12Resumption::Disabled);
-        Ok(ClientTls { suite, config: Arc::new(config), verifier, own })
+        let sessions = ClientSessions::new(&suite, self.limits.sessions_max);
+        config.resumption = resumption(&sessions);
+        Ok(ClientTls { suite, trust, config: Arc::new(config), judge, own, sessions })
     }
 }
 
-/// Our certificate, and whether a server has asked for it.
+fn resumption(sessions: &Arc<ClientSessions>) -> Resumption {
+    Resumption::store(Arc::clone(sessions) as _).tls12_resumption(Tls12Resumption::Disabled)
+}
+
+impl ClientTls {
+    /// Whether a server of a session made under `old` would be accepted today, and would accept us as the same
+    /// client. Resumption skips all of these checks.
+    fn admits_sessions_of(&self, old: &Self) -> bool {
+        let same_identity = match (&self.own, &old.own) {
+            (Some(own), Some(old)) => own.algorithm == old.algorithm && own.certificate == old.certificate,
+            (None, None) => true,
+            _ => false,
+        };
+        same_identity && self.suite.admits_everything_of(&old.suite) && self.trust.covers(&old.trust)
+    }
+
+    /// Takes over the sessions of `old`, and with them what rustls compares by address: the verifier, widened to
+    /// the new rules, and the resolver of our certificate.
+    fn inherit(&mut self, old: &Self) {
+        old.judge.widen(self.trust.verifier(&self.suite));
+        self.judge = Arc::clone(&old.judge);
+        self.own.clone_from(&old.own);
+        let same_groups = self.suite.groups() == old.suite.groups();
+        self.sessions = old.sessions.carried_to(&self.suite, same_groups);
+        let mut config = ClientConfig::clone(&self.config);
+        config.dangerous().set_certificate_verifier(Arc::clone(&self.judge) as _);
+        config.client_auth_cert_resolver = Arc::clone(&old.config.client_auth_cert_resolver);
+        config.resumption = resumption(&self.sessions);
+        self.config = Arc::new(config);
+    }
+}
+
+/// Our certificate, and whether a server was shown it.
 #[derive(Debug)]
 struct Own {
     leaf: SingleCertAndKey,
+    certificate: CertificateDer<'static>,
     algorithm: &'static Algorithm,
     /// Set when a handshake presents the certificate. A resumed link inherits it with the session, so that
     /// the flag belongs to the dialer, not to the link.
@@ -260,6 +335,7 @@ impl Own {
         let algorithm = signs_with(suite, leaf).ok_or_else(|| TlsError::no_leaf(suite, &[leaf]))?;
         Ok(Arc::new(Self {
             leaf: SingleCertAndKey::from(leaf.certified_key()),
+            certificate: leaf.certificate().clone(),
             algorithm,
             asked: AtomicBool::new(false),
         }))
@@ -271,9 +347,12 @@ impl Own {
 }
 
 impl ResolvesClientCert for Own {
+    /// Nothing is presented to a server that could not verify it: then we stay anonymous, and say so.
     fn resolve(&self, root_hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.asked.store(true, Ordering::Relaxed);
-        ResolvesClientCert::resolve(&self.leaf, root_hints, schemes)
+        let certified = ResolvesClientCert::resolve(&self.leaf, root_hints, schemes)
+            .filter(|certified| certified.key.choose_scheme(schemes).is_some());
+        self.asked.store(certified.is_some(), Ordering::Relaxed);
+        certified
     }
 
     fn has_certs(&self) -> bool {

@@ -17,15 +17,21 @@
 //!
 //! # What outlives a change of policy
 //!
-//! Resumption skips authentication, so that sessions are part of the policy. [`ServerTls::swap`] drops all
-//! sessions when anything was taken away, and a [`Dialer`] drops its own on every swap. Links that are up
-//! stay up; each posture carries the epoch of its link, and [`http::Pool::retire`] moves traffic to new ones
-//! without cutting an exchange.
+//! Resumption skips authentication, so that sessions are part of the policy. [`ServerTls`] and [`Dialer`] keep them
+//! over a swap that takes nothing away, and drop all of them when an algorithm, a provider, a root or a leaf is gone.
+//! What a swap needs can be prepared beforehand, so that of several listeners and dialers none changes unless all can.
+//!
+//! Links that are up stay up; each posture carries the epoch of its link. [`http::Pool::replace`] moves traffic to a
+//! new link before the old ones are left, without cutting an exchange; [`http::Pool::cut_retired`] is the deadline.
 //!
 //! # Children
 //!
 //! [`child`] runs MCP servers that talk over stdin and stdout: in a process group of their own, stopped by
 //! stages, reaped always, and killed by the kernel if the gateway dies.
+//!
+//! # Looking from outside
+//!
+//! A [`probe::Prober`] asks any TLS endpoint, ours or not, what it supports and how it chooses.
 //!
 //! # Unsafe code
 //!
@@ -36,8 +42,10 @@ pub mod child;
 pub mod dialer;
 pub mod http;
 pub mod peer;
+pub mod probe;
 
 mod admission;
+mod client_sessions;
 mod dial_error;
 mod io;
 mod limits;
@@ -46,6 +54,7 @@ mod listener;
 mod secure;
 mod server_tls;
 mod session_cache;
+mod trust;
 
 pub use dial_error::DialError;
 pub use dialer::Dialer;
@@ -53,5 +62,6 @@ pub use io::{Counted, Io};
 pub use limits::Limits;
 pub use link::{Alpn, Link};
 pub use listener::{AcceptError, Accepted, BindError, Listener};
-pub use secure::{SecureError, secure};
-pub use server_tls::{ServerTls, Sessions, TlsError};
+pub use secure::{SecureError, SecureFault, secure};
+pub use server_tls::{Prepared, ServerTls, Sessions, TlsError};
+pub use trust::Trust;

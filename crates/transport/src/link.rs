@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockgate_crypto::Posture;
+use lockgate_crypto::{Capabilities, Posture};
 use lockgate_identity::Evidence;
 
 use crate::io::Io;
@@ -53,4 +53,6 @@ pub struct Link {
     pub posture: Option<Arc<Posture>>,
     /// The protocol agreed upon; `None` if the peer offered none, or on a plain link.
     pub alpn: Option<Alpn>,
+    /// What the client's first ClientHello offered, on an accepted link with TLS; `None` on any other.
+    pub offered: Option<Capabilities>,
 }

@@ -1,12 +1,13 @@
 //! Stage *secure*: an accepted connection becomes a [`Link`] with a posture, or is refused with an alert.
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_crypto::{CryptoRefused, Observed, Posture};
+use lockgate_crypto::{Capabilities, CryptoRefused, Observed, Posture};
 use lockgate_identity::Evidence;
-use rustls::server::Acceptor;
+use rustls::server::{Acceptor, ClientHello};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
@@ -19,10 +20,18 @@ use crate::listener::Accepted;
 use crate::peer;
 use crate::server_tls::{Choice, Generation, ServerTls};
 
-/// Why a connection did not become a link, ordered by blame. The peer has been sent the fitting alert, unless
-/// it was the connection that failed.
+/// A connection that did not become a link. The peer has been sent the fitting alert, unless it was the connection
+/// that failed.
+#[derive(Debug)]
+pub struct SecureError {
+    /// What happened.
+    pub fault: SecureFault,
+    offered: Option<Box<Capabilities>>,
+}
+
+/// Why a connection did not become a link, ordered by blame.
 #[derive(Debug, thiserror::Error)]
-pub enum SecureError {
+pub enum SecureFault {
     /// Peer and profile have no group, or no signature algorithm, in common.
     #[error("handshake refused: {0}")]
     Refused(#[from] CryptoRefused),
@@ -56,7 +65,24 @@ pub enum SecureError {
 impl SecureError {
     /// Whether the profile, rather than the network or a fault, is what kept the peer out.
     pub fn is_crypto_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Incompatible(_))
+        matches!(self.fault, SecureFault::Refused(_) | SecureFault::Incompatible(_))
+    }
+
+    /// What the peer's ClientHello offered; `None` if none was read.
+    pub fn offered(&self) -> Option<&Capabilities> {
+        self.offered.as_deref()
+    }
+}
+
+impl fmt::Display for SecureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl std::error::Error for SecureError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault.source()
     }
 }
 
@@ -74,18 +100,19 @@ pub async fn secure(accepted: Accepted, tls: &ServerTls, limits: &Limits) -> Res
     let generation = tls.current();
     // Boxed, so that the state of the handshake is freed with it, not kept by the task that goes on with the
     // link.
-    let handshake = Box::pin(handshake(accepted.stream, &generation));
-    let outcome = timeout_at(deadline, handshake).await;
-    let (stream, choice) = match outcome {
+    let mut offered = None;
+    let handshake = Box::pin(handshake(accepted.stream, &generation, &mut offered));
+    let (stream, choice) = match timeout_at(deadline, handshake).await {
         Ok(Ok(done)) => done,
-        Ok(Err((error, socket))) => {
+        Ok(Err((fault, socket))) => {
             if let Some(socket) = socket {
                 linger(socket, limits.refusal_linger_max()).await;
             }
-            return Err(error);
+            return Err(SecureError { fault, offered: offered.map(Box::new) });
         }
         Err(_) => {
-            return Err(SecureError::Timeout { handshake_ms_max: limits.handshake_ms_max });
+            let fault = SecureFault::Timeout { handshake_ms_max: limits.handshake_ms_max };
+            return Err(SecureError { fault, offered: offered.map(Box::new) });
         }
     };
 
@@ -113,19 +140,27 @@ pub async fn secure(accepted: Accepted, tls: &ServerTls, limits: &Limits) -> Res
         io: Io::Tls(Box::new(stream.into())),
         evidence,
         posture: Some(Arc::new(posture)),
+        offered,
     })
 }
 
-/// An error, and the socket if the peer may still be reading an alert from it.
-type Failed = (SecureError, Option<Counted>);
+/// What went wrong, and the socket if the peer may still be reading an alert from it.
+type Failed = (SecureFault, Option<Counted>);
 
-async fn handshake(socket: Counted, generation: &Generation) -> Result<(TlsStream<Counted>, Choice), Failed> {
+/// Writes down what the peer `offered` as soon as it is known: a handshake that is given up later tells it too.
+async fn handshake(
+    socket: Counted,
+    generation: &Generation,
+    offered: &mut Option<Capabilities>,
+) -> Result<(TlsStream<Counted>, Choice), Failed> {
     let mut acceptor = LazyConfigAcceptor::new(Acceptor::default(), socket);
     let start = match (&mut acceptor).await {
         Ok(start) => start,
         Err(error) => return Err((explain(error), acceptor.take_io())),
     };
-    let choice = match generation.choose(&start.client_hello()) {
+    let hello = start.client_hello();
+    *offered = Some(capabilities(&hello));
+    let choice = match generation.choose(&hello) {
         Ok(choice) => choice,
         Err(refused) => {
             let mut socket = start.io;
@@ -141,27 +176,33 @@ async fn handshake(socket: Counted, generation: &Generation) -> Result<(TlsStrea
     }
 }
 
+fn capabilities(hello: &ClientHello<'_>) -> Capabilities {
+    let groups = hello.named_groups().unwrap_or_default();
+    Capabilities::of_hello(groups, hello.signature_schemes(), hello.cipher_suites())
+}
+
 /// A fatal `handshake_failure` alert in a plaintext record (RFC 9846, sections 5.1 and 6.2). rustls sends
 /// alerts only from a connection, and a refused client never gets one.
 const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 3, 0, 2, 2, 40];
 
-fn explain(error: io::Error) -> SecureError {
+fn explain(error: io::Error) -> SecureFault {
     use rustls::Error;
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     let Some(cause) = cause.cloned() else {
-        return SecureError::Io(error);
+        return SecureFault::Io(error);
     };
     match cause {
-        Error::PeerIncompatible(_) => SecureError::Incompatible(cause),
-        Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_) => SecureError::Certificate(cause),
-        Error::AlertReceived(_) => SecureError::BrokenOff(cause),
-        _ => SecureError::Tls(cause),
+        Error::PeerIncompatible(_) => SecureFault::Incompatible(cause),
+        Error::InvalidCertificate(_) | Error::InvalidCertRevocationList(_) => SecureFault::Certificate(cause),
+        Error::AlertReceived(_) => SecureFault::BrokenOff(cause),
+        _ => SecureFault::Tls(cause),
     }
 }
 
 /// Gives the peer time to read its alert: bytes that it has sent and nobody reads would reset the connection.
 async fn linger(mut socket: Counted, limit: Duration) {
-    /// What a client can have sent by then: its second flight with a certificate, and a first request.
+    /// What a client can have sent by then: its second flight with a certificate, 35 kB with SLH-DSA, and a first
+    /// request.
     const UNREAD_BYTES_MAX: u64 = 64 * 1024;
     let drain = async {
         socket.shutdown().await?;

@@ -1,11 +1,12 @@
 //! What a listener presents and accepts, ready made for every kind of client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use lockgate_crypto::catalog::Algorithm;
 use lockgate_crypto::{CryptoRefused, Suite};
 use lockgate_identity::{Leaf, NodeIdentity, TrustBundle, verifier};
+use parking_lot::Mutex;
 use rustls::crypto::CryptoProvider;
 use rustls::server::ClientHello;
 use rustls::sign::SingleCertAndKey;
@@ -21,7 +22,13 @@ use crate::session_cache::{LeafSessions, SESSIONS_MAX, SessionCache};
 #[derive(Debug)]
 pub struct ServerTls {
     current: ArcSwap<Generation>,
+    /// Whose turn it is to publish: what is kept is judged against what is in force.
+    publishing: Mutex<()>,
 }
+
+/// TLS of a listener, built and not yet in force.
+#[derive(Debug)]
+pub struct Prepared(Generation);
 
 /// Why TLS could not be set up from a profile and an identity.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +40,7 @@ pub enum TlsError {
     NoLeaf {
         /// The profile's dated name.
         profile: &'static str,
-        /// Families of the leaves held.
+        /// Algorithms of the leaves held.
         held: String,
         /// Algorithms that the profile permits.
         permitted: String,
@@ -52,19 +59,19 @@ impl TlsError {
     pub(crate) fn no_leaf(suite: &Suite, leaves: &[&Leaf]) -> Self {
         Self::NoLeaf {
             profile: suite.profile().name,
-            held: list(leaves.iter().map(|leaf| leaf.family.name())),
+            held: list(leaves.iter().map(|leaf| leaf.algorithm.id)),
             permitted: list(suite.signatures().iter().map(|algorithm| algorithm.id)),
         }
     }
 }
 
-/// What a swap did to the sessions that clients could resume.
+/// What a swap did to the sessions that could be resumed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sessions {
-    /// Nothing was taken away: clients go on resuming.
+    /// Nothing was taken away: they go on being resumed.
     Kept,
-    /// The profile or the trusted roots changed, or a kind of leaf is gone: each client makes a full
-    /// handshake, so that nobody gets in by what held before.
+    /// An algorithm, a provider, a root or a kind of leaf is gone: the next handshake of each peer is a full one, so
+    /// that nobody gets in by what held before.
     Dropped,
 }
 
@@ -75,13 +82,14 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`]: nothing is substituted for what is missing.
     pub fn new(suite: Suite, node: &NodeIdentity, bundle: &TrustBundle) -> Result<Self, TlsError> {
-        let generation = Generation::build(suite, &node.leaves, bundle, None)?;
-        Ok(Self { current: ArcSwap::from_pointee(generation) })
+        let Prepared(generation) = Self::prepare(suite, node, bundle)?;
+        generation.keep_sessions_in(SessionCache::new(SESSIONS_MAX));
+        Ok(Self { current: ArcSwap::from_pointee(generation), publishing: Mutex::default() })
     }
 
     /// Publishes another profile, renewed leaves or other roots to the handshakes that begin from now on.
-    /// Links that are up stay up: their posture carries the epoch under which they were made. On an error the
-    /// old generation stays.
+    /// Links that are up stay up: their posture carries the epoch under which they were made. Sessions stay if
+    /// nothing was taken away. On an error the old generation stays.
     ///
     /// # Errors
     /// [`TlsError`].
@@ -91,11 +99,28 @@ impl ServerTls {
         node: &NodeIdentity,
         bundle: &TrustBundle,
     ) -> Result<Sessions, TlsError> {
-        let old = self.current.load_full();
-        let new = Generation::build(suite, &node.leaves, bundle, Some(&old))?;
-        let kept = Arc::ptr_eq(&new.sessions, &old.sessions);
-        self.current.store(Arc::new(new));
-        Ok(if kept { Sessions::Kept } else { Sessions::Dropped })
+        Ok(self.publish(Self::prepare(suite, node, bundle)?))
+    }
+
+    /// Builds what [`ServerTls::publish`] puts in force, so that all that can fail has happened before the first of
+    /// several listeners changes.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn prepare(suite: Suite, node: &NodeIdentity, bundle: &TrustBundle) -> Result<Prepared, TlsError> {
+        Generation::build(suite, &node.leaves, bundle).map(Prepared)
+    }
+
+    /// Puts `prepared` in force, see [`ServerTls::swap`].
+    pub fn publish(&self, Prepared(next): Prepared) -> Sessions {
+        let _turn = self.publishing.lock();
+        let now = self.current.load_full();
+        // What a session was made under is admitted by each generation that its cache was handed on to.
+        let kept = now.sessions.get().filter(|_| next.admits_sessions_of(&now)).cloned();
+        let outcome = if kept.is_some() { Sessions::Kept } else { Sessions::Dropped };
+        next.keep_sessions_in(kept.unwrap_or_else(|| SessionCache::new(SESSIONS_MAX)));
+        self.current.store(Arc::new(next));
+        outcome
     }
 
     /// The profile in force.
@@ -112,14 +137,15 @@ impl ServerTls {
 #[derive(Debug)]
 pub(crate) struct Generation {
     suite: Suite,
-    bundle_fingerprint: String,
+    bundle: TrustBundle,
     presented: Vec<&'static Algorithm>,
     /// Quantum-safe groups only: for clients that offer any of them.
     strict: Arc<CryptoProvider>,
     strict_configs: Vec<Arc<ServerConfig>>,
     /// Every permitted group; empty if the profile permits no other than the strict ones.
     open_configs: Vec<Arc<ServerConfig>>,
-    sessions: Arc<SessionCache>,
+    /// Set when the generation is published.
+    sessions: Arc<OnceLock<Arc<SessionCache>>>,
 }
 
 /// What one handshake goes by.
@@ -129,12 +155,7 @@ pub(crate) struct Choice {
 }
 
 impl Generation {
-    fn build(
-        suite: Suite,
-        leaves: &[Leaf],
-        bundle: &TrustBundle,
-        old: Option<&Self>,
-    ) -> Result<Self, TlsError> {
+    fn build(suite: Suite, leaves: &[Leaf], bundle: &TrustBundle) -> Result<Self, TlsError> {
         let usable = usable_leaves(&suite, leaves)?;
         let every = suite.client_provider();
         let names: Vec<_> = every.kx_groups.iter().map(|group| group.name()).collect();
@@ -142,24 +163,16 @@ impl Generation {
             suite.server_provider(&names).expect("a suite admits a client that offers all of its groups");
 
         let mut generation = Self {
-            bundle_fingerprint: bundle.fingerprint().to_owned(),
+            bundle: bundle.clone(),
             presented: usable.iter().map(|(algorithm, _)| *algorithm).collect(),
             strict_configs: Vec::new(),
             open_configs: Vec::new(),
-            sessions: SessionCache::new(SESSIONS_MAX),
+            sessions: Arc::default(),
             strict,
             suite,
         };
-        if let Some(old) = old
-            && generation.admits_sessions_of(old)
-        {
-            generation.sessions = Arc::clone(&old.sessions);
-        }
         let configs = |provider: &Arc<CryptoProvider>| -> Result<Vec<_>, TlsError> {
-            usable
-                .iter()
-                .map(|(algorithm, leaf)| generation.config(provider, algorithm, leaf, bundle))
-                .collect()
+            usable.iter().map(|(algorithm, leaf)| generation.config(provider, algorithm, leaf)).collect()
         };
         let strict_configs = configs(&generation.strict)?;
         let open_configs =
@@ -174,12 +187,11 @@ impl Generation {
         provider: &Arc<CryptoProvider>,
         algorithm: &'static Algorithm,
         leaf: &Leaf,
-        bundle: &TrustBundle,
     ) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(|source| TlsError::Config { profile: self.suite.profile().name, source })?
-            .with_client_cert_verifier(verifier::client(bundle, &self.suite))
+            .with_client_cert_verifier(verifier::client(&self.bundle, &self.suite))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(leaf.certified_key())));
         config.alpn_protocols = Alpn::names(Alpn::ALL);
         config.send_tls13_tickets = 1;
@@ -192,17 +204,17 @@ impl Generation {
         Ok(Arc::new(config))
     }
 
-    /// Whether sessions made under `old` would be made again today: same profile, same roots, and of its
-    /// algorithms and leaves none is gone. Resumption skips all of these checks.
+    fn keep_sessions_in(&self, cache: Arc<SessionCache>) {
+        // Once: a generation is published once.
+        let _ = self.sessions.set(cache);
+    }
+
+    /// Whether sessions made under `old` would be made again today: of its algorithms and their providers, its
+    /// roots and its leaves none is gone. Resumption skips all of these checks.
     fn admits_sessions_of(&self, old: &Self) -> bool {
-        let still = |new: &[&'static Algorithm], old: &[&'static Algorithm]| {
-            old.iter().all(|algorithm| new.contains(algorithm))
-        };
-        self.suite.profile().name == old.suite.profile().name
-            && self.bundle_fingerprint == old.bundle_fingerprint
-            && still(self.suite.groups(), old.suite.groups())
-            && still(self.suite.signatures(), old.suite.signatures())
-            && still(&self.presented, &old.presented)
+        self.suite.admits_everything_of(&old.suite)
+            && self.bundle.includes(&old.bundle)
+            && old.presented.iter().all(|algorithm| self.presented.contains(algorithm))
     }
 
     /// The configuration for a client that sent `hello`: quantum-safe groups only if it offers any, and the

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,8 +14,8 @@ use rustls::server::StoresServerSessions;
 use tokio::time::Instant;
 
 /// Sessions kept by one listener. Each holds the client's certificate, 6 kB with ML-DSA, so that the default
-/// costs 12 MiB. Beyond it the oldest goes, and its client makes a full handshake, half a millisecond of a
-/// core.
+/// costs 12 MiB; 36 MiB in the emergency of SLH-DSA. Beyond it the oldest goes, and its client makes a full
+/// handshake, half a millisecond of a core.
 pub(crate) const SESSIONS_MAX: usize = 2_048;
 
 /// A session is resumed for at most this long: the life of an agent's certificate, which resumption does not
@@ -80,7 +80,8 @@ impl SessionCache {
 /// present a leaf of the same algorithm, so that what the posture says of it stays true.
 #[derive(Debug)]
 pub(crate) struct LeafSessions {
-    pub(crate) cache: Arc<SessionCache>,
+    /// Set when its configuration is published, before the first handshake.
+    pub(crate) cache: Arc<OnceLock<Arc<SessionCache>>>,
     /// Code point of the leaf's algorithm: prefix of the names.
     pub(crate) algorithm: u16,
 }
@@ -93,8 +94,8 @@ impl LeafSessions {
 
 impl StoresServerSessions for LeafSessions {
     fn put(&self, id: Vec<u8>, session: Vec<u8>) -> bool {
-        self.cache.put(self.name(&id), session);
-        true
+        let cache = self.cache.get();
+        cache.inspect(|cache| cache.put(self.name(&id), session)).is_some()
     }
 
     fn get(&self, _: &[u8]) -> Option<Vec<u8>> {
@@ -102,11 +103,11 @@ impl StoresServerSessions for LeafSessions {
     }
 
     fn take(&self, id: &[u8]) -> Option<Vec<u8>> {
-        self.cache.take(&self.name(id))
+        self.cache.get()?.take(&self.name(id))
     }
 
     fn can_cache(&self) -> bool {
-        self.cache.sessions_max > 0
+        self.cache.get().is_some_and(|cache| cache.sessions_max > 0)
     }
 }
 
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     fn sessions(cache: &Arc<SessionCache>, algorithm: u16) -> LeafSessions {
-        LeafSessions { cache: Arc::clone(cache), algorithm }
+        LeafSessions { cache: Arc::new(OnceLock::from(Arc::clone(cache))), algorithm }
     }
 
     #[tokio::test(start_paused = true)]

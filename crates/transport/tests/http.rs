@@ -15,13 +15,12 @@ use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use lockgate_crypto::Family;
 use lockgate_transport::http::{Limits, Pool, PoolError, RequestBody, Target};
 use lockgate_transport::{Alpn, Dialer, Link, Listener, dialer};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
-use world::{World, accept, listener, within};
+use world::{COMPOSITE, World, accept, listener, within};
 
 fn request(path: &str, body: &'static str) -> Request<RequestBody> {
     let request = Request::builder().method(Method::POST).uri(path);
@@ -118,7 +117,7 @@ async fn tunnel() -> (Pool, Arc<AtomicUsize>) {
     let world = World::new();
     let listener = listener().await;
     let tls = world.tls("pq-hybrid", &world.node());
-    let dialer = world.dialer("pq-hybrid", Some(&world.agent(Family::Composite)));
+    let dialer = world.dialer("pq-hybrid", Some(&world.agent(COMPOSITE)));
     let url = format!("https://127.0.0.1:{}/", listener.local().port()).parse().unwrap();
     let target = Target::new(&url, Arc::new(dialer)).unwrap();
     let connections = Arc::new(AtomicUsize::new(0));

@@ -6,15 +6,15 @@ mod world;
 use std::io;
 use std::sync::Arc;
 
-use lockgate_identity::verifier::{self, Expect};
+use lockgate_identity::verifier::Expect;
 use lockgate_transport::{
-    AcceptError, BindError, DialError, Dialer, Limits, Listener, SecureError, dialer, secure,
+    AcceptError, BindError, DialError, Dialer, Limits, Listener, SecureFault, Trust, dialer, secure,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::{ServerConfig, sign::SingleCertAndKey};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use world::{World, accept, listener, pair, suite, within};
+use world::{ECDSA, World, accept, algorithm, listener, pair, suite, within};
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_a_next_step() {
@@ -96,7 +96,7 @@ async fn a_handshake_that_stalls_is_cut() {
         stream.write_all(beginning).await.unwrap();
         let outcome = secure(accepted.unwrap(), &tls, &Limits::default()).await;
         let error = outcome.unwrap_err();
-        assert!(matches!(error, SecureError::Timeout { handshake_ms_max: 10_000 }), "{error}");
+        assert!(matches!(error.fault, SecureFault::Timeout { handshake_ms_max: 10_000 }), "{error}");
         assert_eq!(listener.links(), 0);
     }
 }
@@ -132,7 +132,7 @@ async fn a_server_of_another_authority_is_not_trusted() {
     assert!(matches!(error, DialError::Certificate { .. }), "{error}");
     assert!(!error.is_crypto_refusal());
     let error = server.unwrap_err();
-    assert!(matches!(error, SecureError::BrokenOff(_)), "{error}");
+    assert!(matches!(error.fault, SecureFault::BrokenOff(_)), "{error}");
 }
 
 #[tokio::test]
@@ -141,8 +141,8 @@ async fn a_server_name_counts_where_it_is_expected() {
     let listener = listener().await;
     let tls = world.tls("pq-kex", &world.node());
     let suite = suite("pq-kex");
-    let verifier = verifier::server(world.authority.bundle(), &suite, Expect::DnsName);
-    let dialer = Dialer::new(suite, None, verifier, dialer::Limits::default()).unwrap();
+    let trust = Trust::own(&world.authority.bundle(), Expect::DnsName);
+    let dialer = Dialer::new(suite, None, trust, dialer::Limits::default()).unwrap();
     // The certificate names 127.0.0.1 and localhost, not ::ffff:127.0.0.1.
     pair(&dialer, &listener, &tls).await;
     let dial = dialer.dial("::ffff:127.0.0.1", listener.local().port());
@@ -156,7 +156,7 @@ async fn a_server_name_counts_where_it_is_expected() {
 async fn a_classical_server_is_refused_by_policy() {
     let world = World::new();
     let node = world.node();
-    let leaf = node.leaf(lockgate_crypto::Family::Ecdsa).unwrap();
+    let leaf = node.leaf(algorithm(ECDSA)).unwrap();
     let provider =
         CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519], ..aws_lc_rs::default_provider() };
     let config = ServerConfig::builder_with_provider(Arc::new(provider))

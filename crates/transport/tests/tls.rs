@@ -7,9 +7,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lockgate_crypto::Family;
+use lockgate_crypto::profile::{Definition, Profile};
 use lockgate_identity::{Principal, verify};
-use lockgate_transport::{Alpn, Dialer, Link, Listener, SecureError, ServerTls, Sessions};
+use lockgate_transport::{Alpn, DialError, Dialer, Listener, SecureFault, ServerTls, dialer};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -17,13 +17,7 @@ use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, NamedGroup, 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use world::{World, accept, listener, pair, suite, within};
-
-const SIGNATURES: [(Family, &str); 3] = [
-    (Family::Composite, "MLDSA65-Ed25519-SHA512"),
-    (Family::MlDsa, "ML-DSA-65"),
-    (Family::Ecdsa, "ECDSA-P256-SHA256"),
-];
+use world::{COMPOSITE, ECDSA, ML_DSA, World, accept, algorithm, listener, pair, suite, within};
 
 /// A client that is not ours: any provider, and it trusts everybody whose signature it can verify.
 #[derive(Debug)]
@@ -89,26 +83,6 @@ async fn connect(connector: &TlsConnector, listener: &Listener) -> io::Result<()
     Ok(())
 }
 
-/// Sends one byte from the server, so that the client reads the ticket that precedes it.
-async fn settle(client: &mut Link, server: &mut Link) {
-    within(async {
-        server.io.write_all(b"!").await.unwrap();
-        server.io.flush().await.unwrap();
-        let mut byte = [0];
-        client.io.read_exact(&mut byte).await.unwrap();
-    })
-    .await;
-}
-
-/// A handshake, and whether it resumed: both ends must agree.
-async fn resumes(dialer: &Dialer, listener: &Listener, tls: &ServerTls) -> bool {
-    let (mut client, mut server) = pair(dialer, listener, tls).await;
-    settle(&mut client, &mut server).await;
-    let (client, server) = (client.posture.unwrap(), server.posture.unwrap());
-    assert_eq!(client.resumed, server.resumed);
-    client.resumed
-}
-
 fn alert(error: &io::Error) -> Option<AlertDescription> {
     match error.get_ref()?.downcast_ref()? {
         rustls::Error::AlertReceived(alert) => Some(*alert),
@@ -117,12 +91,12 @@ fn alert(error: &io::Error) -> Option<AlertDescription> {
 }
 
 #[tokio::test]
-async fn both_ends_see_the_same_mutual_handshake_in_every_family() {
+async fn both_ends_see_the_same_mutual_handshake_of_every_nature() {
     let world = World::new();
     let listener = listener().await;
-    for (family, signature) in SIGNATURES {
-        let tls = world.tls("pq-kex", &world.node_of(&[family]));
-        let dialer = world.dialer("pq-kex", Some(&world.agent(family)));
+    for signature in [COMPOSITE, ML_DSA, ECDSA] {
+        let tls = world.tls("pq-kex", &world.node_of(&[algorithm(signature)]));
+        let dialer = world.dialer("pq-kex", Some(&world.agent(signature)));
         let (client, server) = pair(&dialer, &listener, &tls).await;
         let (ours, theirs) = (client.posture.unwrap(), server.posture.unwrap());
         for posture in [&ours, &theirs] {
@@ -130,7 +104,7 @@ async fn both_ends_see_the_same_mutual_handshake_in_every_family() {
             assert_eq!(posture.group, "X25519MLKEM768");
             assert_eq!(posture.peer_signature.as_deref(), Some(signature));
             assert_eq!(posture.own_signature.as_deref(), Some(signature));
-            assert_eq!(posture.quantum_safe(), family != Family::Ecdsa);
+            assert_eq!(posture.quantum_safe(), signature != ECDSA);
             assert_eq!((posture.resumed, posture.hello_retry), (false, false));
             assert_eq!((posture.epoch, posture.profile.as_str()), (7, "pq-kex@20261122"));
         }
@@ -138,12 +112,12 @@ async fn both_ends_see_the_same_mutual_handshake_in_every_family() {
         assert!(theirs.bytes_out >= ours.bytes_in && ours.bytes_in > 1_000);
         assert_eq!((client.alpn, server.alpn), (Some(Alpn::H2), Some(Alpn::H2)));
 
-        let principal = verify(&server.evidence, world.authority.bundle(), SystemTime::now()).unwrap();
+        let principal = verify(&server.evidence, &world.authority.bundle(), SystemTime::now()).unwrap();
         let Principal::Workload { id, .. } = principal else {
             panic!("{principal:?}");
         };
         assert_eq!(id.to_string(), "spiffe://example.org/agent/claude");
-        let gateway = verify(&client.evidence, world.authority.bundle(), SystemTime::now()).unwrap();
+        let gateway = verify(&client.evidence, &world.authority.bundle(), SystemTime::now()).unwrap();
         assert_eq!(gateway.to_string(), "spiffe://example.org/node/gateway");
     }
 }
@@ -153,7 +127,7 @@ async fn a_dialer_may_offer_http1_alone() {
     let world = World::new();
     let listener = listener().await;
     let tls = world.tls("pq-hybrid", &world.node());
-    let leaf = world.agent(Family::Composite);
+    let leaf = world.agent(COMPOSITE);
     let dialer = world.dialer("pq-hybrid", Some(&leaf)).http1_only();
     let (client, server) = pair(&dialer, &listener, &tls).await;
     assert_eq!((client.alpn, server.alpn), (Some(Alpn::Http11), Some(Alpn::Http11)));
@@ -199,7 +173,7 @@ async fn a_client_without_post_quantum_groups_is_refused_with_an_alert() {
         assert_eq!(alert(&client.unwrap_err()), Some(AlertDescription::HandshakeFailure));
         let error = server.unwrap_err();
         assert!(error.is_crypto_refusal());
-        let SecureError::Refused(refused) = error else {
+        let SecureFault::Refused(refused) = &error.fault else {
             panic!("{error}");
         };
         assert_eq!(refused.offered, ["X25519", "secp256r1"]);
@@ -217,7 +191,7 @@ async fn a_client_that_can_verify_no_leaf_is_refused_with_an_alert() {
     let connector = foreign(&[NamedGroup::X25519MLKEM768], Some(&schemes));
     let (client, server) = tokio::join!(within(connect(&connector, &listener)), accept(&listener, &tls));
     assert_eq!(alert(&client.unwrap_err()), Some(AlertDescription::HandshakeFailure));
-    let SecureError::Refused(refused) = server.unwrap_err() else {
+    let SecureFault::Refused(refused) = server.unwrap_err().fault else {
         panic!("not refused");
     };
     assert_eq!(refused.offered, ["ECDSA-P256-SHA256"]);
@@ -250,93 +224,12 @@ async fn post_quantum_wins_against_the_order_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_session_resumes_until_something_is_taken_away() {
-    let world = World::new();
-    let listener = listener().await;
-    let (node, bundle) = (world.node(), world.authority.bundle());
-    let tls = world.tls("pq-kex", &node);
-    let agent = world.agent(Family::Composite);
-    let dialer = world.dialer("pq-kex", Some(&agent));
-    assert!(!resumes(&dialer, &listener, &tls).await);
-    assert!(resumes(&dialer, &listener, &tls).await);
-    assert!(resumes(&dialer, &listener, &tls).await);
-
-    // Renewed leaves, nothing less than before.
-    let renewed = tls.swap(suite("pq-kex"), &world.node(), bundle).unwrap();
-    assert_eq!(renewed, Sessions::Kept);
-    assert!(resumes(&dialer, &listener, &tls).await);
-
-    // A kind of leaf less, another profile, other roots.
-    let fewer = world.node_of(&[Family::Composite, Family::MlDsa]);
-    let other = World::new();
-    let swaps = [
-        ("pq-kex", &fewer, bundle),
-        ("pq-hybrid", &fewer, bundle),
-        ("pq-hybrid", &fewer, other.authority.bundle()),
-    ];
-    for (profile, node, bundle) in swaps {
-        let outcome = tls.swap(suite(profile), node, bundle).unwrap();
-        assert_eq!(outcome, Sessions::Dropped, "{profile}");
-        if bundle.fingerprint() == world.authority.bundle().fingerprint() {
-            assert!(!resumes(&dialer, &listener, &tls).await, "{profile}");
-            assert!(resumes(&dialer, &listener, &tls).await, "{profile}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_resumed_link_has_the_posture_of_its_first_handshake() {
-    let world = World::new();
-    let listener = listener().await;
-    let tls = world.tls("pq-hybrid", &world.node());
-    let dialer = world.dialer("pq-hybrid", Some(&world.agent(Family::Composite)));
-    let mut seen = Vec::new();
-    for _ in 0..2 {
-        let (mut client, mut server) = pair(&dialer, &listener, &tls).await;
-        settle(&mut client, &mut server).await;
-        assert_eq!(server.evidence.peer_certificates.len(), 1);
-        seen.push((client.posture.unwrap(), server.posture.unwrap()));
-    }
-    let [(full, full_server), (resumed, resumed_server)] = &seen[..] else {
-        panic!("two handshakes");
-    };
-    assert!(resumed.resumed && resumed_server.resumed && !full.resumed);
-    for (first, second) in [(full, resumed), (full_server, resumed_server)] {
-        assert_eq!(first.group, second.group);
-        assert_eq!(first.peer_signature, second.peer_signature);
-        assert_eq!(first.own_signature, second.own_signature);
-        assert!(second.quantum_safe());
-    }
-    // No certificates travel, in either direction.
-    assert!(resumed.bytes_in < full.bytes_in / 3 && resumed.bytes_out < full.bytes_out / 3);
-}
-
-#[tokio::test]
-async fn a_renewed_client_is_known_by_its_new_certificate() {
-    let world = World::new();
-    let listener = listener().await;
-    let tls = world.tls("pq-hybrid", &world.node());
-    let dialer = world.dialer("pq-hybrid", Some(&world.agent(Family::Composite)));
-    assert!(!resumes(&dialer, &listener, &tls).await);
-    let renewed = world.agent(Family::Composite);
-    dialer.renew(&renewed).unwrap();
-    let (client, server) = pair(&dialer, &listener, &tls).await;
-    assert!(!client.posture.unwrap().resumed);
-    assert_eq!(&server.evidence.peer_certificates[0], renewed.certificate());
-    // An identity that the profile does not permit leaves the present one in place.
-    let error = dialer.renew(&world.agent(Family::Ecdsa)).unwrap_err();
-    assert!(error.to_string().contains("pq-hybrid"), "{error}");
-    let (_, server) = pair(&dialer, &listener, &tls).await;
-    assert_eq!(&server.evidence.peer_certificates[0], renewed.certificate());
-}
-
-#[tokio::test]
 async fn a_wrong_or_expired_client_certificate_is_answered_with_an_alert() {
     let long_ago = SystemTime::now() - Duration::from_secs(48 * 3_600);
     let world = World::since(long_ago);
     let listener = listener().await;
     let tls = world.tls("pq-hybrid", &world.node());
-    let cases = [World::new().agent(Family::Composite), world.agent_at(Family::Composite, long_ago)];
+    let cases = [World::new().agent(COMPOSITE), world.agent_at(COMPOSITE, long_ago)];
     for leaf in cases {
         let dialer = world.dialer("pq-hybrid", Some(&leaf));
         let call = async {
@@ -349,7 +242,7 @@ async fn a_wrong_or_expired_client_certificate_is_answered_with_an_alert() {
         let (client, server) = tokio::join!(within(call), accept(&listener, &tls));
         assert!(alert(&client).is_some(), "{client}");
         let error = server.unwrap_err();
-        assert!(matches!(error, SecureError::Certificate(_)), "{error}");
+        assert!(matches!(error.fault, SecureFault::Certificate(_)), "{error}");
     }
 }
 
@@ -360,10 +253,10 @@ async fn a_client_without_certificate_is_known_by_its_socket() {
     let tls = world.tls("pq-kex", &world.node());
     let (_client, server) = pair(&world.dialer("pq-kex", None), &listener, &tls).await;
     assert!(server.evidence.peer_certificates.is_empty() && server.evidence.same_user);
-    let principal = verify(&server.evidence, world.authority.bundle(), SystemTime::now()).unwrap();
+    let principal = verify(&server.evidence, &world.authority.bundle(), SystemTime::now()).unwrap();
     assert!(matches!(principal, Principal::LocalUser { .. }), "{principal}");
     // A certificate is better evidence than the socket's owner.
-    let dialer = world.dialer("pq-kex", Some(&world.agent(Family::Composite)));
+    let dialer = world.dialer("pq-kex", Some(&world.agent(COMPOSITE)));
     let (_client, server) = pair(&dialer, &listener, &tls).await;
     assert!(!server.evidence.same_user);
 }
@@ -383,22 +276,80 @@ async fn what_is_not_tls_is_told_apart() {
     let (answer, server) = tokio::join!(within(call), accept(&listener, &tls));
     assert_eq!(answer.first(), Some(&21), "an alert record");
     let error = server.unwrap_err();
-    assert!(matches!(error, SecureError::Tls(_)), "{error}");
+    assert!(matches!(error.fault, SecureFault::Tls(_)), "{error}");
 
     let hang_up = async { drop(TcpStream::connect(listener.local()).await.unwrap()) };
     let ((), server) = tokio::join!(hang_up, accept(&listener, &tls));
-    assert!(matches!(server.unwrap_err(), SecureError::Io(_)));
+    assert!(matches!(server.unwrap_err().fault, SecureFault::Io(_)));
 }
 
 #[tokio::test]
 async fn a_node_without_a_permitted_leaf_is_an_error() {
     let world = World::new();
-    let node = world.node_of(&[Family::Ecdsa]);
-    let error = ServerTls::new(suite("pq-hybrid"), &node, world.authority.bundle()).unwrap_err();
+    let node = world.node_of(&[algorithm(ECDSA)]);
+    let error = ServerTls::new(suite("pq-hybrid"), &node, &world.authority.bundle()).unwrap_err();
     let text = error.to_string();
-    assert!(text.contains("ecdsa") && text.contains("MLDSA65-Ed25519-SHA512"), "{text}");
+    assert!(text.contains(ECDSA) && text.contains("MLDSA65-Ed25519-SHA512"), "{text}");
     // A failed swap leaves the last good generation in force.
     let tls = world.tls("pq-kex", &node);
-    tls.swap(suite("pq-hybrid"), &node, world.authority.bundle()).unwrap_err();
+    tls.swap(suite("pq-hybrid"), &node, &world.authority.bundle()).unwrap_err();
     assert_eq!(tls.suite().profile().alias, "pq-kex");
+}
+
+#[tokio::test]
+async fn what_a_peer_offered_is_known_whatever_becomes_of_it_checklist_05() {
+    let world = World::new();
+    let listener = listener().await;
+    let tls = world.tls("pq-kex", &world.node());
+    let (post_quantum, traditional) = (NamedGroup::X25519MLKEM768, NamedGroup::X25519);
+    let scheme = [SignatureScheme::ECDSA_NISTP256_SHA256];
+    // Accepted, and refused.
+    let connector = foreign(&[traditional, post_quantum], Some(&scheme));
+    let serve = async { accept(&listener, &tls).await.unwrap().offered };
+    let (_, offered) = tokio::join!(connect(&connector, &listener), serve);
+    let offered = offered.unwrap();
+    assert_eq!(offered.groups, ["X25519", "X25519MLKEM768"]);
+    assert_eq!(offered.signatures, [ECDSA]);
+    assert_eq!(offered.ciphers[0], "TLS_AES_256_GCM_SHA384");
+    let connector = foreign(&[traditional], Some(&scheme));
+    let (_, refused) = tokio::join!(connect(&connector, &listener), accept(&listener, &tls));
+    assert_eq!(refused.unwrap_err().offered().unwrap().groups, ["X25519"]);
+
+    // A client that does not trust us tells by its alert what it thinks, and offered all the same.
+    let stranger = World::new();
+    let dialer = stranger.dialer("pq-kex", None);
+    let dial = dialer.dial("127.0.0.1", listener.local().port());
+    let (_, broken_off) = tokio::join!(within(dial), accept(&listener, &tls));
+    let broken_off = broken_off.unwrap_err();
+    assert!(matches!(broken_off.fault, SecureFault::BrokenOff(_)), "{broken_off}");
+    assert!(broken_off.offered().unwrap().offers_quantum_safe_group());
+
+    // No ClientHello, nothing offered.
+    let hang_up = async { drop(TcpStream::connect(listener.local()).await.unwrap()) };
+    let ((), server) = tokio::join!(hang_up, accept(&listener, &tls));
+    assert_eq!(server.unwrap_err().offered(), None);
+}
+
+#[tokio::test]
+async fn a_client_without_a_common_cipher_suite_is_refused_with_an_alert() {
+    let world = World::new();
+    let listener = listener().await;
+    world.authority.ensure(&[algorithm("MLDSA44-Ed25519-SHA512")], SystemTime::now()).unwrap();
+    let tls = world.tls("low-latency", &world.node_of(&[algorithm("MLDSA44-Ed25519-SHA512")]));
+    let definition = Definition {
+        name: "one-cipher@20261122".to_owned(),
+        groups: vec!["X25519MLKEM768".to_owned()],
+        signatures: vec!["MLDSA44-Ed25519-SHA512".to_owned()],
+        ciphers: vec!["TLS_AES_256_GCM_SHA384".to_owned()],
+        ..Definition::default()
+    };
+    let suite = Profile::define(definition).unwrap().compile(1).unwrap();
+    let dialer = Dialer::new(suite, None, world.trust(), dialer::Limits::default()).unwrap();
+    let dial = dialer.dial("127.0.0.1", listener.local().port());
+    let (client, server) = tokio::join!(within(dial), accept(&listener, &tls));
+    let DialError::Refused { source, .. } = client.unwrap_err() else { panic!("not refused") };
+    assert_eq!(source, rustls::Error::AlertReceived(AlertDescription::HandshakeFailure));
+    let error = server.unwrap_err();
+    assert!(error.is_crypto_refusal() && matches!(error.fault, SecureFault::Incompatible(_)), "{error}");
+    assert_eq!(error.offered().unwrap().ciphers, ["TLS_AES_256_GCM_SHA384"]);
 }

@@ -30,6 +30,16 @@ pub enum PoolError {
         /// How long was waited, milliseconds.
         wait_ms_max: u64,
     },
+    /// A new connection came up, but its server gave no sign of accepting it: the present ones stay in use.
+    #[error(
+        "{target}: a new connection was opened, but the server said nothing on it for {wait_ms_max} ms (wait_ms_max); the present connections stay in use, so try again"
+    )]
+    Silent {
+        /// The target's origin.
+        target: String,
+        /// How long was waited, milliseconds.
+        wait_ms_max: u64,
+    },
     /// The connection broke after the request was, or may have been, sent. Whether the server acted on it is
     /// unknown.
     #[error("{target}: the connection broke before the answer: {source}")]
@@ -47,6 +57,9 @@ pub enum PoolError {
 impl PoolError {
     /// Whether it is certain that the server has not seen the request, so that it may be sent again.
     pub fn is_unsent(&self) -> bool {
-        matches!(self, Self::Dial(_) | Self::Exhausted { .. } | Self::Opening { .. })
+        match self {
+            Self::Dial(_) | Self::Exhausted { .. } | Self::Opening { .. } | Self::Silent { .. } => true,
+            Self::Broken { .. } | Self::Body(_) => false,
+        }
     }
 }

@@ -16,6 +16,8 @@ use super::live::{Exchange, Live};
 pub(super) struct Shelf {
     /// Connections of an older generation are not used again.
     pub(super) generation: u64,
+    /// The last generation that was given out; one that is being opened is ahead of the one in use.
+    announced: u64,
     /// HTTP/1.1, the last used at the end: it is the least likely to have been closed by the server.
     alone: Vec<Alone>,
     shared: Vec<Shared>,
@@ -93,6 +95,11 @@ impl Shelf {
         }
     }
 
+    /// Uses an HTTP/2 connection no more whose server has announced to leave.
+    pub(super) fn forget(&mut self, id: u64) {
+        self.shared.retain(|shared| shared.live.id != id);
+    }
+
     /// Closes what has rested for too long, and tells when to look again.
     pub(super) fn purge(&mut self) -> Option<Instant> {
         let now = Instant::now();
@@ -106,9 +113,33 @@ impl Shelf {
         alone.chain(idle.map(|shared| shared.until)).min()
     }
 
+    /// The number of a generation to come.
+    pub(super) fn announce(&mut self) -> u64 {
+        self.announced += 1;
+        self.announced
+    }
+
     /// Forgets all connections: they close when their exchanges end.
     pub(super) fn retire(&mut self) {
-        self.generation += 1;
+        let generation = self.announce();
+        self.advance(generation);
+    }
+
+    /// Puts the first connection of a generation in the place of all older ones. If that generation has been
+    /// retired meanwhile, so is the connection.
+    pub(super) fn replace(&mut self, sender: Sender, live: Arc<Live>, until: Instant, idle_max: usize) {
+        if live.generation < self.generation {
+            return;
+        }
+        self.advance(live.generation);
+        match sender {
+            Sender::Alone(sender) => self.put_alone(sender, live, until, idle_max),
+            Sender::Shared(sender) => self.put_shared(sender, live, until),
+        }
+    }
+
+    fn advance(&mut self, generation: u64) {
+        self.generation = generation;
         self.alone.clear();
         self.shared.clear();
     }

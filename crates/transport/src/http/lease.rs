@@ -26,6 +26,16 @@ pub(super) enum Sender {
     Shared(http2::SendRequest<RequestBody>),
 }
 
+impl Sender {
+    /// Waits until the connection can take a request.
+    pub(super) async fn ready(&mut self) -> Result<(), hyper::Error> {
+        match self {
+            Self::Alone(sender) => sender.ready().await,
+            Self::Shared(sender) => sender.ready().await,
+        }
+    }
+}
+
 impl Lease {
     pub(super) fn protocol(&self) -> Alpn {
         match self.sender {

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use lockgate_crypto::Posture;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use crate::link::Alpn;
 
@@ -15,6 +16,10 @@ use crate::link::Alpn;
 pub struct LinkStatus {
     /// Number of the connection within its pool.
     pub id: u64,
+    /// Connections of one generation are used side by side; each replacement begins another.
+    pub generation: u64,
+    /// Takes no new request: it closes when its exchanges have ended.
+    pub retired: bool,
     /// The address connected to.
     pub peer: Option<SocketAddr>,
     /// The protocol spoken.
@@ -38,6 +43,8 @@ pub(super) struct Live {
     pub(super) posture: Option<Arc<Posture>>,
     pub(super) opened: SystemTime,
     pub(super) exchanges: AtomicUsize,
+    /// Ends the connection at once.
+    pub(super) cut: CancellationToken,
     pub(super) _place: OwnedSemaphorePermit,
 }
 
@@ -46,9 +53,12 @@ impl Live {
         self.exchanges.load(Ordering::Acquire)
     }
 
-    pub(super) fn status(&self) -> LinkStatus {
+    /// `generation` is the one in use.
+    pub(super) fn status(&self, generation: u64) -> LinkStatus {
         LinkStatus {
             id: self.id,
+            generation: self.generation,
+            retired: self.generation < generation,
             peer: self.peer,
             protocol: self.protocol,
             posture: self.posture.clone(),

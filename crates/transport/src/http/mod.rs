@@ -4,16 +4,22 @@
 //! share nothing, so that one bad target cannot starve another. Over HTTP/1.1 a connection carries one
 //! exchange at a time and waits in the pool between two; over HTTP/2 a connection carries many.
 //!
+//! [`Pool::replace`] moves all traffic to a new connection without a request that fails or waits: after a change of
+//! profile, identity or trust of the pool's [`Dialer`](crate::Dialer).
+//!
 //! Dropping the future of [`Pool::request`], or the [`Body`] before its end, cancels the exchange at once:
 //! the HTTP/1.1 connection is closed, the HTTP/2 stream is reset. The server sees it as soon as the packet
 //! arrives.
 
 mod body;
 mod error;
+mod heard;
 mod idle;
 mod lease;
 mod live;
+mod open;
 mod pool;
+mod replace;
 mod target;
 
 use std::time::Duration;

@@ -1,13 +1,11 @@
 //! The pool itself: take a connection, or open one; send; give it back.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{Request, Response};
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -17,41 +15,53 @@ use super::error::PoolError;
 use super::idle::{Shelf, rest};
 use super::lease::{Lease, Sender};
 use super::live::{Exchange, LinkStatus, Live};
+use super::open::Opened;
 use super::target::Target;
 use super::{Limits, RequestBody};
-use crate::link::{Alpn, Link};
+use crate::link::Alpn;
 
-/// Bytes of one answer that HTTP/2 takes in before they are read: what a slow reader costs.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-/// The same for all streams of a connection.
-const LINK_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
-/// Bytes read ahead on an HTTP/1.1 connection: what a slow reader costs there.
-const READ_AHEAD_BYTES: usize = 128 * 1024;
-/// Seconds between two pings on an HTTP/2 connection in use, so that a peer that vanished is noticed.
-const PING_S: u64 = 30;
-/// Seconds that the answer to a ping may take.
-const PONG_S_MAX: u64 = 10;
+/// How often a request is sent again that servers declined without looking at it.
+const DECLINED_MAX: usize = 3;
+
+/// Whether an HTTP/2 server certainly did not process the request: it was on its way when the server announced to
+/// leave (GOAWAY, RFC 9113, section 6.8), or its stream was refused (section 8.7).
+fn was_declined(error: &hyper::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if let Some(error) = cause.downcast_ref::<h2::Error>() {
+            let leaves =
+                error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return leaves || (error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM));
+        }
+        source = cause.source();
+    }
+    false
+}
 
 /// A client of one [`Target`] that keeps its connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    target: Target,
-    limits: Limits,
-    places: Arc<Semaphore>,
-    shelf: Mutex<Shelf>,
+pub(super) struct Inner {
+    pub(super) target: Target,
+    pub(super) limits: Limits,
+    pub(super) places: Arc<Semaphore>,
+    /// One more place, for a connection that replaces others while those hold all the rest.
+    pub(super) spare: Arc<Semaphore>,
+    pub(super) shelf: Mutex<Shelf>,
     /// A connection was put on the shelf.
-    returned: Notify,
+    pub(super) returned: Notify,
     /// Whose turn it is to open a connection, while it may turn out to be shared.
     turn: tokio::sync::Mutex<()>,
+    /// Whose turn it is to replace the connections.
+    pub(super) replacing: tokio::sync::Mutex<()>,
     /// Of the last connection: HTTP/1.1 ones are opened side by side, HTTP/2 ones one after another.
-    speaks_http1: AtomicBool,
-    live: Mutex<BTreeMap<u64, Weak<Live>>>,
-    next_id: AtomicU64,
+    pub(super) speaks_http1: AtomicBool,
+    pub(super) live: Mutex<BTreeMap<u64, Weak<Live>>>,
+    pub(super) next_id: AtomicU64,
     reaping: AtomicBool,
 }
 
@@ -67,11 +77,13 @@ impl Pool {
     pub fn new(target: Target, limits: Limits) -> Self {
         let inner = Inner {
             places: Arc::new(Semaphore::new(limits.links_max)),
+            spare: Arc::new(Semaphore::new(1)),
             target,
             limits,
             shelf: Mutex::default(),
             returned: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            replacing: tokio::sync::Mutex::new(()),
             speaks_http1: AtomicBool::new(false),
             live: Mutex::default(),
             next_id: AtomicU64::new(0),
@@ -94,36 +106,34 @@ impl Pool {
     /// # Errors
     /// [`PoolError`]; [`PoolError::is_unsent`] tells whether the server may have acted.
     pub async fn request(&self, mut request: Request<RequestBody>) -> Result<Response<Body>, PoolError> {
+        let mut declined = 0;
         loop {
             let mut lease = self.inner.lease().await?;
             self.inner.target.address(&mut request, lease.protocol());
+            // The body is shared, not copied.
+            let again = (lease.protocol() == Alpn::H2).then(|| request.clone());
             let mut error = match lease.send(request).await {
                 Ok(response) => return Ok(self.inner.answer(response, lease)),
                 Err(error) => error,
             };
-            request = match error.take_message() {
-                Some(unsent) if lease.reused => unsent,
-                _ => {
-                    return Err(PoolError::Broken {
-                        target: self.inner.target.to_string(),
-                        source: error.into_error(),
-                    });
+            request = match (error.take_message(), again) {
+                (Some(unsent), _) if lease.reused => unsent,
+                (None, Some(again)) if declined < DECLINED_MAX && was_declined(error.error()) => {
+                    declined += 1;
+                    self.inner.shelf.lock().forget(lease.exchange.0.id);
+                    again
                 }
+                _ => return Err(self.inner.broken(error.into_error())),
             };
         }
     }
 
     /// The connections open now, oldest first.
     pub fn links(&self) -> Vec<LinkStatus> {
+        let generation = self.inner.shelf.lock().generation;
         let live = self.inner.live.lock();
         let live = live.values().filter_map(Weak::upgrade);
-        live.map(|live| live.status()).collect()
-    }
-
-    /// Uses no present connection for a new request. Exchanges under way end where they are, then their
-    /// connections close: how a change of profile or identity moves traffic without cutting it.
-    pub fn retire(&self) {
-        self.inner.shelf.lock().retire();
+        live.map(|live| live.status(generation)).collect()
     }
 }
 
@@ -139,13 +149,7 @@ impl Inner {
         let place = match timeout(self.limits.wait_max(), self.lease_or_place()).await {
             Ok(Ok(lease)) => return Ok(lease),
             Ok(Err(place)) => place,
-            Err(_) => {
-                return Err(PoolError::Exhausted {
-                    target: self.target.to_string(),
-                    links_max: self.limits.links_max,
-                    wait_ms_max: self.limits.wait_ms_max,
-                });
-            }
+            Err(_) => return Err(self.exhausted()),
         };
         if self.speaks_http1.load(Ordering::Relaxed) || !self.target.dialer().is_tls() {
             return self.open(place).await;
@@ -180,89 +184,22 @@ impl Inner {
 
     async fn open(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, PoolError> {
         let generation = self.shelf.lock().generation;
-        let target = &self.target;
-        let link = target.dialer().dial(target.host(), target.port()).await?;
-        let protocol = link.alpn.unwrap_or(Alpn::Http11);
-        self.speaks_http1.store(protocol == Alpn::Http11, Ordering::Relaxed);
-        let live = Arc::new(Live {
-            id: self.next_id.fetch_add(1, Ordering::Relaxed),
-            generation,
-            peer: link.evidence.peer,
-            protocol,
-            posture: link.posture.clone(),
-            opened: SystemTime::now(),
-            exchanges: AtomicUsize::new(0),
-            _place: place,
-        });
+        let Opened { sender, live, .. } = self.establish(place, generation, false).await?;
         let exchange = Exchange::begin(Arc::clone(&live));
-        let sender = match protocol {
-            Alpn::Http11 => Sender::Alone(self.speak_http1(link, live).await?),
-            Alpn::H2 => {
-                let sender = self.speak_http2(link, Arc::clone(&live)).await?;
-                let until = Instant::now() + self.limits.idle_max_time();
-                self.shelf.lock().put_shared(sender.clone(), live, until);
-                self.returned.notify_waiters();
-                Sender::Shared(sender)
-            }
-        };
+        if let Sender::Shared(sender) = &sender {
+            let until = Instant::now() + self.limits.idle_max_time();
+            self.shelf.lock().put_shared(sender.clone(), live, until);
+            self.returned.notify_waiters();
+        }
         Ok(Lease { sender, exchange, reused: false })
     }
 
-    fn broken(&self, source: hyper::Error) -> PoolError {
-        PoolError::Broken { target: self.target.to_string(), source }
-    }
-
-    async fn speak_http1(
-        self: &Arc<Self>,
-        link: Link,
-        live: Arc<Live>,
-    ) -> Result<http1::SendRequest<RequestBody>, PoolError> {
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(READ_AHEAD_BYTES)
-            .max_header_size(self.limits.header_bytes_max)
-            .handshake(TokioIo::new(link.io))
-            .await
-            .map_err(|source| self.broken(source))?;
-        self.run(connection, live);
-        Ok(sender)
-    }
-
-    async fn speak_http2(
-        self: &Arc<Self>,
-        link: Link,
-        live: Arc<Live>,
-    ) -> Result<http2::SendRequest<RequestBody>, PoolError> {
-        let header_bytes_max = u32::try_from(self.limits.header_bytes_max).unwrap_or(u32::MAX);
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(LINK_WINDOW_BYTES)
-            .max_header_list_size(header_bytes_max)
-            .keep_alive_interval(Duration::from_secs(PING_S))
-            .keep_alive_timeout(Duration::from_secs(PONG_S_MAX))
-            .handshake(TokioIo::new(link.io))
-            .await
-            .map_err(|source| self.broken(source))?;
-        self.run(connection, live);
-        Ok(sender)
-    }
-
-    /// Drives a connection until it closes; only then its place is free and it leaves the register.
-    fn run(
-        self: &Arc<Self>,
-        connection: impl Future<Output = Result<(), hyper::Error>> + Send + 'static,
-        live: Arc<Live>,
-    ) {
-        self.live.lock().insert(live.id, Arc::downgrade(&live));
-        let pool = Arc::downgrade(self);
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, link = live.id, "http: connection ended");
-            }
-            if let Some(pool) = pool.upgrade() {
-                pool.live.lock().remove(&live.id);
-            }
-        });
+    pub(super) fn exhausted(&self) -> PoolError {
+        PoolError::Exhausted {
+            target: self.target.to_string(),
+            links_max: self.limits.links_max,
+            wait_ms_max: self.limits.wait_ms_max,
+        }
     }
 
     fn answer(self: &Arc<Self>, response: Response<hyper::body::Incoming>, lease: Lease) -> Response<Body> {
@@ -274,7 +211,7 @@ impl Inner {
     }
 
     /// Closes resting connections in time; one task while there are any.
-    fn reap(self: &Arc<Self>) {
+    pub(super) fn reap(self: &Arc<Self>) {
         if self.reaping.swap(true, Ordering::AcqRel) {
             return;
         }
