@@ -35,6 +35,9 @@ pub enum Kind {
     Policy,
     /// A finding, or an approval of one.
     Detect,
+    /// The cryptography in force: a profile, a ban, a sunset, an exception or a signed document that came into force or
+    /// was turned down, and what became of the links that had to move for it.
+    Crypto,
     /// The node or the log itself: start, drain, reload, recovery.
     Lifecycle,
 }
@@ -158,6 +161,12 @@ pub struct Record<'a> {
     /// How many of what `reason` speaks of: bytes that were cut off, records that were refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
+    /// What was in force before a change, one line a difference.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub before: Cow<'a, [String]>,
+    /// What is in force after it, one line a difference.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub after: Cow<'a, [String]>,
 }
 
 impl<'a> Record<'a> {
@@ -174,6 +183,8 @@ impl<'a> Record<'a> {
         let Posture {
             protocol,
             group,
+            // Whose code ran the exchange is the operator's choice and no fact of the link's strength; the inventory has it.
+            provider: _,
             cipher,
             peer_signature,
             own_signature,
@@ -241,6 +252,8 @@ impl<'a> Record<'a> {
             profile: text(&self.profile),
             epoch: self.epoch,
             count: self.count,
+            before: Cow::Owned(cut_list(&self.before)),
+            after: Cow::Owned(cut_list(&self.after)),
         }
     }
 }
@@ -270,6 +283,7 @@ mod tests {
         let posture = Posture {
             protocol: "TLSv1.3".into(),
             group: "X25519MLKEM768".into(),
+            provider: "aws-lc".into(),
             cipher: "TLS_AES_256_GCM_SHA384".into(),
             peer_signature: Some("Ed25519".into()),
             own_signature: None,

@@ -6,7 +6,9 @@
 //! ([`Detector::screen_result`]) and the tools that they offer
 //! ([`Detector::observe_tools`]).
 //!
-//! Both rules are exact: what they say follows from what they were shown, in
+//! What handshakes say about a peer is watched by [`links`] (LG-D010 to LG-D014).
+//!
+//! All rules are exact: what they say follows from what they were shown, in
 //! that order, and from the times that they were given. No clock, disk, network
 //! or learned weight takes part, so a log can be replayed and a false alarm can
 //! be explained.
@@ -66,6 +68,7 @@
 mod detector;
 mod diff;
 mod finding;
+pub mod links;
 mod pin;
 mod report;
 mod rules;

@@ -5,5 +5,6 @@
 
 mod calls;
 mod definitions;
+mod links;
 mod material;
 mod results;

@@ -22,6 +22,7 @@ pub(crate) fn agent(id: &str) -> Caller {
         id: SpiffeId::parse(id).unwrap(),
         role: Role::Agent,
         serial: "01".to_owned(),
+        not_before: std::time::SystemTime::UNIX_EPOCH,
         not_after: SystemTime::UNIX_EPOCH,
         key_fingerprint: "00".repeat(32),
     }))
@@ -38,6 +39,7 @@ pub(crate) fn anonymous() -> Caller {
 pub(crate) fn link(group: &str, own: &str, peer: Option<&str>) -> Posture {
     Posture {
         protocol: "TLSv1.3".to_owned(),
+        provider: "aws-lc".to_owned(),
         group: group.to_owned(),
         cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
         peer_signature: peer.map(str::to_owned),
