@@ -20,6 +20,7 @@ pub struct Body(Kind);
 enum Kind {
     Whole(Option<Bytes>),
     Stream(Leased),
+    Open(Chunks),
 }
 
 /// A stream that is taken away at its deadline, also from a client that has stopped to ask for more: nobody polls the
@@ -78,6 +79,12 @@ impl Body {
     pub fn stream(chunks: impl Stream<Item = Bytes> + Send + 'static, deadline: Instant) -> Self {
         Self(Kind::Stream(Leased::new(Box::pin(chunks), deadline)))
     }
+
+    /// What `chunks` yields, as it comes, for as long as the client keeps it open. For streams that hold nothing but
+    /// their own few bytes.
+    pub fn until_closed(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Kind::Open(Box::pin(chunks)))
+    }
 }
 
 impl http_body::Body for Body {
@@ -91,6 +98,9 @@ impl http_body::Body for Body {
         match &mut self.0 {
             Kind::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Kind::Stream(leased) => leased.poll_next(cx).map(|chunk| chunk.map(|b| Ok(Frame::data(b)))),
+            Kind::Open(chunks) => {
+                chunks.as_mut().poll_next(cx).map(|chunk| chunk.map(|b| Ok(Frame::data(b))))
+            }
         }
     }
 
@@ -101,7 +111,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(_) | Kind::Open(_) => SizeHint::default(),
         }
     }
 }

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use http::{HeaderValue, header};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use lockgate_crypto::CryptoRefused;
+use lockgate_crypto::{Capabilities, CryptoRefused};
 use lockgate_identity::{Caller, IdentityError, TrustBundle, bind, verify};
 use lockgate_transport::{
-    AcceptError, Accepted, Alpn, Io, Limits as LinkLimits, Link, Listener, SecureError, ServerTls, secure,
+    AcceptError, Accepted, Io, Limits as LinkLimits, Link, Listener, SecureError, SecureFault, ServerTls,
+    secure,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::agility::RefusedPeer;
 use crate::limits::Limits;
 use crate::link::LinkContext;
 use crate::node::Node;
@@ -45,22 +48,43 @@ pub struct Face {
 #[derive(Debug, thiserror::Error)]
 pub enum LinkRefused {
     /// Negotiation found nothing that both sides allow.
-    #[error(transparent)]
-    Crypto(CryptoRefused),
+    #[error("{refused}")]
+    Crypto {
+        /// What each side allows.
+        refused: CryptoRefused,
+        /// All that the peer offered.
+        offered: Option<Box<Capabilities>>,
+    },
     /// The handshake failed otherwise.
-    #[error("{0}")]
-    Secure(String),
+    #[error("{why}")]
+    Secure {
+        /// How.
+        why: String,
+        /// What the peer had offered by then.
+        offered: Option<Box<Capabilities>>,
+    },
     /// The peer's evidence does not hold.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The peer is known, and may not have such a link.
+    #[error(transparent)]
+    Peer(#[from] Box<RefusedPeer>),
 }
 
 impl LinkRefused {
     /// The stage that refused.
     pub fn stage(&self) -> Stage {
         match self {
-            LinkRefused::Crypto(_) | LinkRefused::Secure(_) => Stage::Secure,
-            LinkRefused::Identity(_) => Stage::Verify,
+            LinkRefused::Crypto { .. } | LinkRefused::Secure { .. } => Stage::Secure,
+            LinkRefused::Identity(_) | LinkRefused::Peer(_) => Stage::Verify,
+        }
+    }
+
+    /// What the peer of a failed handshake offered, if its hello could be read.
+    pub(crate) fn offered(&self) -> Option<&Capabilities> {
+        match self {
+            LinkRefused::Crypto { offered, .. } | LinkRefused::Secure { offered, .. } => offered.as_deref(),
+            LinkRefused::Identity(_) | LinkRefused::Peer(_) => None,
         }
     }
 }
@@ -69,16 +93,21 @@ impl Face {
     /// Stage 2: the socket becomes a link with a posture.
     pub(crate) async fn secure(&self, accepted: Accepted) -> Result<Link, LinkRefused> {
         let Some(tls) = &self.tls else { return Ok(accepted.plain()) };
-        secure(accepted, tls, &self.limits).await.map_err(|error| match error {
-            SecureError::Refused(refused) => LinkRefused::Crypto(refused),
-            other => LinkRefused::Secure(crate::upstream::http::chain(&other)),
-        })
+        secure(accepted, tls, &self.limits).await.map_err(refused)
     }
 
     /// Stage 3: the evidence becomes a principal, who is the caller of every call on the link.
     pub(crate) fn verify(&self, link: &Link) -> Result<Caller, LinkRefused> {
         let principal = verify(&link.evidence, &self.bundle.load(), SystemTime::now())?;
         Ok(bind(&Arc::new(principal)))
+    }
+}
+
+fn refused(error: SecureError) -> LinkRefused {
+    let offered = error.offered().cloned().map(Box::new);
+    match error.fault {
+        SecureFault::Refused(refused) => LinkRefused::Crypto { refused, offered },
+        _ => LinkRefused::Secure { why: crate::upstream::http::chain(&error), offered },
     }
 }
 
@@ -111,19 +140,27 @@ pub async fn serve(node: Arc<Node>, face: Arc<Face>, listener: Listener) {
 /// a suspended laptop sleeps, more than any network stutters.
 const STALL_S_MAX: u64 = 120;
 
-/// Serves the calls of one link. The link ends when its peer leaves, when the node drains, or when the proof of its
-/// identity expires: then calls in flight may finish, and the peer comes back with its next certificate.
-pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: Io, alpn: Option<Alpn>) {
+/// Serves the calls of one link. The link ends when its peer leaves, when the node drains, when a change of
+/// cryptography sends it away, or when the proof of its identity expires: then calls in flight may finish, and the peer
+/// comes back, with its next certificate if need be.
+pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: Io) {
     let limits = node.limits.clone();
     let end = end_of(context.clone(), node.draining.clone());
     let kill = context.kill.clone();
-    let h2 = alpn == Some(Alpn::H2);
+    let h2 = context.multiplexes;
     let io = TokioIo::new(Stalling::new(io, Duration::from_secs(STALL_S_MAX)));
     // Calls and connections are boxed: an idle link then holds neither the room that a call takes, nor that of the
     // protocol which it does not speak.
     let service = service_fn(move |request| {
         let (node, context) = (node.clone(), context.clone());
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(serve_call(node, context, request).await) })
+        Box::pin(async move {
+            let mut response = serve_call(node, context.clone(), request).await;
+            if !h2 && context.fate.goes() {
+                // Its peer opens another link for what comes next.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        })
     });
     let served: Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>> = if h2 {
         Box::pin(drive(http2(&limits).serve_connection(io, service), end, limits.call()))
@@ -143,6 +180,7 @@ async fn end_of(context: Arc<LinkContext>, draining: CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep_until(expiry(&context)) => {}
         () = draining.cancelled() => {}
+        () = context.closing.cancelled() => {}
     }
     context.closing.cancel();
 }

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`pipeline`] is that table as two short functions. Everything else serves them: [`face`] is the listeners,
-//! [`decode`] turns HTTP into one message, [`answer`] and [`relay`] judge what comes back, [`gather`] makes several
+//! [`agility`] has links follow a change of cryptography, [`decode`] turns HTTP into one message, [`answer`] and [`relay`] judge what comes back, [`gather`] makes several
 //! servers look like one, [`upstream`] reaches them, [`session`] keeps legacy sessions apart and `recover` brings back
 //! those that a server lost, [`refusal`] is the one place where an error becomes a response, and [`call`] sees to it
 //! that each call leaves exactly one record.
@@ -15,6 +15,7 @@
 //! unless a rule asked for it: the bytes that were decided on are the bytes that are forwarded.
 #![forbid(unsafe_code)]
 
+pub mod agility;
 pub mod answer;
 pub mod body;
 pub mod call;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use lockgate_crypto::Posture;
@@ -11,6 +11,9 @@ use lockgate_identity::Caller;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
+
+use crate::agility::{Fate, Moving};
+use crate::node::now_ms;
 
 /// What stages 1 to 3 established about one link. Every call on the link refers to it.
 pub struct LinkContext {
@@ -34,14 +37,20 @@ pub struct LinkContext {
     pub origins: Arc<[String]>,
     /// Whether calls need an identity.
     pub identity_required: bool,
-    /// Cancelled when the link takes no more calls: its identity has expired, or the node drains. Calls in flight may
-    /// finish; streams that only listen end.
+    /// Whether it carries calls side by side (HTTP/2), and its peer can be asked to leave without losing one.
+    pub multiplexes: bool,
+    /// Cancelled when the link takes no more calls: its identity has expired, a change of cryptography sends it away, or
+    /// the node drains. Calls in flight may finish; streams that only listen end.
     pub closing: CancellationToken,
     /// Cancelled when the link must end at once.
     pub kill: CancellationToken,
     /// `peer` and the principal as records show them, written out once for all calls of the link.
     pub(crate) shown: Shown,
+    /// Whether it may stay under what is in force.
+    pub(crate) fate: Fate,
     calls: AtomicU64,
+    /// Whether its peer follows the notices on it.
+    follows: AtomicBool,
 }
 
 /// Facts of a link in the form in which every record of it repeats them.
@@ -66,6 +75,19 @@ impl LinkContext {
     pub fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
+
+    /// Takes the place of the one stream of notices. Whether it was free.
+    pub(crate) fn follow(&self) -> bool {
+        !self.follows.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn unfollow(&self) {
+        self.follows.store(false, Ordering::SeqCst);
+    }
+
+    pub(crate) fn follows(&self) -> bool {
+        self.follows.load(Ordering::SeqCst)
+    }
 }
 
 /// One live link, as `lockgate status` shows it.
@@ -87,6 +109,12 @@ pub struct LinkView {
     pub posture: Option<Posture>,
     /// Whether every part of the posture holds against a quantum adversary; none without a tunnel.
     pub quantum_safe: Option<bool>,
+    /// The epoch under which it was last found in order.
+    #[serde(default)]
+    pub epoch: u64,
+    /// When it is cut because it may not stay, in milliseconds since the Unix epoch; none if it may.
+    #[serde(default)]
+    pub closes_at_ms: Option<u64>,
 }
 
 /// The registry of live links.
@@ -94,6 +122,7 @@ pub struct LinkView {
 pub struct Links {
     next: AtomicU64,
     live: Mutex<BTreeMap<u64, Arc<LinkContext>>>,
+    pub(crate) moving: Moving,
 }
 
 /// What a link is made of, before it has a number.
@@ -116,9 +145,15 @@ pub struct NewLink {
     pub origins: Arc<[String]>,
     /// See [`LinkContext::identity_required`].
     pub identity_required: bool,
+    /// See [`LinkContext::multiplexes`].
+    pub multiplexes: bool,
 }
 
 impl Links {
+    pub(crate) fn new(moving: Moving) -> Self {
+        Self { moving, ..Self::default() }
+    }
+
     /// Enters a link; it is live until the guard is dropped.
     pub fn enter(self: &Arc<Self>, link: NewLink) -> LiveLink {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
@@ -138,10 +173,13 @@ impl Links {
             hosts: link.hosts,
             origins: link.origins,
             identity_required: link.identity_required,
+            multiplexes: link.multiplexes,
             closing: CancellationToken::new(),
             kill: CancellationToken::new(),
             shown,
+            fate: Fate::default(),
             calls: AtomicU64::new(0),
+            follows: AtomicBool::new(false),
         });
         self.live.lock().insert(number, context.clone());
         LiveLink { links: self.clone(), context }
@@ -149,8 +187,15 @@ impl Links {
 
     /// The live links, oldest first.
     pub fn snapshot(&self) -> Vec<LinkView> {
-        let live: Vec<_> = self.live.lock().values().cloned().collect();
-        live.iter().map(|link| view(link)).collect()
+        self.all().iter().map(|link| view(link)).collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<LinkContext>> {
+        self.live.lock().values().cloned().collect()
+    }
+
+    pub(crate) fn is_live(&self, number: u64) -> bool {
+        self.live.lock().contains_key(&number)
     }
 
     /// Ends all links at once.
@@ -181,6 +226,8 @@ pub(crate) fn view(link: &LinkContext) -> LinkView {
         calls: link.calls.load(Ordering::Relaxed),
         quantum_safe: link.shown.quantum_safe,
         posture: link.posture.as_deref().cloned(),
+        epoch: link.fate.epoch(),
+        closes_at_ms: link.fate.departure().map(|departure| departure.closes_at_ms),
     }
 }
 
@@ -194,5 +241,7 @@ pub struct LiveLink {
 impl Drop for LiveLink {
     fn drop(&mut self) {
         self.links.live.lock().remove(&self.context.number);
+        self.context.fate.end();
+        self.links.moving.left(self.context.number, now_ms);
     }
 }

@@ -44,6 +44,33 @@ pub struct FindingLabels {
     server: String,
 }
 
+/// The labels of a link that a change was about.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+/// The labels of an algorithm whose end is dated.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AlgorithmLabels {
+    algorithm: String,
+}
+
+/// How links follow changes of cryptography.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LinkMoves {
+    /// Live links that may not stay.
+    pub(crate) below: Gauge,
+    outcomes: Family<OutcomeLabels, Counter>,
+}
+
+impl LinkMoves {
+    /// Counts a link that `stayed`, has `moved` or was `killed`.
+    pub(crate) fn outcome(&self, outcome: &'static str) {
+        self.outcomes.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+}
+
 /// All figures of one node.
 pub struct Metrics {
     registry: Registry,
@@ -53,6 +80,12 @@ pub struct Metrics {
     handshake_seconds: Histogram,
     links_refused: Family<RefusedLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
+    sunsets: Family<AlgorithmLabels, Gauge>,
+    /// The epoch in force.
+    pub epoch: Gauge,
+    /// Changes of cryptography that links had to follow.
+    pub migrations: Counter,
+    pub(crate) moves: LinkMoves,
     /// Calls between their first stage and their record.
     pub calls_in_flight: Gauge,
     /// Live links.
@@ -77,6 +110,10 @@ impl Default for Metrics {
             handshake_seconds: Histogram::new(SECONDS),
             links_refused: Family::default(),
             findings: Family::default(),
+            sunsets: Family::default(),
+            epoch: Gauge::default(),
+            migrations: Counter::default(),
+            moves: LinkMoves::default(),
             calls_in_flight: Gauge::default(),
             links: Gauge::default(),
             audit_failures: Counter::default(),
@@ -90,6 +127,7 @@ impl Default for Metrics {
         registry.register_with_unit("handshake_duration", "Time of handshakes", Unit::Seconds, handshakes);
         registry.register("links_refused", "Links refused, by stage", metrics.links_refused.clone());
         registry.register("findings", "Findings of detection", metrics.findings.clone());
+        metrics.register_agility(&mut registry);
         registry.register("calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
         registry.register("links", "Live links", metrics.links.clone());
         registry.register(
@@ -142,6 +180,30 @@ impl Metrics {
         self.links_refused.get_or_create(&RefusedLabels { stage: stage.name() }).inc();
     }
 
+    fn register_agility(&self, registry: &mut Registry) {
+        registry.register("epoch", "Epoch in force", self.epoch.clone());
+        registry.register("migrations", "Changes that links had to follow", self.migrations.clone());
+        registry.register("links_below_epoch", "Live links that may not stay", self.moves.below.clone());
+        registry.register("links_moved", "Links that changes were about", self.moves.outcomes.clone());
+        let sunsets = self.sunsets.clone();
+        registry.register_with_unit("sunset", "Time until an algorithm's end", Unit::Seconds, sunsets);
+    }
+
+    /// Sets the time that is left to each algorithm in force whose end is dated: its catalog id and seconds, negative
+    /// when the end has passed. Those not named are dropped.
+    pub fn set_sunsets(&self, sunsets: &[(String, i64)]) {
+        self.sunsets.clear();
+        for (algorithm, seconds) in sunsets {
+            let labels = AlgorithmLabels { algorithm: algorithm.clone() };
+            self.sunsets.get_or_create(&labels).set(*seconds);
+        }
+    }
+
+    pub(crate) fn link_finding(&self, id: &str, listener: &str) {
+        let labels = FindingLabels { finding: id.to_owned(), server: listener.to_owned() };
+        self.findings.get_or_create(&labels).inc();
+    }
+
     pub(crate) fn finding(&self, finding: &Finding) {
         let labels = FindingLabels { finding: finding.id.to_string(), server: finding.server.clone() };
         self.findings.get_or_create(&labels).inc();
@@ -188,6 +250,16 @@ fn known_method(method: Option<&str>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sunsets_that_are_no_longer_dated_are_dropped() {
+        let metrics = Metrics::default();
+        metrics.set_sunsets(&[("A".to_owned(), 60), ("B".to_owned(), -1)]);
+        metrics.set_sunsets(&[("A".to_owned(), 30)]);
+        let text = metrics.encode();
+        assert!(text.contains(r#"lockgate_sunset_seconds{algorithm="A"} 30"#), "{text}");
+        assert!(!text.contains(r#"algorithm="B""#));
+    }
 
     #[test]
     fn a_caller_cannot_invent_labels() {

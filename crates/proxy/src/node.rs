@@ -1,41 +1,43 @@
 //! A node: what serves links and calls, and what `lockgate status` shows of it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use lockgate_audit::{Durability, Kind, Log, Outcome, Record};
+use lockgate_audit::Log;
+use lockgate_detect::links::LinkWatch;
 use lockgate_detect::{Detector, Pin};
-use lockgate_identity::Caller;
 use lockgate_mcp::Message;
 use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::list::Item;
 use lockgate_policy::Policies;
 use lockgate_store::Store;
-use lockgate_transport::Link;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agility::continuity::Keeper;
+use crate::agility::{Agility, MigrationView, Moving};
 use crate::circuit::Circuit;
 use crate::decode::Target;
-use crate::face::{Face, LinkRefused};
 use crate::gather;
 use crate::limits::Limits;
-use crate::link::{Links, LiveLink, NewLink};
+use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::pins::Unkept;
 use crate::refusal::Refusal;
 use crate::session::Sessions;
 use crate::upstream::{Transport, Upstream};
-use crate::wellknown::{ENROLMENTS_MAX, Enrolment};
+use crate::wellknown::{Counter, Enrolment};
 
 /// The part of the store that holds pinned tool definitions.
 pub const PINS: &str = "pins";
+
+/// The part of the store that holds what peers are held to because they were seen at it.
+pub const COMMITMENTS: &str = "commitments";
 
 /// How often sessions and children are looked over, in seconds.
 const HOUSEKEEPING_S: u64 = 30;
@@ -102,6 +104,8 @@ pub struct Parts {
     pub policies: Policies,
     /// Detection, with the pins known so far.
     pub detector: Detector,
+    /// The watch over links, with what peers are held to so far.
+    pub link_watch: LinkWatch,
     /// The audit log.
     pub audit: Arc<Log>,
     /// Shared state.
@@ -138,7 +142,9 @@ pub struct Node {
     /// The tasks that serve links.
     pub tasks: TaskTracker,
     /// Places for those who enrol or renew.
-    pub(crate) enrolments: Semaphore,
+    pub(crate) enrolments: Counter,
+    /// What is in force for links, and what follows from it.
+    pub(crate) agility: Agility,
     store: Store,
     durable: Vec<String>,
     since_ms: u64,
@@ -148,19 +154,22 @@ impl Node {
     /// Puts a node together.
     pub fn new(parts: Parts) -> Arc<Self> {
         let limits = parts.limits;
+        let metrics = Metrics::default();
+        let keeper = Keeper::new(parts.link_watch, parts.store.clone());
         Arc::new(Self {
             servers: parts.servers.into_iter().map(|s| (s.id.clone(), Arc::new(s))).collect(),
             policies: ArcSwap::from_pointee(parts.policies),
             detector: parts.detector,
             audit: parts.audit,
             sessions: Sessions::new(limits.sessions_max, limits.owed_results_max),
-            links: Arc::default(),
-            metrics: Metrics::default(),
+            links: Arc::new(Links::new(Moving::new(metrics.moves.clone()))),
+            metrics,
             limits,
             enrolment: parts.enrolment,
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
-            enrolments: Semaphore::new(ENROLMENTS_MAX),
+            enrolments: Counter::default(),
+            agility: Agility::new(keeper),
             store: parts.store,
             durable: parts.durable,
             since_ms: now_ms(),
@@ -215,52 +224,6 @@ impl Node {
         self.durable.iter().any(|durable| durable == method)
     }
 
-    /// Enters a link into the registry of live links.
-    pub(crate) fn enter(&self, face: &Face, link: &Link, caller: Caller) -> LiveLink {
-        let posture = link.posture.clone();
-        if let Some(posture) = &posture {
-            self.metrics.handshake(posture);
-            let (listener, agent, group) = (&face.name, &caller.agent, &posture.group);
-            match posture.weakest() {
-                None => {
-                    tracing::debug!(target: "lockgate::secure", %listener, %agent, %group, "link secured")
-                }
-                Some(weakest) => tracing::warn!(
-                    target: "lockgate::secure", %listener, %agent, %weakest,
-                    "link admitted by its profile that a quantum computer could break"
-                ),
-            }
-        }
-        self.links.enter(NewLink {
-            listener: face.name.clone(),
-            peer: link.evidence.peer,
-            local: link.evidence.local,
-            posture,
-            caller,
-            since_ms: now_ms(),
-            hosts: face.hosts.clone(),
-            origins: face.origins.clone(),
-            identity_required: face.identity_required,
-        })
-    }
-
-    /// Records a link that stage 2 or 3 refused.
-    pub(crate) fn record_refused_link(&self, face: &Face, peer: SocketAddr, refused: LinkRefused) {
-        let stage = refused.stage();
-        self.metrics.link_refused(stage);
-        tracing::warn!(target: "lockgate", stage = stage.name(), listener = %face.name, %peer, %refused, "link refused");
-        let record = Record {
-            stage: Some(stage.name().into()),
-            peer: Some(peer.to_string().into()),
-            reason: Some(refused.to_string().into()),
-            ..Record::new(Kind::Refusal, Outcome::Refused)
-        };
-        if let Err(error) = self.audit.append(&record, Durability::Grouped) {
-            self.metrics.audit_failures.inc();
-            tracing::error!(target: "lockgate::record", %error, "a refused link could not be recorded");
-        }
-    }
-
     /// Keeps the pins of `server` that detection made just now.
     ///
     /// # Errors
@@ -280,6 +243,8 @@ impl Node {
             }
             let idle_ms = self.limits.session_idle_s_max * 1000;
             self.sessions.reap(now_ms().saturating_sub(idle_ms));
+            self.agility.continuity.prune(now_ms());
+            self.record_owed(self.agility.refusals.over(Instant::now()));
             for server in self.servers.values() {
                 if let Transport::Stdio(stdio) = server.upstream.transport() {
                     stdio.reap(Duration::from_millis(idle_ms));
@@ -311,6 +276,8 @@ impl Node {
             calls_in_flight: self.metrics.calls_in_flight.get(),
             servers: self.servers.values().map(|server| view(server)).collect(),
             links: self.links.snapshot(),
+            epoch: self.epoch(),
+            migration: self.migration(),
         }
     }
 }
@@ -334,6 +301,10 @@ pub struct NodeView {
     pub servers: Vec<ServerView>,
     /// The live links.
     pub links: Vec<crate::link::LinkView>,
+    /// The epoch in force; 0 before the first.
+    pub epoch: u64,
+    /// How far the latest change has come.
+    pub migration: MigrationView,
 }
 
 /// A server, as `lockgate status` shows it.
@@ -391,7 +362,7 @@ fn upstream_link(link: lockgate_transport::http::LinkStatus) -> UpstreamLinkView
     }
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -41,10 +41,13 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
         Ok(caller) => caller,
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
-    let live = node.enter(&face, &link, caller);
+    let live = match node.enter(&face, &link, caller) {
+        Ok(live) => live,
+        Err(refused) => return node.record_refused_link(&face, peer, refused.into()),
+    };
     // The evidence, some 6 kB of certificate, has served its purpose: an idle link should not hold it.
-    let Link { io, alpn, .. } = link;
-    face::serve_http(node.clone(), live.context.clone(), io, alpn).await;
+    let Link { io, .. } = link;
+    face::serve_http(node.clone(), live.context.clone(), io).await;
 }
 
 /// Serves one call and gives the response that was recorded.

@@ -142,6 +142,9 @@ pub enum Refusal {
     /// The node is shutting down.
     #[error("this node is draining")]
     Draining,
+    /// The link may not stay under the cryptography that is in force now.
+    #[error("this link ends: its cryptography is not in force any more")]
+    Left,
     /// The call could not be recorded, so it is not answered.
     #[error("the call cannot be recorded: {0}")]
     Unrecorded(AuditError),
@@ -152,7 +155,7 @@ impl Refusal {
     pub fn stage(&self) -> Stage {
         use Refusal as R;
         match self {
-            R::Overloaded { .. } | R::Draining => Stage::Accept,
+            R::Overloaded { .. } | R::Draining | R::Left => Stage::Accept,
             R::Host(_) | R::Origin(_) | R::Route { .. } | R::Verb(_) | R::MediaType | R::TooLarge { .. } => {
                 Stage::Decode
             }
@@ -185,7 +188,7 @@ impl Refusal {
             R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
             R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => code::HELD,
             R::Upstream { .. } => code::UPSTREAM,
-            R::Overloaded { .. } | R::Draining => code::OVERLOADED,
+            R::Overloaded { .. } | R::Draining | R::Left => code::OVERLOADED,
             R::Unrecorded(_) => code::AUDIT,
             _ => code::INVALID_REQUEST,
         }
@@ -217,7 +220,7 @@ impl Refusal {
             R::Denied(_) | R::Held { .. } | R::Withheld(_) if asks => StatusCode::OK,
             R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::FORBIDDEN,
             R::Upstream { error, .. } => upstream_status(error),
-            R::Overloaded { .. } | R::Draining | R::Unrecorded(_) | R::Unpinned { .. } => {
+            R::Overloaded { .. } | R::Draining | R::Left | R::Unrecorded(_) | R::Unpinned { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }
@@ -263,6 +266,7 @@ impl Refusal {
             R::Upstream { error, .. } => upstream_hint(error).into(),
             R::Overloaded { .. } => "try again in a moment, or raise `limits.calls_in_flight_max`".into(),
             R::Draining => "connect again: another node, or this one after its restart".into(),
+            R::Left => "connect again, to a link of what is in force".into(),
             R::Unrecorded(_) => {
                 "free space for the audit log; calls are refused until it can be written".into()
             }
@@ -282,7 +286,7 @@ impl Refusal {
     /// Whether trying the same again later may work, and after how many milliseconds at the earliest.
     pub fn retry_ms(&self) -> Option<u64> {
         match self {
-            Refusal::Overloaded { .. } | Refusal::Draining => Some(1000),
+            Refusal::Overloaded { .. } | Refusal::Draining | Refusal::Left => Some(1000),
             Refusal::Unrecorded(_) | Refusal::Unpinned { .. } => Some(1000),
             Refusal::Upstream { error: UpstreamError::CircuitOpen { retry_ms, .. }, .. } => Some(*retry_ms),
             Refusal::Upstream { error, .. } if error.counts() => Some(1000),

@@ -224,7 +224,8 @@ impl Relay {
         let mut call = self.call.take()?;
         let refusal = match self.link.is_expired() {
             true => Refusal::Unauthenticated("the certificate of this link has expired".to_owned()),
-            false => Refusal::Draining,
+            false if self.node.draining.is_cancelled() => Refusal::Draining,
+            false => Refusal::Left,
         };
         let told = match call.record_refusal(&refusal).await {
             Ok(()) => refusal,

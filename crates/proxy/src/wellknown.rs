@@ -1,16 +1,20 @@
-//! What a node does for its peers beside MCP, under `/.well-known/lockgate/`: hand out the authority's public roots,
-//! redeem an invite, renew a certificate, and say how it sees the link.
+//! What a node does for its peers beside MCP, under `/.well-known/lockgate/`: hand out the authority's public roots, plain
+//! and signed, redeem an invite, renew a certificate, tell what is in force, and say how it sees the link.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_crypto::Algorithm;
 use lockgate_identity::{Principal, SpiffeId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
+use crate::agility::notices;
 use crate::body::Body;
 use crate::call::describe_link;
 use crate::decode;
@@ -22,7 +26,25 @@ use crate::refusal::Refusal;
 const REQUEST_BYTES_MAX: usize = 64 << 10;
 
 /// Certificates issued at once. Signing takes a few milliseconds, and renewals come spread over hours.
-pub(crate) const ENROLMENTS_MAX: usize = 8;
+const ISSUED_MAX: usize = 8;
+
+/// Renewals that wait for their turn. A change of algorithms has every agent renew within seconds; a request has 10 kB.
+const WAITING_MAX: usize = 1024;
+
+/// Longest wait of a renewal for its turn, in seconds; then its agent is asked to come again.
+const TURN_S_MAX: u64 = 5;
+
+/// Places for those who enrol or renew.
+pub(crate) struct Counter {
+    issuing: Semaphore,
+    waiting: Semaphore,
+}
+
+impl Default for Counter {
+    fn default() -> Self {
+        Self { issuing: Semaphore::new(ISSUED_MAX), waiting: Semaphore::new(WAITING_MAX) }
+    }
+}
 
 const PREFIX: &str = "/.well-known/lockgate/";
 
@@ -71,20 +93,68 @@ pub struct NotEnrolled {
     pub hint: String,
 }
 
+/// The algorithms for which certificates are issued now on one link.
+#[derive(Clone, Debug)]
+pub struct Permitted(Option<Arc<[&'static Algorithm]>>);
+
+impl Permitted {
+    /// Any algorithm that the authority can issue for.
+    pub fn everything() -> Self {
+        Self(None)
+    }
+
+    /// Only these.
+    pub fn only(algorithms: &[&'static Algorithm]) -> Self {
+        Self(Some(algorithms.into()))
+    }
+
+    fn on(node: &Node, link: &LinkContext) -> Self {
+        let in_force = node.in_force();
+        let rule = in_force.rule(&link.listener, &link.caller.agent, node.now_ms());
+        rule.map_or_else(Self::everything, |suite| Self::only(suite.signatures()))
+    }
+
+    /// Whether a certificate for a key of `algorithm` is issued. To be asked before an invite is spent.
+    ///
+    /// # Errors
+    /// LG-I402 with the algorithms that are permitted.
+    pub fn check(&self, algorithm: &Algorithm) -> Result<(), NotEnrolled> {
+        let Some(permitted) = &self.0 else { return Ok(()) };
+        if permitted.iter().any(|row| row.id == algorithm.id) {
+            return Ok(());
+        }
+        let ids: Vec<_> = permitted.iter().map(|row| row.id).collect();
+        Err(NotEnrolled {
+            status: StatusCode::FORBIDDEN,
+            code: "LG-I402",
+            message: format!("no certificate is issued for a key of {} now", algorithm.id),
+            hint: format!("make a key of one of {} and ask again", ids.join(", ")),
+        })
+    }
+}
+
 /// The authority's side of enrolment, which the data path must reach and must not contain: it opens private keys.
 pub trait Enrolment: Send + Sync {
     /// The roots that peers pin, PEM.
     fn authority_pem(&self) -> String;
+    /// The bundle in force, signed by the roots that the authority holds, for those who trust one of them already.
+    fn signed_bundle(&self) -> String;
     /// Redeems an invite.
     ///
     /// # Errors
-    /// [`NotEnrolled`]: unknown, used or expired invite, or a request that proves no key.
-    fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled>;
-    /// Issues the next certificate for `id`, whose link proved the current one.
+    /// [`NotEnrolled`]: unknown, used or expired invite, a request that proves no key, or a key of an algorithm that is
+    /// not `permitted`, for which the invite is not spent.
+    fn enrol(&self, request: &EnrolRequest, permitted: &Permitted) -> Result<Enrolled, NotEnrolled>;
+    /// Issues the next certificate for `id`, whose link proved the current one; the new key may be of another algorithm.
     ///
     /// # Errors
-    /// [`NotEnrolled`], when the request proves no key.
-    fn renew(&self, id: &SpiffeId, request: &RenewRequest) -> Result<Enrolled, NotEnrolled>;
+    /// [`NotEnrolled`], when the request proves no key, or one of an algorithm that is not `permitted`.
+    fn renew(
+        &self,
+        id: &SpiffeId,
+        request: &RenewRequest,
+        permitted: &Permitted,
+    ) -> Result<Enrolled, NotEnrolled>;
 }
 
 /// The part of `path` that names one of these services.
@@ -104,17 +174,21 @@ pub async fn serve(
         return refusal.plain_response();
     }
     match (&parts.method, path.as_str()) {
-        (&Method::GET, "authority") => text(node.enrolment.authority_pem()),
+        (&Method::GET, "authority") => {
+            text("application/pem-certificate-chain", node.enrolment.authority_pem())
+        }
+        (&Method::GET, "bundle") => text("application/json", node.enrolment.signed_bundle()),
+        (&Method::GET, "notices") => {
+            notices::open(node, link, parts.uri.query()).unwrap_or_else(|error| refused(&error))
+        }
         (&Method::GET, "posture") => json_response(StatusCode::OK, &crate::link::view(link)),
         (&Method::POST, "enrol" | "renew") => {
             let body = match decode::collect(body, REQUEST_BYTES_MAX, node.limits.request()).await {
                 Ok(body) => body,
                 Err(refusal) => return refusal.plain_response(),
             };
-            // Anybody may try to enrol. A try costs the disk a record and a sync: more at once than this are turned away
-            // before they cost anything.
-            let Ok(_place) = node.enrolments.try_acquire() else {
-                return Refusal::Overloaded { limit: ENROLMENTS_MAX }.plain_response();
+            let Some(_place) = turn(&node.enrolments, path == "renew" && is_proven(link)).await else {
+                return Refusal::Overloaded { limit: ISSUED_MAX }.plain_response();
             };
             let issued = issue(node, link, path == "enrol", body).await;
             record(node, link, &path, issued).await
@@ -123,9 +197,24 @@ pub async fn serve(
             status: StatusCode::NOT_FOUND,
             code: "LG-N404",
             message: format!("nothing is served at {PREFIX}{path}"),
-            hint: "GET authority, GET posture, POST enrol, POST renew".to_owned(),
+            hint: "GET authority, GET bundle, GET notices, GET posture, POST enrol, POST renew".to_owned(),
         }),
     }
+}
+
+/// Whether the peer of `link` proved a certificate that still holds.
+pub(crate) fn is_proven(link: &LinkContext) -> bool {
+    !link.is_expired() && matches!(*link.caller.principal, Principal::Workload { .. })
+}
+
+/// A place for one who enrols or renews. Anybody may try to enrol, and a try costs the disk a record and a sync: more at
+/// once than there are places are turned away before they cost anything. Who proved a certificate may wait.
+async fn turn(counter: &Counter, waits: bool) -> Option<SemaphorePermit<'_>> {
+    if let Ok(place) = counter.issuing.try_acquire() {
+        return Some(place);
+    }
+    let _queued = waits.then(|| counter.waiting.try_acquire().ok()).flatten()?;
+    tokio::time::timeout(Duration::from_secs(TURN_S_MAX), counter.issuing.acquire()).await.ok()?.ok()
 }
 
 async fn issue(
@@ -140,10 +229,11 @@ async fn issue(
         true => Arc::new(Principal::Anonymous),
         false => link.caller.principal.clone(),
     };
+    let permitted = Permitted::on(node, link);
     // Signing and the store take milliseconds: not on the thread that serves calls.
     let task = tokio::task::spawn_blocking(move || match (first, principal.as_ref()) {
-        (true, _) => enrolment.enrol(&parse(&body)?),
-        (false, Principal::Workload { id, .. }) => enrolment.renew(id, &parse(&body)?),
+        (true, _) => enrolment.enrol(&parse(&body)?, &permitted),
+        (false, Principal::Workload { id, .. }) => enrolment.renew(id, &parse(&body)?, &permitted),
         (false, _) => Err(NotEnrolled {
             status: StatusCode::UNAUTHORIZED,
             code: "LG-I401",
@@ -208,9 +298,8 @@ fn json_response(status: StatusCode, body: &impl Serialize) -> Response<Body> {
     response
 }
 
-fn text(pem: String) -> Response<Body> {
-    let mut response = Response::new(Body::whole(pem.into()));
-    let media = HeaderValue::from_static("application/pem-certificate-chain");
-    response.headers_mut().insert(header::CONTENT_TYPE, media);
+fn text(media: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text.into()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
     response
 }

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use lockgate_crypto::{Family, Suite, profile};
+use lockgate_crypto::{Suite, profile};
 use lockgate_identity::enrol::{Enrolment, ProvenKey};
-use lockgate_identity::verifier::{self, Expect};
-use lockgate_identity::{Authority, Leaf, NODE_LIFETIME, Request as Order, Role, SpiffeId};
+use lockgate_identity::verifier::Expect;
+use lockgate_identity::{Authority, Leaf, Request as Order, Role, SpiffeId};
 use lockgate_proxy::{Limits, Server};
-use lockgate_transport::{Alpn, Dialer, Link, ServerTls, dialer};
+use lockgate_transport::{Alpn, Dialer, Link, Trust, dialer};
 use rig::{Client, Rig, authority, call, listen, node_of, records, upstream, wire};
 use serde_json::{Value, json};
 
@@ -39,17 +39,14 @@ async fn tunnel() -> (Rig, Authority) {
     let server = Server::new("wire".into(), upstream(wire().await, &limits));
     let (node, dir) = node_of(vec![server], POLICY, limits);
     let authority = authority();
-    let id = SpiffeId::node("test.example", "gateway").unwrap();
-    let (names, ips) = (["localhost".to_owned()], [[127, 0, 0, 1].into()]);
-    let identity = authority.issue_node(&id, &names, &ips, NODE_LIFETIME, SystemTime::now()).unwrap();
-    let tls = ServerTls::new(suite(), &identity, authority.bundle()).unwrap();
-    let address = listen(&node, Some(Arc::new(tls)), authority.bundle()).await;
+    let tls = rig::tunnel::tls(&authority, &suite());
+    let address = listen(&node, Some(Arc::new(tls)), &authority.bundle()).await;
     (Rig { node, address, dir }, authority)
 }
 
 /// The leaf of an agent called `name`, issued at `now` for a minute.
 fn leaf(authority: &Authority, name: &str, now: SystemTime) -> Leaf {
-    let enrolment = Enrolment::begin(Family::Composite).unwrap();
+    let enrolment = Enrolment::begin(suite().identities()[0]).unwrap();
     let order = Order {
         key: ProvenKey::from_request_pem(enrolment.request_pem()).unwrap(),
         id: SpiffeId::agent("test.example", name).unwrap(),
@@ -59,12 +56,12 @@ fn leaf(authority: &Authority, name: &str, now: SystemTime) -> Leaf {
         lifetime: Duration::from_secs(60),
     };
     let issued = authority.issue(&order, now).unwrap();
-    enrolment.finish(&issued.to_pem(), authority.bundle().clone(), now).unwrap().leaf
+    enrolment.finish(&issued.to_pem(), authority.bundle(), now).unwrap().leaf
 }
 
 fn dialer(authority: &Authority, identity: Option<&Leaf>) -> Dialer {
-    let verifier = verifier::server(authority.bundle(), &suite(), Expect::Node);
-    Dialer::new(suite(), identity, verifier, dialer::Limits::default()).unwrap()
+    let trust = Trust::own(&authority.bundle(), Expect::Node);
+    Dialer::new(suite(), identity, trust, dialer::Limits::default()).unwrap()
 }
 
 async fn dial(dialer: &Dialer, address: SocketAddr) -> Link {

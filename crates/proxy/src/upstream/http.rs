@@ -59,6 +59,22 @@ impl HttpUpstream {
         self.listeners.retire();
     }
 
+    /// Moves to new connections, made by what the dialer has in force now; exchanges under way end where they are. See
+    /// [`Pool::replace`].
+    ///
+    /// # Errors
+    /// As [`Pool::replace`]; then the present connections stay in use.
+    pub async fn replace(&self) -> Result<(), PoolError> {
+        let (calls, listeners) = tokio::join!(self.pool.replace(), self.listeners.replace());
+        calls.and(listeners)
+    }
+
+    /// Closes what [`HttpUpstream::replace`] or [`HttpUpstream::retire`] left, at once. Returns how many connections
+    /// there were.
+    pub fn cut_retired(&self) -> usize {
+        self.pool.cut_retired() + self.listeners.cut_retired()
+    }
+
     pub(crate) fn describe(&self) -> String {
         let host = self.endpoint.host().unwrap_or_default();
         let port = self.endpoint.port().map(|p| format!(":{p}")).unwrap_or_default();

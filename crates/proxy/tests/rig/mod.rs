@@ -7,9 +7,11 @@
 )]
 
 pub(crate) mod scripted;
+pub(crate) mod tunnel;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -21,7 +23,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lockgate_audit::{Log, Options};
+use lockgate_crypto::profile;
 use lockgate_detect::Detector;
+use lockgate_detect::links::{Continuity, LinkWatch};
 use lockgate_identity::{Authority, Principal, Role, SpiffeId, TrustBundle};
 use lockgate_policy::{Policies, Source};
 use lockgate_proxy::face::{self, Face};
@@ -29,7 +33,7 @@ use lockgate_proxy::link::NewLink;
 use lockgate_proxy::pipeline;
 use lockgate_proxy::upstream::http::HttpUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
-use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, RenewRequest};
+use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, Permitted, RenewRequest};
 use lockgate_proxy::{Limits, Node, Parts, Server};
 use lockgate_store::Store;
 use lockgate_transport::{Dialer, Listener, ServerTls, http as pool};
@@ -60,15 +64,18 @@ impl Enrolment for NoEnrolment {
     fn authority_pem(&self) -> String {
         String::new()
     }
-    fn enrol(&self, _: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
+    fn signed_bundle(&self) -> String {
+        String::new()
+    }
+    fn enrol(&self, _: &EnrolRequest, _: &Permitted) -> Result<Enrolled, NotEnrolled> {
         Err(refused())
     }
-    fn renew(&self, _: &SpiffeId, _: &RenewRequest) -> Result<Enrolled, NotEnrolled> {
+    fn renew(&self, _: &SpiffeId, _: &RenewRequest, _: &Permitted) -> Result<Enrolled, NotEnrolled> {
         Err(refused())
     }
 }
 
-fn refused() -> NotEnrolled {
+pub(crate) fn refused() -> NotEnrolled {
     NotEnrolled {
         status: StatusCode::FORBIDDEN,
         code: "LG-TEST",
@@ -107,7 +114,7 @@ pub(crate) async fn gateway(upstreams: &[(&str, SocketAddr)], policy: &str, limi
 pub(crate) async fn gateway_of(servers: Vec<Server>, policy: &str, limits: Arc<Limits>) -> Rig {
     let (node, dir) = node_of(servers, policy, limits);
     let authority = authority();
-    let address = listen(&node, None, authority.bundle()).await;
+    let address = listen(&node, None, &authority.bundle()).await;
     Rig { node, address, dir }
 }
 
@@ -118,21 +125,28 @@ pub(crate) fn node_of(
     limits: Arc<Limits>,
 ) -> (Arc<Node>, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::new(Parts {
+    let parts = Parts { limits, ..parts(servers, policy, dir.path()) };
+    (Node::new(parts), dir)
+}
+
+/// What a node is made of by default; it keeps its audit log in `dir`.
+pub(crate) fn parts(servers: Vec<Server>, policy: &str, dir: &Path) -> Parts {
+    Parts {
         servers,
         policies: Policies::parse(&[Source { name: "test.cedar", text: policy }], 1).unwrap(),
         detector: Detector::new(Vec::new()),
-        audit: Log::open(&dir.path().join("audit"), Options::default()).unwrap(),
+        link_watch: LinkWatch::new(Vec::new(), Continuity::default()),
+        audit: Log::open(&dir.join("audit"), Options::default()).unwrap(),
         store: Store::in_memory().unwrap(),
         enrolment: Arc::new(NoEnrolment),
-        limits,
+        limits: Arc::default(),
         durable: Vec::new(),
-    });
-    (node, dir)
+    }
 }
 
 pub(crate) fn authority() -> Authority {
-    Authority::generate("test.example", SystemTime::now()).unwrap()
+    let suite = profile::find("pq-hybrid").unwrap().compile(1).unwrap();
+    Authority::generate("test.example", suite.identities(), SystemTime::now()).unwrap()
 }
 
 /// Opens a listener of `node` on loopback.
@@ -174,6 +188,7 @@ pub(crate) async fn door(node: &Arc<Node>, principal: Principal, identity_requir
                 hosts: Arc::from(["localhost".to_owned()]),
                 origins: Arc::from([]),
                 identity_required,
+                multiplexes: false,
             });
             let node = node.clone();
             tokio::spawn(async move {
@@ -196,6 +211,7 @@ pub(crate) fn agent(name: &str, not_after: SystemTime) -> Principal {
         id: SpiffeId::agent("test.example", name).unwrap(),
         role: Role::Agent,
         serial: "01".into(),
+        not_before: SystemTime::UNIX_EPOCH,
         not_after,
         key_fingerprint: String::new(),
     }
