@@ -6,6 +6,19 @@ use lockgate_crypto::Posture;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod change;
+mod crypto;
+
+pub use change::{
+    ApplyRequest, BanRequest, Change, Drill, DrillRequest, DrillStep, InventoryFormat, LiftRequest,
+    Migration, RollbackRequest, RotateRootRequest, RotatedRoot, Waiting,
+};
+pub use crypto::{
+    BanView, CapabilitiesView, CostView, CryptoShow, DocumentView, EndingView, ForeseenView, LeftOut,
+    PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
+    PlannedPlace, ProviderView, Scope, Verdict,
+};
+
 /// A document that the interface gives, by its name and version.
 pub trait Document: Serialize {
     /// Like `lockgate.status/1`. The number changes when a reader of the old one would misread the new one.
@@ -45,6 +58,12 @@ documents! {
     AuditTail = "lockgate.audit-tail/1";
     Reloaded = "lockgate.reload/1";
     Draining = "lockgate.drain/1";
+    CryptoShow = "lockgate.crypto-show/1";
+    Plan = "lockgate.crypto-plan/1";
+    Change = "lockgate.crypto-change/1";
+    Migration = "lockgate.crypto-migration/1";
+    Drill = "lockgate.crypto-drill/1";
+    RotatedRoot = "lockgate.root-rotated/1";
 }
 
 /// The node at a glance.
@@ -62,6 +81,18 @@ pub struct Status {
     pub listeners: Vec<Listener>,
     /// Generation of the crypto profiles in force.
     pub epoch: u64,
+    /// Live links that have not followed it yet.
+    #[serde(default)]
+    pub links_below_epoch: u64,
+    /// What may not be used, whatever a profile says.
+    #[serde(default)]
+    pub bans: Vec<BanView>,
+    /// Dates of algorithms in force that are warned of by now, the nearest first.
+    #[serde(default)]
+    pub endings: Vec<EndingView>,
+    /// The last change, while links still move.
+    #[serde(default)]
+    pub migration: Option<Migration>,
     /// Fingerprint of the authority's bundle.
     pub authority: String,
     /// Generation of the policies in force.
@@ -134,6 +165,9 @@ pub struct Link {
     pub posture: Option<Posture>,
     /// Whether every part of the posture holds against a quantum adversary; `None` without a tunnel.
     pub quantum_safe: Option<bool>,
+    /// The last epoch whose rules it was judged by and may stay under; `None` without a tunnel.
+    #[serde(default)]
+    pub epoch: Option<u64>,
 }
 
 /// The MCP servers behind the node.
@@ -169,6 +203,9 @@ pub struct UpstreamLink {
     pub peer: Option<String>,
     /// What TLS negotiated; `None` over plain HTTP.
     pub posture: Option<Posture>,
+    /// Whether it only ends what it carries, and takes nothing new.
+    #[serde(default)]
+    pub retired: bool,
 }
 
 /// Asks for an invite.

@@ -24,8 +24,10 @@ use crate::guard::Token;
 /// Largest answer in bytes: a thousand audit records, or the links of a busy node.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// Longest wait for an answer in seconds. A reload compiles policies; everything else takes milliseconds.
-const ANSWER_S_MAX: u64 = 20;
+/// Longest wait for an answer. A reload compiles policies; everything else takes milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+
+mod crypto;
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +49,12 @@ pub enum ClientError {
         cause: String,
     },
     /// No answer came in time.
-    #[error("the node's admin interface at {addr} did not answer within {ANSWER_S_MAX} s")]
+    #[error("the node's admin interface at {addr} did not answer within {answer_s_max} s")]
     Silent {
         /// The address.
         addr: SocketAddr,
+        /// How long was waited, in seconds.
+        answer_s_max: u64,
     },
     /// The node refuses, and says why.
     #[error("{0}")]
@@ -62,12 +66,13 @@ pub enum ClientError {
 pub struct Client {
     addr: SocketAddr,
     token: Token,
+    answer_max: Duration,
 }
 
 impl Client {
     /// A client for the interface at `addr`, with the token of that launch.
     pub fn new(addr: SocketAddr, token: Token) -> Self {
-        Self { addr, token }
+        Self { addr, token, answer_max: ANSWER_MAX }
     }
 
     /// Whether the node serves calls.
@@ -218,9 +223,9 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ClientError> {
-        let deadline = Duration::from_secs(ANSWER_S_MAX);
-        let answer = tokio::time::timeout(deadline, self.ask(method, path, body)).await;
-        let (status, body) = answer.map_err(|_| ClientError::Silent { addr: self.addr })??;
+        let answer = tokio::time::timeout(self.answer_max, self.ask(method, path, body)).await;
+        let answer_s_max = self.answer_max.as_secs();
+        let (status, body) = answer.map_err(|_| ClientError::Silent { addr: self.addr, answer_s_max })??;
         if status.is_success() {
             return Ok(body);
         }

@@ -27,6 +27,15 @@
 //! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
 //! | `POST /v1/reload` | [`Reloaded`], `lockgate.reload/1` |
 //! | `POST /v1/drain` | [`Draining`], `lockgate.drain/1` (202) |
+//! | `GET /v1/crypto` | [`CryptoShow`], `lockgate.crypto-show/1` |
+//! | `GET /v1/crypto/migration` | [`Migration`], `lockgate.crypto-migration/1` |
+//! | `GET /v1/crypto/inventory?format=json` | `lockgate.crypto-inventory/1`, or CycloneDX 1.7 (`format=cyclonedx`) |
+//! | `POST /v1/crypto/plan` ([`PlanRequest`]) | [`Plan`], `lockgate.crypto-plan/1` |
+//! | `POST /v1/crypto/apply` ([`ApplyRequest`]) | [`Change`], `lockgate.crypto-change/1` |
+//! | `POST /v1/crypto/rollback` ([`RollbackRequest`]) | [`Change`] |
+//! | `POST /v1/crypto/ban` ([`BanRequest`]), `…/lift` ([`LiftRequest`]) | [`Change`] |
+//! | `POST /v1/crypto/drill` ([`DrillRequest`]) | [`Drill`], `lockgate.crypto-drill/1` |
+//! | `POST /v1/identity/rotate-root` ([`RotateRootRequest`]) | [`RotatedRoot`], `lockgate.root-rotated/1` |
 //!
 //! Every document carries its `schema`; fields may be added under the same number, and readers ignore what they do not
 //! know. Every error is `{"error":{"code","message","hint"}}`, a [`Fault`].
@@ -40,9 +49,13 @@ mod routes;
 mod server;
 
 pub use api::{
-    Approval, AuditTail, AuditView, Certificate, Csr, Document, Draining, FindingView, Invite, Invites, Link,
-    Links, Listener, MintedInvite, NewInvite, Reloaded, Status, Threat, Threats, Upstream, UpstreamLink,
-    Upstreams, Versioned,
+    ApplyRequest, Approval, AuditTail, AuditView, BanRequest, BanView, CapabilitiesView, Certificate, Change,
+    CostView, CryptoShow, Csr, Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, EndingView,
+    FindingView, ForeseenView, InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener,
+    Migration, MintedInvite, NewInvite, PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate,
+    PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView, Reloaded, RollbackRequest,
+    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams,
+    Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError};
 pub use fault::Fault;

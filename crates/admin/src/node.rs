@@ -1,8 +1,9 @@
 //! What a node must be able to tell and do to be administered.
 
 use crate::api::{
-    Approval, Certificate, Csr, Draining, Invites, Links, MintedInvite, NewInvite, Reloaded, Status, Threats,
-    Upstreams,
+    ApplyRequest, Approval, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill, DrillRequest,
+    InventoryFormat, Invites, LiftRequest, Links, Migration, MintedInvite, NewInvite, Plan, PlanRequest,
+    Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
 
@@ -47,7 +48,7 @@ pub trait Node: Send + Sync + 'static {
     /// Issues a certificate for the agent of this machine's own user, who has shown the token.
     ///
     /// # Errors
-    /// 400 when the request is none, or its key is of a family that the profile forbids.
+    /// 400 when the request is none, or its key is of an algorithm that may not be used.
     fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault>;
 
     /// Tool definitions that wait for an approval.
@@ -73,4 +74,58 @@ pub trait Node: Send + Sync + 'static {
 
     /// Begins to drain; the node ends when it is done. Asked again, it tells how far it is.
     fn drain(&self) -> Draining;
+
+    /// What is in force, everywhere, and why.
+    fn crypto(&self) -> CryptoShow;
+
+    /// What a change of profile would do. Changes nothing.
+    ///
+    /// # Errors
+    /// 404 when profile or place is unknown, 409 when the profile cannot be put in force.
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, Fault>;
+
+    /// Puts a profile in force. When it returns, no new handshake is made under the old one; links follow.
+    ///
+    /// # Errors
+    /// As [`Node::plan`], and 409 when peers would be cut off and that was not asked for. The old epoch stays.
+    fn apply(&self, request: &ApplyRequest) -> Result<Change, Fault>;
+
+    /// Takes the last change back, in a new epoch.
+    ///
+    /// # Errors
+    /// 409 when there is nothing to take back, or what was before cannot be put in force any more.
+    fn rollback(&self, request: &RollbackRequest) -> Result<Change, Fault>;
+
+    /// Forbids an algorithm, or one implementation of it, from the moment it returns.
+    ///
+    /// # Errors
+    /// 404 when it is unknown, 409 when some place would have nothing left.
+    fn ban(&self, request: &BanRequest) -> Result<Change, Fault>;
+
+    /// Lifts a ban.
+    ///
+    /// # Errors
+    /// 404 when there is none of this target.
+    fn lift(&self, request: &LiftRequest) -> Result<Change, Fault>;
+
+    /// How far the links have followed the last change.
+    fn migration(&self) -> Migration;
+
+    /// Rehearses an emergency.
+    ///
+    /// # Errors
+    /// As [`Node::plan`].
+    fn drill(&self, request: &DrillRequest) -> Result<Drill, Fault>;
+
+    /// Every link, key, certificate and algorithm in use, as JSON text of that form.
+    ///
+    /// # Errors
+    /// 503 when it cannot be put together.
+    fn inventory(&self, format: InventoryFormat) -> Result<String, Fault>;
+
+    /// Replaces a root of the authority.
+    ///
+    /// # Errors
+    /// 404 when the authority has no root of that algorithm, 409 when it cannot be replaced now.
+    fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault>;
 }

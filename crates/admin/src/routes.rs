@@ -21,6 +21,8 @@ use crate::fault::Fault;
 use crate::guard::{self, Token};
 use crate::node::Node;
 
+mod crypto;
+
 /// Largest request body in bytes: a certification request with a composite ML-DSA key has under 10 kB.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
@@ -55,6 +57,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/audit/tail", get(audit_tail))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
+        .merge(crypto::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(access.clone(), require_token));

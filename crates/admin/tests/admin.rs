@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use lockgate_admin::{
-    AUDIT_TAIL_MAX, Approval, AuditView, BODY_BYTES_MAX, Certificate, Client, ClientError, Csr, Draining,
-    Fault, Invite, Invites, Link, Links, Listener, MintedInvite, NewInvite, Node, Reloaded, Server,
-    ServerError, Status, Threat, Threats, Token, Upstream, Upstreams,
+    AUDIT_TAIL_MAX, ApplyRequest, Approval, AuditView, BODY_BYTES_MAX, BanRequest, Certificate, Change,
+    Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, Fault, InventoryFormat, Invite,
+    Invites, LiftRequest, Link, Links, Listener, Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest,
+    Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Server, ServerError, Status, Threat,
+    Threats, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +29,7 @@ fn posture() -> Posture {
     Posture {
         protocol: "TLSv1.3".into(),
         group: "X25519MLKEM768".into(),
+        provider: "aws-lc-rs".into(),
         cipher: "TLS_AES_256_GCM_SHA384".into(),
         peer_signature: None,
         own_signature: Some("MLDSA65-Ed25519-SHA512".into()),
@@ -47,6 +50,41 @@ fn sample_invite() -> Invite {
         agent: "spiffe://lockgate.local/agent/laptop".into(),
         expires_at_ms: 1_795_356_000_000,
         used_at_ms: None,
+    }
+}
+
+fn migration() -> Migration {
+    let waiting = vec![Waiting { agent: "spiffe://lockgate.local/agent/a".into(), links: 2, told: true }];
+    Migration { epoch: 2, to_move: 3, moved: 1, waiting, ..Migration::default() }
+}
+
+/// A change that tells what was asked for.
+fn change(what: String) -> Change {
+    Change {
+        epoch: 2,
+        epoch_before: 1,
+        what,
+        by: "ann".into(),
+        before: Vec::new(),
+        after: vec!["listener tunnel".into()],
+        ban: None,
+        until_ms: None,
+        migration: migration(),
+    }
+}
+
+fn empty_plan(profile: &str) -> Plan {
+    Plan {
+        epoch: 1,
+        profile: profile.into(),
+        places: Vec::new(),
+        links: Vec::new(),
+        peers: Vec::new(),
+        certificates: Vec::new(),
+        costs: Vec::new(),
+        stays: 0,
+        moves: 0,
+        refused: 0,
     }
 }
 
@@ -71,6 +109,10 @@ impl Node for Sample {
                 profile: Some("pq-hybrid@20261122".into()),
             }],
             epoch: 1,
+            links_below_epoch: 0,
+            bans: Vec::new(),
+            endings: Vec::new(),
+            migration: Some(migration()),
             authority: "ab".into(),
             policy_generation: 1,
             policies: 3,
@@ -98,6 +140,7 @@ impl Node for Sample {
             calls: 3,
             posture: Some(posture),
             quantum_safe,
+            epoch: Some(1),
         };
         Links { links: vec![link] }
     }
@@ -176,6 +219,72 @@ impl Node for Sample {
     fn drain(&self) -> Draining {
         Draining { links: 1, calls_in_flight: 0, drain_s_max: 30 }
     }
+
+    fn crypto(&self) -> CryptoShow {
+        CryptoShow {
+            epoch: 1,
+            places: Vec::new(),
+            peers: Vec::new(),
+            bans: Vec::new(),
+            endings: Vec::new(),
+            document: None,
+            rollback: Some("x".into()),
+            migration: migration(),
+        }
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, Fault> {
+        Ok(empty_plan(&request.profile))
+    }
+
+    fn apply(&self, request: &ApplyRequest) -> Result<Change, Fault> {
+        if !request.cut_off {
+            let message = "1 of 1 peers would be cut off";
+            return Err(Fault::new(StatusCode::CONFLICT, "LG-K003", message, "see who"));
+        }
+        Ok(change(format!("{} {:?}", request.profile, request.scope.listeners)))
+    }
+
+    fn rollback(&self, request: &RollbackRequest) -> Result<Change, Fault> {
+        Ok(change(format!("{:?}", request.drain_s)))
+    }
+
+    fn ban(&self, request: &BanRequest) -> Result<Change, Fault> {
+        Ok(change(format!("{} {} {}", request.target, request.now, request.keep_hybrids)))
+    }
+
+    fn lift(&self, request: &LiftRequest) -> Result<Change, Fault> {
+        Ok(change(request.target.clone()))
+    }
+
+    fn migration(&self) -> Migration {
+        migration()
+    }
+
+    fn drill(&self, request: &DrillRequest) -> Result<Drill, Fault> {
+        Ok(Drill {
+            drill: request.drill.clone(),
+            profile: "x@1".into(),
+            live: request.live,
+            plan: empty_plan("x@1"),
+            steps: Vec::new(),
+            change: None,
+        })
+    }
+
+    fn inventory(&self, format: InventoryFormat) -> Result<String, Fault> {
+        Ok(format!(r#"{{"form":"{}","x":1.50}}"#, format.name()))
+    }
+
+    fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault> {
+        Ok(RotatedRoot {
+            algorithm: request.algorithm.clone(),
+            old_retires_at_ms: request.overlap_s,
+            fingerprint: "ab".into(),
+            bundle_sequence: 2,
+            epoch: 3,
+        })
+    }
 }
 
 /// A running interface; it ends when the sender is dropped.
@@ -242,6 +351,50 @@ async fn the_client_gets_what_the_node_says() {
 }
 
 #[tokio::test]
+async fn changes_of_algorithms_arrive_as_they_were_asked_for() {
+    let (_, client, _keep) = start().await;
+    assert_eq!(client.crypto().await.expect("shown"), Sample.crypto());
+    assert_eq!(client.migration().await.expect("migration"), migration());
+    let scope = Scope { listeners: vec!["foreign".into()], ..Scope::default() };
+    let plan = PlanRequest { profile: "cnsa2".into(), scope: scope.clone() };
+    assert_eq!(client.plan(&plan).await.expect("plan").profile, "cnsa2");
+    let by = || "ann".to_owned();
+    let mut apply = ApplyRequest {
+        profile: "cnsa2".into(),
+        scope,
+        drain_s: None,
+        cut_off: false,
+        for_s: None,
+        reason: String::new(),
+        by: by(),
+    };
+    assert_eq!(refused(client.apply(&apply).await).code, "LG-K003");
+    apply.cut_off = true;
+    assert_eq!(client.apply(&apply).await.expect("applied"), change(r#"cnsa2 ["foreign"]"#.into()));
+    let back = RollbackRequest { drain_s: Some(0), by: by() };
+    assert_eq!(client.rollback(&back).await.expect("back").what, "Some(0)");
+    let ban = BanRequest {
+        target: "X25519".into(),
+        reason: "a test".into(),
+        now: true,
+        keep_hybrids: false,
+        drain_s: None,
+        by: by(),
+    };
+    assert_eq!(client.ban(&ban).await.expect("banned").what, "X25519 true false");
+    let lift = LiftRequest { target: "X25519".into(), by: by() };
+    assert_eq!(client.lift(&lift).await.expect("lifted").what, "X25519");
+    let drill = DrillRequest { drill: "lattice-broken".into(), live: true, for_s: Some(60), by: by() };
+    assert!(client.drill(&drill).await.expect("drilled").live);
+    for format in [InventoryFormat::Json, InventoryFormat::Cyclonedx] {
+        let text = client.inventory(format).await.expect("taken");
+        assert_eq!(text.get(), Sample.inventory(format).expect("taken"), "byte for byte");
+    }
+    let rotate = RotateRootRequest { algorithm: "ML-DSA-65".into(), overlap_s: 7, by: by() };
+    assert_eq!(client.rotate_root(&rotate).await.expect("rotated").old_retires_at_ms, 7);
+}
+
+#[tokio::test]
 async fn refusals_arrive_with_code_message_and_hint() {
     let (addr, client, _keep) = start().await;
     assert_eq!(refused(client.approve_threat("78").await), fault(StatusCode::NOT_FOUND));
@@ -281,6 +434,12 @@ async fn requests_that_are_not_right_get_a_precise_status() {
         ("POST /v1/invites", JSON, r#"{"name":"a","lifetime":1}"#, 400),
         ("POST /v1/invites", JSON, r#"{"name":"#, 400),
         ("DELETE /v1/invites/%ff", BEARER, "", 400),
+        ("GET /v1/crypto", "", "", 401),
+        ("GET /v1/crypto/inventory?format=xml", BEARER, "", 400),
+        ("POST /v1/crypto/plan", JSON, r#"{"profile":"a"}"#, 200),
+        ("POST /v1/crypto/plan", JSON, r#"{"profile":"a","scope":{"listener":["x"]}}"#, 400),
+        ("POST /v1/crypto/ban", JSON, r#"{"target":"a"}"#, 400),
+        ("GET /v1/crypto/apply", BEARER, "", 405),
         ("GET /v1/status", "Authorization: Bearer the-token\r\nOrigin: https://evil.example\r\n", "", 403),
         ("GET /healthz", "Origin: null\r\n", "", 403),
         ("GET http://evil.example/v1/status", BEARER, "", 403),

@@ -7,7 +7,7 @@ use http::StatusCode;
 use lockgate_identity::enrol::ProvenKey;
 use lockgate_identity::invite::{self, Code, Invite, Secret};
 use lockgate_identity::{Authority, IdentityError, Request, Role, SpiffeId, TrustBundle};
-use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, RenewRequest};
+use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, Permitted, RenewRequest};
 use lockgate_store::{Store, StoreError};
 
 /// The part of the store that holds invites, by the hash of their secret.
@@ -55,7 +55,7 @@ impl Registrar {
     }
 
     /// The public roots.
-    pub(crate) fn bundle(&self) -> &TrustBundle {
+    pub(crate) fn bundle(&self) -> TrustBundle {
         self.authority.bundle()
     }
 
@@ -71,7 +71,7 @@ impl Registrar {
             return Err(InviteError::Reserved);
         }
         let now = SystemTime::now();
-        let (code, invite) = Invite::mint(self.bundle(), name, &self.endpoint, lifetime, now)?;
+        let (code, invite) = Invite::mint(&self.bundle(), name, &self.endpoint, lifetime, now)?;
         self.store.put_json(INVITES, &invite.secret_sha256, &invite)?;
         let forgotten = seconds(now).saturating_sub(REMEMBERED_S);
         for (key, old) in self.store.list_json::<Invite>(INVITES, "")? {
@@ -99,9 +99,10 @@ impl Registrar {
     }
 
     /// A certificate for this machine's own agent.
-    pub(crate) fn issue_local(&self, csr: &str) -> Result<Enrolled, IdentityError> {
-        let id = SpiffeId::agent(self.authority.trust_domain(), LOCAL_AGENT)?;
-        self.issue(id, csr)
+    pub(crate) fn issue_local(&self, csr: &str, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
+        self.check(csr, permitted)?;
+        let id = SpiffeId::agent(self.authority.trust_domain(), LOCAL_AGENT);
+        id.and_then(|id| self.issue(id, csr)).map_err(|error| not_issued(&error))
     }
 
     fn issue(&self, id: SpiffeId, csr: &str) -> Result<Enrolled, IdentityError> {
@@ -122,9 +123,9 @@ impl Registrar {
         })
     }
 
-    fn redeem(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
+    fn redeem(&self, request: &EnrolRequest, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
         // The key first: an invite is not spent on a request that cannot be answered.
-        ProvenKey::from_request_pem(&request.csr).map_err(|error| not_issued(&error))?;
+        self.check(&request.csr, permitted)?;
         let secret = Secret::parse(&request.secret).map_err(|error| refused(&error))?;
         let key = secret.hash();
         let stored: Option<Invite> = self.store.get_json(INVITES, &key).map_err(|error| unstored(&error))?;
@@ -138,16 +139,50 @@ impl Registrar {
     }
 }
 
+impl Registrar {
+    /// Whether a certificate can be issued for the key of a request: of an algorithm that may be used on this link, and
+    /// for which there is a root. Roots are made when algorithms are put in force, never because a peer asks for one.
+    fn check(&self, csr: &str, permitted: &Permitted) -> Result<(), NotEnrolled> {
+        let key = ProvenKey::from_request_pem(csr).map_err(|error| not_issued(&error))?;
+        permitted.check(key.algorithm())?;
+        let bundle = self.bundle();
+        let roots: Vec<&str> = bundle.roots().iter().map(|root| root.algorithm().id).collect();
+        if roots.contains(&key.algorithm().id) {
+            return Ok(());
+        }
+        Err(NotEnrolled {
+            status: StatusCode::FORBIDDEN,
+            code: "LG-I402",
+            message: format!("this authority has no root for a key of {}", key.algorithm().id),
+            hint: format!("make a key of one of {} and ask again", roots.join(", ")),
+        })
+    }
+}
+
 impl Enrolment for Registrar {
     fn authority_pem(&self) -> String {
         self.bundle().to_pem()
     }
 
-    fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, NotEnrolled> {
-        self.redeem(request)
+    fn signed_bundle(&self) -> String {
+        self.authority.signed_bundle().unwrap_or_else(|error| {
+            // Peers go on with the bundle that they have, and ask again.
+            tracing::error!(%error, "the authority's bundle could not be signed");
+            String::new()
+        })
     }
 
-    fn renew(&self, id: &SpiffeId, request: &RenewRequest) -> Result<Enrolled, NotEnrolled> {
+    fn enrol(&self, request: &EnrolRequest, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
+        self.redeem(request, permitted)
+    }
+
+    fn renew(
+        &self,
+        id: &SpiffeId,
+        request: &RenewRequest,
+        permitted: &Permitted,
+    ) -> Result<Enrolled, NotEnrolled> {
+        self.check(&request.csr, permitted)?;
         self.issue(id.clone(), &request.csr).map_err(|error| not_issued(&error))
     }
 }
@@ -190,13 +225,18 @@ fn seconds(time: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use lockgate_crypto::Family;
+    use lockgate_crypto::{Algorithm, catalog};
     use lockgate_identity::enrol::Enrolment as Request;
 
     use super::*;
 
+    fn algorithm(id: &str) -> &'static Algorithm {
+        catalog::find(id).unwrap()
+    }
+
     fn registrar() -> Registrar {
-        let authority = Authority::generate("example.org", SystemTime::now()).unwrap();
+        let algorithms = [algorithm("ECDSA-P256-SHA256"), algorithm("ML-DSA-65")];
+        let authority = Authority::generate("example.org", &algorithms, SystemTime::now()).unwrap();
         Registrar::new(
             authority,
             Store::in_memory().unwrap(),
@@ -207,15 +247,15 @@ mod tests {
 
     #[test]
     fn an_invite_works_once_and_survives_a_bad_request() {
-        let registrar = registrar();
+        let (registrar, any) = (registrar(), Permitted::everything());
         let (code, invite) = registrar.invite("laptop", Duration::from_secs(60)).unwrap();
-        let key = Request::begin(Family::Ecdsa).unwrap();
+        let key = Request::begin(algorithm("ECDSA-P256-SHA256")).unwrap();
         let secret = code.secret.reveal().as_str().to_owned();
         let bad = EnrolRequest { secret: secret.clone(), csr: "nonsense".to_owned() };
-        assert_eq!(registrar.enrol(&bad).unwrap_err().code, "LG-I400");
+        assert_eq!(registrar.enrol(&bad, &any).unwrap_err().code, "LG-I400");
         let good = EnrolRequest { secret, csr: key.request_pem().to_owned() };
-        assert_eq!(registrar.enrol(&good).unwrap().id, "spiffe://example.org/agent/laptop");
-        let again = registrar.enrol(&good).unwrap_err();
+        assert_eq!(registrar.enrol(&good, &any).unwrap().id, "spiffe://example.org/agent/laptop");
+        let again = registrar.enrol(&good, &any).unwrap_err();
         assert_eq!((again.code, again.status), ("LG-I003", StatusCode::FORBIDDEN));
         assert!(registrar.invites().unwrap()[0].used_at_s.is_some());
         registrar.revoke(&id_of(&invite)).unwrap();
@@ -234,9 +274,30 @@ mod tests {
     #[test]
     fn renewal_keeps_the_id() {
         let registrar = registrar();
-        let key = Request::begin(Family::Ecdsa).unwrap();
+        let key = Request::begin(algorithm("ECDSA-P256-SHA256")).unwrap();
         let id: SpiffeId = "spiffe://example.org/agent/ci".parse().unwrap();
-        let renewed = registrar.renew(&id, &RenewRequest { csr: key.request_pem().to_owned() }).unwrap();
+        let request = RenewRequest { csr: key.request_pem().to_owned() };
+        let renewed = registrar.renew(&id, &request, &Permitted::everything()).unwrap();
         assert_eq!(renewed.id, id.to_string());
+    }
+
+    #[test]
+    fn no_certificate_of_an_algorithm_that_may_not_be_used_checklist_09() {
+        let registrar = registrar();
+        let only = Permitted::only(&[algorithm("ML-DSA-65"), algorithm("ML-DSA-87")]);
+        let (code, _) = registrar.invite("laptop", Duration::from_secs(60)).unwrap();
+        let secret = code.secret.reveal().as_str().to_owned();
+        let asks = |id: &str| {
+            let csr = Request::begin(algorithm(id)).unwrap().request_pem().to_owned();
+            EnrolRequest { secret: secret.clone(), csr }
+        };
+        // One is not permitted, for the other there is no root; the invite is spent on neither.
+        for id in ["ECDSA-P256-SHA256", "ML-DSA-87"] {
+            let refused = registrar.enrol(&asks(id), &only).unwrap_err();
+            assert_eq!((refused.code, refused.status), ("LG-I402", StatusCode::FORBIDDEN), "{id}");
+            assert!(refused.hint.contains("ML-DSA-65"), "{}", refused.hint);
+        }
+        assert!(registrar.invites().unwrap()[0].used_at_s.is_none());
+        registrar.enrol(&asks("ML-DSA-65"), &only).unwrap();
     }
 }

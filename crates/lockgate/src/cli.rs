@@ -10,9 +10,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::endpoint::Endpoint;
 
+mod crypto;
 mod duration;
 mod help;
 
+pub(crate) use crypto::{
+    ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
+};
 pub(crate) use duration::Seconds;
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
@@ -75,7 +79,7 @@ pub(crate) enum Verb {
     /// The rules that permit calls
     #[command(subcommand)]
     Policy(PolicyVerb),
-    /// Algorithms and profiles
+    /// Algorithms and profiles: show, plan, change, ban, probe, rehearse
     #[command(subcommand)]
     Crypto(CryptoVerb),
     /// The configuration file
@@ -170,11 +174,23 @@ pub(crate) struct ConnectArgs {
     /// Enrol with the one-time code of `lockgate identity invite`
     #[arg(long, value_name = "CODE", env = "LOCKGATE_INVITE", hide_env_values = true)]
     pub(crate) invite: Option<String>,
-    /// Algorithms that the tunnel may use; see `lockgate crypto profiles`
+    /// Algorithms that the tunnel may use; nothing weaker is ever followed
     #[arg(long, value_name = "NAME", default_value = "pq-hybrid")]
     pub(crate) profile: String,
+    /// Whether to follow the gateway to other algorithms that are no weaker
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Follow::Safe)]
+    pub(crate) follow: Follow,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+}
+
+/// How a connector answers when its gateway announces other algorithms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Follow {
+    // Moves, unless what is announced is weaker than its own profile.
+    Safe,
+    // Stays with its own profile.
+    Never,
 }
 
 /// `lockgate ping`.
@@ -239,6 +255,18 @@ pub(crate) enum IdentityVerb {
     },
     /// Show this machine's authority: trust domain, fingerprint, roots
     Show(OutputArgs),
+    /// Replace a root of the authority; for a while the old one is trusted, too
+    #[command(after_help = help::ROTATE_ROOT)]
+    RotateRoot {
+        /// Algorithm of the root, as `lockgate identity show` lists it
+        #[arg(value_name = "ALGORITHM")]
+        algorithm: String,
+        /// How long the old root stays trusted, like 7d: longer than any peer is away
+        #[arg(long, value_name = "TIME", default_value = "7d")]
+        overlap: Seconds,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
 }
 
 /// `lockgate threats …`.
@@ -293,15 +321,6 @@ pub(crate) enum PolicyVerb {
     },
     /// Show the policies in force
     Show(OutputArgs),
-}
-
-/// `lockgate crypto …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum CryptoVerb {
-    /// List profiles: named, dated sets of permitted algorithms
-    Profiles(OutputArgs),
-    /// List every algorithm that this build knows
-    Catalog(OutputArgs),
 }
 
 /// `lockgate config …`.

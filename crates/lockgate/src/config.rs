@@ -11,15 +11,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod check;
+mod crypto;
 mod limits;
 mod load;
+mod servers;
 mod settings;
 mod target;
 mod tree;
 
+pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
-pub(crate) use settings::{ListenerPlan, ServerPlan, Settings, TlsFiles};
+pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use target::Target;
 pub(crate) use tree::{Origin, Tree};
 
@@ -35,6 +38,11 @@ pub(crate) struct Config {
     /// The MCP servers behind the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) server: Vec<Server>,
+    /// How the algorithms in force may change while the node runs.
+    pub(crate) crypto: Crypto,
+    /// Those who are held to another profile for a while.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) exception: Vec<Exception>,
     /// Bounds on everything that a peer can make grow.
     pub(crate) limits: Limits,
     /// The hash-chained record of calls.
@@ -92,6 +100,9 @@ impl Default for Node {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
+    /// Its name in status, records and commands: lower-case letters, digits and hyphens. Without one it is listener, and listener-2 for the second without a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
     /// HOST:PORT; port 0 lets the system choose.
     pub(crate) address: String,
     /// Algorithms that this listener permits; see `lockgate crypto profiles`.

@@ -7,7 +7,7 @@ use lockgate_transport::{Limits, Listener};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{ConnectArgs, Global, Output};
+use crate::cli::{ConnectArgs, Follow, Global, Output};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
@@ -19,6 +19,7 @@ mod answer;
 mod exchange;
 mod lines;
 mod local_http;
+mod repeat;
 mod session;
 mod stdio;
 pub(crate) mod tunnel;
@@ -41,14 +42,18 @@ pub(crate) async fn run(
     let state = State::locate(global.state.as_deref())?;
     let suite = tunnel::suite(&args.profile)?;
     let wanted = Wanted { endpoint: &endpoint, invite: invite.as_ref(), state: &state, suite: &suite };
-    let (tunnel, agent) = tokio::select! {
-        opened = Tunnel::open(&wanted) => opened?,
+    let follow = match args.follow {
+        Follow::Safe => lockgate_tunnel::Follow::Safe,
+        Follow::Never => lockgate_tunnel::Follow::Never,
+    };
+    let (tunnel, follower) = tokio::select! {
+        opened = Tunnel::open(&wanted, follow) => opened?,
         () = stop.cancelled() => return Ok(Exit::Ok),
     };
     if let Some(posture) = tunnel.posture() {
-        tracing::info!(agent = %agent.identity.id, "tunnel to {}, {}", endpoint.origin(), describe(&posture));
+        tracing::info!(agent = %follower.identity().id, "tunnel to {}, {}", endpoint.origin(), describe(&posture));
     }
-    let renewal = tokio::spawn(tunnel.clone().keep_renewed(agent));
+    let following = tokio::spawn(follower.run());
     let served = match listener {
         Some(listener) => {
             announce(&listener, &endpoint, args.output.output);
@@ -60,7 +65,7 @@ pub(crate) async fn run(
             stdio::run(tunnel, input, output, stop).await
         }
     };
-    renewal.abort();
+    following.abort();
     served.map_err(|error| Diagnostic::new("LG-M002", "stdin or stdout broke").because(&error))?;
     Ok(Exit::Ok)
 }

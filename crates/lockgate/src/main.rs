@@ -52,7 +52,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
     match &cli.verb {
         Verb::Explain(args) => explain::run(args),
         Verb::Config(verb) => verbs::config::run(verb, global),
-        Verb::Crypto(verb) => verbs::crypto::run(verb),
+        Verb::Crypto(verb) => on_one_thread(global, verbs::crypto::run(verb, global)),
         Verb::Audit(verb) => verbs::audit::run(verb, global),
         Verb::Policy(verb) => verbs::policy::run(verb, global),
         Verb::Identity(verb) => on_one_thread(global, verbs::identity::run(verb, global)),

@@ -1,7 +1,8 @@
 //! A gateway: put together, run, reloaded, drained.
 //!
-//! [`parts`] turns settings into what serves, [`faces`] are its listeners with their certificates, [`control`] is what
-//! the admin interface and the signals can ask of it, [`ready`] says that it is there.
+//! [`parts`] turns settings into what serves, [`faces`] are its listeners with their certificates, [`agility`] decides
+//! which algorithms hold where and changes that while it runs, [`control`] is what can change, [`administer`] what the
+//! admin interface can ask, [`ready`] says that it is there.
 
 use std::sync::Arc;
 
@@ -17,11 +18,14 @@ use crate::signals;
 use crate::state::State;
 use crate::verbs::config::variables;
 
+mod administer;
+mod agility;
 mod control;
 mod faces;
 mod parts;
 mod ready;
 mod reload;
+mod views;
 mod watch;
 
 use control::Control;
@@ -68,6 +72,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     let admin = tokio::spawn(admin.serve(async move { until_drained.cancelled().await }));
     tokio::spawn(Arc::clone(&node).keep_house());
     tokio::spawn(faces::keep_certificates(Arc::clone(&control)));
+    tokio::spawn(agility::keep_calendar(Arc::clone(&control)));
     tokio::spawn(watch::files(Arc::clone(&control)));
 
     record(&control, "node started");

@@ -133,6 +133,15 @@ pub(crate) fn fold(text: &str, indent: usize, width: usize) -> String {
     folded
 }
 
+/// A list after its name, folded to `width` letters, its further lines below its first entry.
+pub(crate) fn fold_list(name: &str, column: usize, items: &[impl AsRef<str>], width: usize) -> String {
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    let folded = fold(&items.join(", "), column, width);
+    let head = format!("  {name}");
+    let gap = " ".repeat(column.saturating_sub(head.chars().count()));
+    format!("{head}{gap}{}", folded.trim_start())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +157,12 @@ mod tests {
     #[test]
     fn units() {
         assert_eq!([bytes(812), bytes(9_626), bytes(3 << 20)], ["812 B", "9.4 KiB", "3.0 MiB"]);
+    }
+
+    #[test]
+    fn lists_hang_below_their_first_entry() {
+        let list = ["aaaa", "bbbb", "cccc"];
+        assert_eq!(fold_list("of", 6, &list, 17), "  of  aaaa, bbbb,\n      cccc\n");
     }
 
     #[test]

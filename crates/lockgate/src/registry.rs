@@ -106,8 +106,19 @@ const ENTRIES: &[Entry] = entries! {
 
     "LG-C012" Configuration
     "unknown profile"
-    "A profile is a named, dated set of permitted algorithms. The name is not one of the built-in profiles."
+    "A profile is a named, dated set of permitted algorithms. The name is not one of the built-in profiles, and the crypto document, if there is one, defines none of that name."
     ["List them: lockgate crypto profiles"]
+
+    "LG-C013" Configuration
+    "crypto document cannot be taken up"
+    "A crypto document holds profiles, sunsets and bans of your own. It counts only if one of the trusted keys signed these very bytes, if everything in it makes sense, and if its epoch is not lower than that of the last one that was in force, so that nobody can bring an older one back."
+    ["Correct what the message names, raise its epoch, and sign it again: lockgate crypto sign FILE --key KEY",
+     "A running node keeps the last good one."]
+
+    "LG-C014" Configuration
+    "exception that cannot be"
+    "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."
+    ["Name one of peer, listener and upstream, and give until and reason."]
 
     "LG-S001" Configuration
     "state directory cannot be used"
@@ -159,6 +170,11 @@ const ENTRIES: &[Entry] = entries! {
     "The node's own note (run/node.json) names an admin address, but nothing answers there: the node is just starting or stopping, or died without tidying up."
     ["Try again in a moment, then: lockgate doctor"]
 
+    "LG-N006" Unreachable
+    "TLS endpoint cannot be probed"
+    "Nothing that speaks TLS answers at that address, or it stopped answering before enough was known."
+    ["Check host and port: HOST:PORT of any TLS server.", "A server that limits connections from one address may refuse so many: try again later."]
+
     "LG-N400" Negative
     "admin request cannot be understood"
     "The admin interface does not understand the request: an unknown field, a value that cannot be, or a body that is not JSON."
@@ -200,6 +216,38 @@ const ENTRIES: &[Entry] = entries! {
     "Each profile makes a handshake with itself, in memory, for every group and every kind of certificate that it permits, before it is used. One of these failed, so that the profile would promise what this build cannot do."
     ["Use another profile: lockgate crypto profiles", "Report it: the self-test never fails in a correct build."]
 
+    "LG-K003" Refused
+    "the change would cut peers off"
+    "Some peers have links that the new profile does not permit, and by what they last offered they could not make another under it. Nothing was changed."
+    ["See who and why: lockgate crypto plan PROFILE",
+     "Spare them for a while: lockgate crypto apply PROFILE --peer ID --for 7d --reason TEXT",
+     "Do it all the same: lockgate crypto apply PROFILE --cut-off"]
+
+    "LG-K004" Negative
+    "nothing to take back"
+    "A rollback takes back the last change of a profile that was made while the node ran. There is none: nothing was applied yet, it has ended by itself, or the configuration overruled it. Bans are lifted, not rolled back."
+    ["See what is in force: lockgate crypto show", "Lift a ban: lockgate crypto lift ALGORITHM"]
+
+    "LG-K005" Refused
+    "nothing would be left"
+    "Without the algorithms that the ban, the date or the profile takes away, some listener, upstream or exception would have no group, signature or cipher left, and could make no link at all. Nothing was changed."
+    ["Put a profile in force there that has something left: lockgate crypto apply PROFILE --listener NAME", "If only the mathematics of one half is broken, spare the hybrids: lockgate crypto ban ALGORITHM --keep-hybrids"]
+
+    "LG-K006" Negative
+    "no such ban"
+    "Nothing is banned under this name, or the ban stands in the signed crypto document, which alone can lift it."
+    ["See what is banned: lockgate crypto show", "A ban of the document ends with the next document."]
+
+    "LG-K007" Configuration
+    "profile in force is not known any more"
+    "A profile was put in force while the node ran, and no profile of its name is known now, probably because the crypto document that defined it is gone. Nothing takes its place by itself."
+    ["Bring the document back, and start again.", "Or name another profile for that place in the configuration, which ends the choice."]
+
+    "LG-K008" Configuration
+    "what is over cannot be replaced"
+    "The last day of an algorithm or of an exception has passed, and what should hold from now on cannot be put in force. The node goes on with what it has, and is not ready until somebody decides."
+    ["See why: the node's log.", "Put another profile in force: lockgate crypto apply PROFILE --listener NAME"]
+
     "LG-I001" Unreachable
     "gateway's certificate is not trusted"
     "The certificate that the gateway presents was not issued by the authority that this connector knows, is expired, or names another node. Either the address leads to somebody else, or the gateway started anew with another authority."
@@ -240,6 +288,21 @@ const ENTRIES: &[Entry] = entries! {
     "renewal without a certificate"
     "Only a link that proves a valid certificate can renew it."
     ["Enrol again: lockgate identity invite on the gateway's machine, lockgate connect --invite CODE here."]
+
+    "LG-I402" Refused
+    "no certificate for a key of this algorithm"
+    "Certificates are issued only for keys of algorithms that may be used on the link that asks, so that nobody gets one that no link would accept. The message names what the key is made of, and the hint what it can be."
+    ["Update the connector: one of this version chooses by itself.", "See what is in force: lockgate crypto show --effective"]
+
+    "LG-I403" Negative
+    "notices need a certificate"
+    "The stream of notices tells connectors of changes. It is for peers that proved who they are."
+    ["Enrol: lockgate identity invite on the gateway's machine, lockgate connect --invite CODE here."]
+
+    "LG-I409" Negative
+    "a second stream of notices on one link"
+    "One link carries one stream of notices. This one has one already."
+    ["Close the first, or open the second on another link."]
 
     "LG-P001" Configuration
     "policy is not Cedar"
@@ -285,6 +348,31 @@ const ENTRIES: &[Entry] = entries! {
     "nothing waits under this id"
     "There is no change waiting for approval with this id: it was approved already, the server went back to the old definition, or the id is mistyped."
     ["List what waits: lockgate threats list"]
+
+    "LG-D010" Negative
+    "peer came back with weaker cryptography"
+    "A peer is held to the level that it showed before, in key exchange and in authentication, for as long as crypto.continuity_s says. It came back below that, although what it used before is still permitted. An older version looks like this, and so does somebody in between who takes the better half away."
+    ["See what it offered: lockgate crypto show", "If the peer was really changed: crypto.continuity = \"flag\" lets it in, and it is held to the new level when the old one has run out."]
+
+    "LG-D011" Negative
+    "handshake failed with post-quantum key exchange and was tried again without"
+    "From one address came a handshake that offered post-quantum groups and failed, and soon after it one that did not offer them. Some middleboxes drop large first messages, and clients fall back; an attacker who wants the weaker handshake drops them, too."
+    ["Probe the way in between: lockgate crypto probe HOST:PORT from the peer's side.", "A listener that requires post-quantum groups refuses the second try: see lockgate crypto show."]
+
+    "LG-D012" Negative
+    "peer had to send its first message twice"
+    "The peer's first key share was refused although the node accepted the same kind from it before, which costs a round trip. Nothing on this side explains it."
+    ["If the peer was updated, it chooses another group first now, and this is harmless."]
+
+    "LG-D013" Negative
+    "handshake far slower than usual for this peer"
+    "One handshake took several times what this peer usually needs, while those of others took what they always do. It can be load at the peer, and it can be somebody in between who works on the handshake."
+    ["Compare: lockgate audit tail, lockgate status"]
+
+    "LG-D014" Negative
+    "peer offers less than before"
+    "The algorithms that a peer offers became fewer. An older version or another build looks like this, and so does somebody in between who removes what is strong."
+    ["See what it offered before and now: the record of the finding, lockgate audit tail", "Ask whoever runs the peer what changed."]
 
     "LG-A001" Negative
     "audit chain is broken"

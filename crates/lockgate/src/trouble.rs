@@ -5,6 +5,7 @@ use std::path::Path;
 use lockgate_identity::IdentityError;
 use lockgate_transport::http::PoolError;
 use lockgate_transport::{DialError, TlsError};
+use lockgate_tunnel::TunnelError;
 
 use crate::diagnostic::Diagnostic;
 use crate::endpoint::Endpoint;
@@ -51,6 +52,22 @@ pub(crate) fn exchange(error: &PoolError, endpoint: &Endpoint) -> Diagnostic {
         _ => {
             Diagnostic::new("LG-M002", format!("the tunnel to {} was lost", endpoint.origin())).because(error)
         }
+    }
+}
+
+/// A tunnel that could not be opened.
+pub(crate) fn tunnel(error: &TunnelError, endpoint: &Endpoint) -> Diagnostic {
+    match error {
+        TunnelError::Exchange(error) => exchange(error, endpoint),
+        TunnelError::Tls(error) => tls(error),
+        TunnelError::Crypto(error) => Diagnostic::new("LG-K002", "the profile cannot be used")
+            .because(&**error)
+            .hint("choose another: lockgate crypto profiles"),
+        TunnelError::Kept { .. } => {
+            Diagnostic::new("LG-S003", "the connector's folder cannot be used").because(error)
+        }
+        _ => Diagnostic::new("LG-N004", format!("{} does not answer as a gateway does", endpoint.origin()))
+            .because(error),
     }
 }
 

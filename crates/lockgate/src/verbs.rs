@@ -1,6 +1,6 @@
 //! What each verb does.
 
-use crate::cli::{AuditVerb, ConfigVerb, CryptoVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
+use crate::cli::{AuditVerb, ConfigVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
 
 pub(crate) mod audit;
 pub(crate) mod config;
@@ -31,13 +31,14 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Identity(
             IdentityVerb::Invite { output, .. }
             | IdentityVerb::Revoke { output, .. }
+            | IdentityVerb::RotateRoot { output, .. }
             | IdentityVerb::List(output)
             | IdentityVerb::Show(output),
         )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
         | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
-        | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output))
-        | Verb::Crypto(CryptoVerb::Profiles(output) | CryptoVerb::Catalog(output)) => output,
+        | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output)) => output,
+        Verb::Crypto(verb) => return verb.output().output,
         Verb::Config(ConfigVerb::Validate(args) | ConfigVerb::Show(args)) => &args.output,
         Verb::Config(ConfigVerb::Schema) | Verb::Sample => return Output::Human,
     };

@@ -196,3 +196,89 @@ fn broken_toml_shows_each_place() {
     assert_eq!(ended.code, 3);
     assert!(ended.stderr.matches("error[LG-C002]").count() >= 2, "{}", ended.stderr);
 }
+
+#[test]
+fn exceptions_and_names_that_cannot_be() {
+    let (folder, state) = place();
+    let path = folder.path().join("lockgate.toml");
+    let text = r#"[crypto]
+trust = ["nobody.pub"]
+
+[[listener]]
+name = "tunnel"
+address = "127.0.0.1:9001"
+
+[[listener]]
+name = "Old"
+address = "127.0.0.1:9002"
+
+[[exception]]
+listener = "new"
+profile = "pq-transition"
+until = "2027-06-30"
+reason = "later"
+
+[[exception]]
+peer = "*"
+profile = "pq-transistion"
+until = "soon"
+reason = " "
+
+[[exception]]
+listener = "tunnel"
+upstream = "web"
+profile = "pq-transition"
+until = "2027-06-30"
+reason = "both"
+"#;
+    std::fs::write(&path, text).unwrap();
+    let ended = run(&state, &["config", "validate", path.to_str().unwrap()]);
+    assert_eq!(ended.code, 3);
+    let name = path.display();
+    for (code, place, said) in [
+        ("LG-C007", "2:9", "there is no document"),
+        ("LG-C008", "5:8", "two listeners are called \"tunnel\""),
+        ("LG-C007", "9:8", "\"Old\" is no listener name"),
+        ("LG-C014", "19:8", "\"*\" stands for no peers"),
+        ("LG-C012", "20:11", "did you mean \"pq-transition\"?"),
+        ("LG-C007", "21:9", "\"soon\" is no day and no moment"),
+        ("LG-C014", "22:10", "an exception has a reason"),
+        ("LG-C014", "24:1", "exactly one of them"),
+    ] {
+        assert!(ended.stderr.contains(&format!("error[{code}]")), "{code}: {}", ended.stderr);
+        assert!(ended.stderr.contains(&format!("{name}:{place}\n")), "{place} in {}", ended.stderr);
+        assert!(ended.stderr.contains(said), "{said} in {}", ended.stderr);
+    }
+    // Places are looked up when everything else is in order.
+    let text =
+        "[[exception]]\nlistener = \"new\"\nprofile = \"pq-kex\"\nuntil = \"2027-06-30\"\nreason = \"x\"\n";
+    std::fs::write(&path, text).unwrap();
+    let ended = run(&state, &["config", "validate", path.to_str().unwrap()]);
+    assert_eq!(ended.code, 3);
+    assert!(
+        ended.stderr.contains("no listener is called \"new\"; there are tunnel, foreign"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn a_document_needs_a_signature_that_is_trusted() {
+    let (folder, state) = place();
+    let path = folder.path().join("lockgate.toml");
+    let document = folder.path().join("crypto.toml");
+    std::fs::write(&document, "schema = \"lockgate.crypto/1\"\nepoch = 1\nissued = 2026-11-22\n").unwrap();
+    for (text, code, said) in [
+        ("[crypto]\ndocument = \"none.toml\"\ntrust = []\n", "LG-C013", "needs a key that signed it"),
+        (
+            "[crypto]\ndocument = \"crypto.toml\"\ntrust = [\"crypto.toml\"]\n",
+            "LG-C009",
+            "cannot use the public key",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let ended = run(&state, &["config", "validate", path.to_str().unwrap()]);
+        assert_eq!(ended.code, 3, "{text}");
+        assert!(ended.stderr.contains(code) && ended.stderr.contains(said), "{}", ended.stderr);
+    }
+}

@@ -10,13 +10,23 @@ impl FromStr for Seconds {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let span: jiff::SignedDuration =
-            text.parse().map_err(|_| "write it like 15m, 2h or 1h30m".to_owned())?;
-        match u64::try_from(span.as_secs()) {
-            Ok(seconds) if seconds > 0 => Ok(Self(seconds)),
-            _ => Err("it must be a second or longer".to_owned()),
+        match seconds_or_none(text)? {
+            0 => Err("it must be a second or longer".to_owned()),
+            seconds => Ok(Self(seconds)),
         }
     }
+}
+
+/// Seconds as people write them, where none is an answer, too: `0s`.
+pub(super) fn seconds_or_none(text: &str) -> Result<u64, String> {
+    let form = || "write it like 15m, 2h, 1h30m or 7d".to_owned();
+    let span: jiff::Span = text.parse().map_err(|_| form())?;
+    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| form())?;
+    let whole = duration.subsec_nanos() == 0;
+    u64::try_from(duration.as_secs())
+        .ok()
+        .filter(|_| whole)
+        .ok_or_else(|| "it must be whole seconds".to_owned())
 }
 
 impl std::fmt::Display for Seconds {
@@ -33,18 +43,24 @@ impl std::fmt::Display for Seconds {
 
 #[cfg(test)]
 mod tests {
-    use super::Seconds;
+    use super::{Seconds, seconds_or_none};
 
     #[test]
     fn reads_and_writes() {
-        for (text, seconds, back) in
-            [("15m", 900, "15m"), ("2h", 7200, "2h"), ("1h30m", 5400, "1h30m"), ("90s", 90, "1m30s")]
-        {
+        for (text, seconds, back) in [
+            ("15m", 900, "15m"),
+            ("2h", 7200, "2h"),
+            ("1h30m", 5400, "1h30m"),
+            ("90s", 90, "1m30s"),
+            ("7d", 604_800, "168h"),
+        ] {
             let read: Seconds = text.parse().unwrap();
             assert_eq!((read.0, read.to_string().as_str()), (seconds, back));
         }
         for bad in ["", "15", "0s", "-5m", "soon", "1ms"] {
             assert!(bad.parse::<Seconds>().is_err(), "{bad}");
         }
+        assert_eq!(seconds_or_none("0s"), Ok(0));
+        assert!(seconds_or_none("-1s").is_err() && seconds_or_none("1mo").is_err());
     }
 }

@@ -111,3 +111,82 @@ Examples:
   LOCKGATE_NODE_PROFILE=pq-transition lockgate config show
 
 Order: defaults, then the file, then LOCKGATE_SECTION_KEY, then flags.";
+
+pub(super) const ROTATE_ROOT: &str = "\
+Examples:
+  lockgate identity show                                 the roots, by algorithm
+  lockgate identity rotate-root ML-DSA-65 --overlap 7d
+
+Peers with a link hear of the new root in band. A peer that is away for longer than the overlap has
+to enrol again.";
+
+pub(super) const PROFILES: &str = "\
+Examples:
+  lockgate crypto profiles
+  lockgate crypto profiles --output json | jq '.profiles[].name'
+
+A name with a date never changes its meaning; a name without one means the newest.";
+
+pub(super) const SHOW: &str = "\
+Examples:
+  lockgate crypto show                  each listener, upstream, exception and peer
+  lockgate crypto show --effective      with every algorithm in force, and what was left out
+  lockgate crypto show --output json | jq '.places[] | {name, profile, why}'";
+
+pub(super) const PLAN: &str = "\
+Examples:
+  lockgate crypto plan cnsa2-transition                 for the tunnels of connectors
+  lockgate crypto plan pq-hybrid --listener foreign     would browsers still get in?
+  lockgate crypto plan bsi-hybrid --peer 'spiffe://lockgate.internal/agent/*'
+
+Exit code 0 says that nobody would be cut off, 5 that somebody would.";
+
+pub(super) const APPLY: &str = "\
+Examples:
+  lockgate crypto apply bsi-hybrid                      tunnels move to it, within crypto.drain_s
+  lockgate crypto apply bsi-hybrid --drain 2m
+  lockgate crypto apply pq-kex --upstream weather
+  lockgate crypto apply pq-transition --listener foreign --for 7d
+  lockgate crypto apply pq-transition --peer spiffe://lockgate.internal/agent/old \\
+                 --for 7d --reason 'waits for its update'
+
+Refused with exit code 5 if a peer would be cut off, unless --cut-off is given. Taken back with:
+  lockgate crypto rollback";
+
+pub(super) const BAN: &str = "\
+Examples:
+  lockgate crypto ban SecP256r1MLKEM768 --reason 'advisory 2026-17'
+  lockgate crypto ban MLKEM768 --reason drill --now            and every hybrid that contains it
+  lockgate crypto ban aws-lc-rs/X25519MLKEM768 --reason 'CVE'  one implementation of it
+  lockgate crypto lift SecP256r1MLKEM768
+
+When the command returns, no new handshake, resumption or certificate accepts the algorithm.";
+
+pub(super) const PROBE: &str = "\
+Examples:
+  lockgate crypto probe example.org:443
+  lockgate crypto probe 127.0.0.1:8443 --output json | jq .groups
+
+It makes some dozens of handshakes, one after another, and sends nothing after them.";
+
+pub(super) const INVENTORY: &str = "\
+Examples:
+  lockgate crypto inventory
+  lockgate crypto inventory --format cyclonedx > cbom.json";
+
+pub(super) const DRILL: &str = "\
+Examples:
+  lockgate crypto drill lattice-broken                     nothing is changed
+  lockgate crypto drill classical-broken --live --for 60s  really, and back again by itself
+
+Exit code 0 says that every peer would follow, 5 that some would be cut off.";
+
+pub(super) const SIGN: &str = "\
+Examples:
+  lockgate crypto keygen crypto.key                        offline, once; also makes crypto.key.pub
+  lockgate crypto sign crypto.toml --key crypto.key        makes crypto.toml.sig
+
+In the node's configuration:
+  [crypto]
+  document = \"crypto.toml\"
+  trust = [\"crypto.key.pub\"]";

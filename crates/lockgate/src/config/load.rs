@@ -16,7 +16,7 @@ use crate::diagnostic::{Diagnostic, Failure};
 const OTHER_VARIABLES: &[&str] = &["LOCKGATE_STATE", "LOCKGATE_CONFIG", "LOCKGATE_INVITE"];
 
 /// Sections of single settings, which is what a variable can name.
-const SECTIONS: &[&str] = &["node", "limits", "audit", "policy", "admin", "log"];
+const SECTIONS: &[&str] = &["node", "crypto", "limits", "audit", "policy", "admin", "log"];
 
 /// What the command line adds to the configuration.
 #[derive(Debug, Clone, Default)]

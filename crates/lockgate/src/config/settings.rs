@@ -5,14 +5,23 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lockgate_crypto::{Profile, Profiles};
+
 use super::check::nearest;
+use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
 use super::{Audit, Config, Limits, LogFormat, Target};
 use crate::diagnostic::Diagnostic;
 
+/// Name of the listener for tunnels of connectors.
+pub(crate) const TUNNEL: &str = "tunnel";
+
+/// Name of the listener for clients without a connector.
+pub(crate) const FOREIGN: &str = "foreign";
+
 /// Everything that a node needs to know before it does anything.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// Name of this node.
     pub(crate) name: String,
@@ -32,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) further: Vec<ListenerPlan>,
     /// The servers behind the gateway.
     pub(crate) servers: Vec<ServerPlan>,
+    /// Profiles, document, exceptions.
+    pub(crate) crypto: CryptoPlan,
     /// Bounds.
     pub(crate) limits: Limits,
     /// The record of calls.
@@ -49,8 +60,10 @@ pub(crate) struct Settings {
 /// A socket to listen on, and under which profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListenerPlan {
+    /// In status, records and commands; unique on the node.
+    pub(crate) name: String,
     pub(crate) address: SocketAddr,
-    pub(crate) profile: &'static lockgate_crypto::Profile,
+    pub(crate) profile: &'static Profile,
     pub(crate) tls: Option<TlsFiles>,
 }
 
@@ -71,13 +84,14 @@ pub(crate) struct ServerPlan {
     pub(crate) cwd: Option<PathBuf>,
     /// Roots and profile, of https:// servers only.
     pub(crate) roots: Option<PathBuf>,
-    pub(crate) profile: &'static lockgate_crypto::Profile,
+    pub(crate) profile: &'static Profile,
 }
 
 impl Settings {
     /// Gives every value its type; collects every error.
     pub(super) fn resolve(config: &Config, tree: &Tree) -> Result<Self, Vec<Diagnostic>> {
-        let mut resolver = Resolver { tree, base: tree.folder(), problems: Vec::new() };
+        let profiles = Profiles::shipped();
+        let mut resolver = Resolver { tree, base: tree.folder(), profiles, problems: Vec::new() };
         let settings = resolver.settings(config);
         match settings {
             Some(settings) if resolver.problems.is_empty() => Ok(settings),
@@ -89,13 +103,27 @@ impl Settings {
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &ListenerPlan> {
         std::iter::once(&self.tunnel).chain(&self.foreign).chain(&self.further)
     }
+
+    /// Whether there is a server of this name that is reached by https.
+    pub(crate) fn is_https(&self, server: &str) -> bool {
+        self.servers.iter().any(|plan| plan.name == server && plan.is_https())
+    }
 }
 
-struct Resolver<'a> {
+impl ServerPlan {
+    /// Whether it is reached through TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        matches!(&self.target, Target::Http(uri) if uri.scheme_str() == Some("https"))
+    }
+}
+
+pub(super) struct Resolver<'a> {
     tree: &'a Tree,
     /// Where relative paths start: the file's folder, or the working directory.
-    base: PathBuf,
-    problems: Vec<Diagnostic>,
+    pub(super) base: PathBuf,
+    /// Those that can be named.
+    pub(super) profiles: Profiles,
+    pub(super) problems: Vec<Diagnostic>,
 }
 
 impl Resolver<'_> {
@@ -139,7 +167,11 @@ impl Resolver<'_> {
                 );
             }
         }
+        let (profiles, document) = self.profiles(&config.crypto);
+        self.profiles = profiles;
         let profile = self.profile("node.profile", &node.profile);
+        let exceptions = self.exceptions(config);
+        let crypto = self.crypto(config, document, exceptions);
         let listen = self.address("node.listen", &node.listen);
         let foreign = self.foreign(node.foreign.as_deref(), listen);
         let further = self.listeners(config);
@@ -151,10 +183,11 @@ impl Resolver<'_> {
             names: node.names.clone(),
             agent_lifetime: Duration::from_secs(node.agent_lifetime_s),
             origins: node.origins.clone(),
-            tunnel: ListenerPlan { address: listen?, profile: profile?, tls: None },
+            tunnel: ListenerPlan { name: TUNNEL.to_owned(), address: listen?, profile: profile?, tls: None },
             foreign: foreign?,
             further: further?,
             servers: servers?,
+            crypto,
             limits: config.limits.clone(),
             audit: config.audit.clone(),
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
@@ -163,6 +196,7 @@ impl Resolver<'_> {
             log_format: config.log.format,
         };
         self.addresses_differ(&settings);
+        self.exceptions_fit(&settings);
         Some(settings)
     }
 
@@ -176,119 +210,54 @@ impl Resolver<'_> {
                 listen => SocketAddr::new(listen.ip(), listen.port().checked_add(1)?),
             },
         };
-        Some(Some(ListenerPlan { address, profile: self.profile("node.foreign", "pq-kex")?, tls: None }))
+        let profile = self.profile("node.foreign", "pq-kex")?;
+        Some(Some(ListenerPlan { name: FOREIGN.to_owned(), address, profile, tls: None }))
     }
 
     fn listeners(&mut self, config: &Config) -> Option<Vec<ListenerPlan>> {
+        let names = self.names(config);
         let plans: Vec<Option<ListenerPlan>> = config
             .listener
             .iter()
+            .zip(names)
             .enumerate()
-            .map(|(n, listener)| {
+            .map(|(n, (listener, name))| {
                 let address = self.address(&format!("listener.{n}.address"), &listener.address);
                 let profile = self.profile(&format!("listener.{n}.profile"), &listener.profile);
                 let tls = listener.tls.as_ref().map(|tls| TlsFiles {
                     certificate: self.base.join(&tls.certificate),
                     key: self.base.join(&tls.key),
                 });
-                Some(ListenerPlan { address: address?, profile: profile?, tls })
+                Some(ListenerPlan { name, address: address?, profile: profile?, tls })
             })
             .collect();
         plans.into_iter().collect()
     }
 
-    fn servers(&mut self, config: &Config) -> Option<Vec<ServerPlan>> {
-        let mut plans = Vec::new();
-        for (n, server) in config.server.iter().enumerate() {
-            if !is_name(&server.name) {
-                self.problem(
-                    "LG-C007",
-                    &format!("server.{n}.name"),
-                    format!("\"{}\" is no server name", server.name),
-                    "write lower-case letters, digits and single hyphens, at most 32 letters",
-                );
+    /// The names of further listeners: each one's own, or one that nobody else has.
+    fn names(&mut self, config: &Config) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for (n, listener) in config.listener.iter().enumerate() {
+            let given = |name: &str| config.listener.iter().any(|other| other.name.as_deref() == Some(name));
+            let Some(name) = &listener.name else {
+                let numbered = (2..).map(|n| format!("listener-{n}"));
+                let mut free = std::iter::once("listener".to_owned()).chain(numbered);
+                let free = free.find(|name| !names.contains(name) && !given(name));
+                names.push(free.expect("there are more numbers than listeners"));
+                continue;
+            };
+            let path = format!("listener.{n}.name");
+            if !is_name(name) {
+                let hint = "write lower-case letters, digits and single hyphens, at most 32 letters";
+                self.problem("LG-C007", &path, format!("\"{name}\" is no listener name"), hint);
             }
-            if let Some(first) = config.server[..n].iter().position(|other| other.name == server.name) {
-                let place = self.tree.place(&format!("server.{first}.name")).unwrap_or_default();
-                self.problem(
-                    "LG-C008",
-                    &format!("server.{n}.name"),
-                    format!("two servers are called \"{}\"; the other is at {place}", server.name),
-                    "give one of them another name; on the command line: --to NAME=TARGET",
-                );
+            if [TUNNEL, FOREIGN].contains(&name.as_str()) || names.contains(name) {
+                let what = format!("two listeners are called \"{name}\"");
+                self.problem("LG-C008", &path, what, "give one of them another name");
             }
-            plans.push(self.server(n, server));
+            names.push(name.clone());
         }
-        plans.into_iter().collect()
-    }
-
-    fn server(&mut self, n: usize, server: &super::Server) -> Option<ServerPlan> {
-        let path = format!("server.{n}");
-        let target = match (&server.to, server.command.is_empty()) {
-            (Some(_), false) => {
-                self.problem(
-                    "LG-C007",
-                    &format!("{path}.command"),
-                    format!("server \"{}\" has both `to` and `command`", server.name),
-                    "keep one: `to` for a URL or one line, `command` for a list of words",
-                );
-                return None;
-            }
-            (None, true) => {
-                self.problem(
-                    "LG-C006",
-                    &path,
-                    format!("server \"{}\" has neither `to` nor `command`", server.name),
-                    "add to = \"http://HOST:PORT/mcp\" or command = [\"PROGRAM\", \"ARGUMENT\"]",
-                );
-                return None;
-            }
-            (Some(to), true) => Target::parse(to).map_err(|error| (format!("{path}.to"), error)),
-            (None, false) => {
-                Target::command(server.command.clone()).map_err(|error| (format!("{path}.command"), error))
-            }
-        };
-        let target = match target {
-            Ok(target) => target,
-            Err((place, error)) => {
-                self.problem(
-                    "LG-C007",
-                    &place,
-                    format!("server \"{}\" cannot be reached this way", server.name),
-                    &error,
-                );
-                return None;
-            }
-        };
-        self.server_keys_fit(&path, server, &target);
-        Some(ServerPlan {
-            name: server.name.clone(),
-            target,
-            env: server.env.clone(),
-            cwd: server.cwd.as_ref().map(|cwd| self.base.join(cwd)),
-            roots: server.roots.as_ref().map(|roots| self.base.join(roots)),
-            profile: self.profile(&format!("{path}.profile"), &server.profile)?,
-        })
-    }
-
-    /// A setting that cannot have an effect is a mistake of whoever wrote it.
-    fn server_keys_fit(&mut self, path: &str, server: &super::Server, target: &Target) {
-        let https = matches!(target, Target::Http(uri) if uri.scheme_str() == Some("https"));
-        let stdio = matches!(target, Target::Stdio { .. });
-        for (key, given, fits, whose) in [
-            ("env", !server.env.is_empty(), stdio, "a stdio server"),
-            ("cwd", server.cwd.is_some(), stdio, "a stdio server"),
-            ("roots", server.roots.is_some(), https, "an https:// server"),
-        ] {
-            if given && !fits {
-                self.problem(
-                    "LG-C007",
-                    &format!("{path}.{key}"),
-                    format!("`{key}` is for {whose}, and \"{}\" is none", server.name),
-                    "remove the key, or change how the server is reached",
-                );
-            }
-        }
+        names
     }
 
     fn admin(&mut self, text: &str) -> Option<SocketAddr> {
@@ -321,12 +290,12 @@ impl Resolver<'_> {
         }
     }
 
-    fn profile(&mut self, path: &str, name: &str) -> Option<&'static lockgate_crypto::Profile> {
-        match lockgate_crypto::profile::find(name) {
+    pub(super) fn profile(&mut self, path: &str, name: &str) -> Option<&'static Profile> {
+        match self.profiles.find(name) {
             Ok(profile) => Some(profile),
             Err(_) => {
-                let aliases = lockgate_crypto::profile::all().iter().map(|profile| profile.alias);
-                let hint = match nearest(name, aliases) {
+                let known = self.profiles.all();
+                let hint = match nearest(name, known.iter().map(|profile| profile.alias)) {
                     Some(near) => format!("did you mean \"{near}\"? List them: lockgate crypto profiles"),
                     None => "list them: lockgate crypto profiles".to_owned(),
                 };
@@ -362,10 +331,20 @@ impl Resolver<'_> {
         }
     }
 
-    fn problem(&mut self, code: &'static str, path: &str, what: String, hint: &str) {
-        let mut problem = Diagnostic::new(code, what).hint(hint);
-        problem.place = self.tree.place(path);
+    pub(super) fn problem(&mut self, code: &'static str, path: &str, what: String, hint: &str) {
+        let problem = self.placed(path, Diagnostic::new(code, what).hint(hint));
         self.problems.push(problem);
+    }
+
+    /// Where a setting stands, for people.
+    pub(super) fn place(&self, path: &str) -> Option<String> {
+        self.tree.place(path)
+    }
+
+    /// The same with the place of a setting.
+    pub(super) fn placed(&self, path: &str, mut problem: Diagnostic) -> Diagnostic {
+        problem.place = self.tree.place(path);
+        problem
     }
 }
 

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lockgate_admin::Csr;
-use lockgate_crypto::{Family, Profile, Suite};
+use lockgate_admin::{Csr, Place, PlaceKind};
+use lockgate_crypto::{Algorithm, Announced, PrivateKey, Suite, catalog};
 use lockgate_identity::enrol::{AgentIdentity, Enrolment};
-use lockgate_identity::verifier::{self, Expect};
+use lockgate_identity::verifier::Expect;
 use lockgate_identity::{IdentityError, TrustBundle, invite};
-use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, RenewRequest};
+use lockgate_proxy::wellknown::{EnrolRequest, Enrolled};
 use lockgate_transport::http::Pool;
-use lockgate_transport::{Dialer, dialer};
+use lockgate_transport::{Dialer, Trust, dialer};
+use lockgate_tunnel::{Follow, Issue, TunnelError, service};
 
 use crate::client;
+use crate::config::TUNNEL;
 use crate::diagnostic::Diagnostic;
 use crate::endpoint::Endpoint;
 use crate::state::State;
@@ -31,14 +33,17 @@ const NODE_START_S_MAX: u64 = 10;
 const LOOK_MS: u64 = 200;
 
 /// An enrolled connector and where its certificate comes from.
+#[derive(Clone)]
 pub(crate) struct Agent {
     pub(crate) identity: AgentIdentity,
-    folder: PathBuf,
-    issuer: Issuer,
+    /// Where identity and what was followed last are kept.
+    pub(crate) folder: PathBuf,
+    pub(crate) issuer: Issuer,
 }
 
 /// Who issues the next certificate.
-enum Issuer {
+#[derive(Clone)]
+pub(crate) enum Issuer {
     /// The node on this machine, over its admin interface.
     Local(State),
     /// The gateway, over the tunnel.
@@ -55,24 +60,25 @@ pub(crate) struct Wanted<'a> {
 
 impl Agent {
     /// Finds the certificate for a gateway, or gets one.
-    pub(crate) async fn obtain(wanted: &Wanted<'_>) -> Result<Self, Diagnostic> {
+    pub(crate) async fn obtain(wanted: &Wanted<'_>, follow: Follow) -> Result<Self, Diagnostic> {
         wanted.state.create()?;
-        let family = strongest(wanted.suite.profile());
         if let Some(code) = wanted.invite {
             let folder = folder_of(wanted.state, wanted.endpoint);
-            let identity = redeem(wanted, code, family).await?;
+            let identity = redeem(wanted, code).await?;
             save(&identity, &folder)?;
+            // Of another time, and perhaps of another authority.
+            lockgate_tunnel::forget(&folder).map_err(|error| trouble::tunnel(&error, wanted.endpoint))?;
             return Ok(Self { identity, folder, issuer: Issuer::Gateway });
         }
         if is_local(wanted.state, wanted.endpoint)? {
-            return Self::local(wanted.state, family).await;
+            return Self::local(wanted, follow).await;
         }
         let folder = folder_of(wanted.state, wanted.endpoint);
         let kept = load(&folder)?;
         if kept.is_none() && wanted.endpoint.is_loopback() && wanted.state.authority().exists() {
             // This machine's own node, which may be starting at this very moment, as after a login.
             appears(wanted).await?;
-            return Self::local(wanted.state, family).await;
+            return Self::local(wanted, follow).await;
         }
         match kept {
             Some(identity) => {
@@ -94,64 +100,76 @@ impl Agent {
         }
     }
 
-    /// The certificate of this machine's own agent; a fresh one if there is none that lasts.
-    async fn local(state: &State, family: Family) -> Result<Self, Diagnostic> {
+    /// The certificate of this machine's own agent; a fresh one if there is none that lasts. The node on this machine
+    /// also says what its tunnels permit now, so that a connector that starts after a change begins with that.
+    async fn local(wanted: &Wanted<'_>, follow: Follow) -> Result<Self, Diagnostic> {
+        let state = wanted.state;
         let folder = state.connectors().join("local");
         let note = state.running()?;
         let bundle = TrustBundle::from_pem_file(&note.authority)
             .map_err(|error| trouble::identity(&error, &note.authority))?;
+        let permitted = match follow {
+            Follow::Safe => permitted_now(state).await?,
+            Follow::Never => None,
+        };
+        let algorithm = permitted.as_ref().and_then(|place| strongest(place, wanted.suite));
+        let algorithm = algorithm.unwrap_or(wanted.suite.identities()[0]);
         // One of an earlier authority, or near its end, is not worth repairing: a new one costs nothing here.
         let kept = load(&folder).ok().flatten().filter(|identity| {
             identity.bundle.fingerprint() == bundle.fingerprint()
-                && identity.leaf.family == family
+                && identity.leaf.algorithm == algorithm
                 && identity.leaf.renew_at() > SystemTime::now()
         });
         let identity = match kept {
             Some(identity) => identity,
             None => {
-                let identity = enrol_locally(state, family, bundle).await?;
+                let identity = enrol_locally(state, algorithm, bundle).await?;
                 save(&identity, &folder)?;
                 identity
             }
         };
+        if let Some((epoch, announced)) = permitted {
+            let authority = identity.bundle.fingerprint();
+            lockgate_tunnel::remember(&folder, epoch, authority, announced)
+                .map_err(|error| trouble::tunnel(&error, wanted.endpoint))?;
+        }
         Ok(Self { identity, folder, issuer: Issuer::Local(state.clone()) })
     }
+}
 
-    /// A dialer that presents this certificate and trusts this authority's nodes.
-    pub(crate) fn dialer(&self, suite: &Suite) -> Result<Arc<Dialer>, Diagnostic> {
-        trusting(suite, &self.identity.bundle, Some(&self.identity))
-    }
+/// Epoch and lists of the tunnels of the node on this machine.
+type Permitted = (u64, Announced);
 
-    /// How long until the certificate should be renewed.
-    pub(crate) fn renew_in(&self) -> Duration {
-        self.identity.leaf.renew_at().duration_since(SystemTime::now()).unwrap_or_default()
-    }
+async fn permitted_now(state: &State) -> Result<Option<Permitted>, Diagnostic> {
+    let show = client::admin(state)?.crypto().await.map_err(|error| client::unanswered(&error))?;
+    let mut places = show.places.into_iter();
+    let tunnel = places.find(|place| place.kind == PlaceKind::Listener && place.name == TUNNEL);
+    Ok(tunnel.map(|place| {
+        let Place { profile, groups, signatures, ciphers, .. } = place;
+        (show.epoch, Announced { profile, groups, signatures, ciphers })
+    }))
+}
 
-    /// Gets the next certificate, keeps it, and dials with it from now on. Calls under way go on where they are.
-    pub(crate) async fn renew(
-        &mut self,
-        pool: &Pool,
-        endpoint: &Endpoint,
-        dialer: &Dialer,
-    ) -> Result<(), Diagnostic> {
-        let identity = match &self.issuer {
-            Issuer::Local(state) => {
-                enrol_locally(state, self.identity.leaf.family, self.identity.bundle.clone()).await?
-            }
-            Issuer::Gateway => {
-                let enrolment = self.identity.renew().map_err(|error| unusable(&error))?;
-                let request = RenewRequest { csr: enrolment.request_pem().to_owned() };
-                let (status, answer) =
-                    client::ask(pool, endpoint, client::post("/.well-known/lockgate/renew", &request))
-                        .await?;
-                finish(enrolment, self.identity.bundle.clone(), endpoint, status, &answer)?
-            }
+/// The first signature that the gateway permits, for which keys are made here, and which is not weaker than all that the
+/// floor permits.
+fn strongest((_, announced): &Permitted, floor: &Suite) -> Option<&'static Algorithm> {
+    let strength = |row: &Algorithm| (row.is_quantum_safe(), row.nist_level);
+    let least = floor.signatures().iter().map(|row| strength(row)).min();
+    let rows = announced.signatures.iter().filter_map(|id| catalog::find(id));
+    rows.filter(|row| PrivateKey::can_make(row)).find(|row| Some(strength(row)) >= least)
+}
+
+impl Issue for Issuer {
+    async fn issue(&self, pool: &Pool, request_pem: &str) -> Result<String, TunnelError> {
+        let state = match self {
+            Self::Gateway => return lockgate_tunnel::Gateway.issue(pool, request_pem).await,
+            Self::Local(state) => state,
         };
-        save(&identity, &self.folder)?;
-        dialer.renew(&identity.leaf).map_err(|error| trouble::tls(&error))?;
-        pool.retire();
-        self.identity = identity;
-        Ok(())
+        let not_issued = |why: String| TunnelError::NotIssued(why);
+        let admin = client::admin(state).map_err(|problem| not_issued(problem.what))?;
+        let request = Csr { csr: request_pem.to_owned() };
+        let issued = admin.enrol_local(&request).await.map_err(|error| not_issued(error.to_string()))?;
+        Ok(issued.certificate)
     }
 }
 
@@ -161,16 +179,15 @@ pub(crate) fn trusting(
     bundle: &TrustBundle,
     identity: Option<&AgentIdentity>,
 ) -> Result<Arc<Dialer>, Diagnostic> {
-    let verifier = verifier::server(bundle, suite, Expect::Node);
+    let trust = Trust::own(bundle, Expect::Node);
     let leaf = identity.map(|identity| &identity.leaf);
-    let dialer = Dialer::new(suite.clone(), leaf, verifier, dialer::Limits::default());
+    let dialer = Dialer::new(suite.clone(), leaf, trust, dialer::Limits::default());
     Ok(Arc::new(dialer.map_err(|error| trouble::tls(&error))?))
 }
 
 /// A dialer that trusts nobody in particular: for reading what is public, and for measuring.
 pub(crate) fn unpinned(suite: &Suite) -> Result<Arc<Dialer>, Diagnostic> {
-    let verifier = verifier::any_for_pinning(suite);
-    let dialer = Dialer::new(suite.clone(), None, verifier, dialer::Limits::default());
+    let dialer = Dialer::new(suite.clone(), None, Trust::any_for_pinning(), dialer::Limits::default());
     Ok(Arc::new(dialer.map_err(|error| trouble::tls(&error))?))
 }
 
@@ -211,11 +228,6 @@ pub(crate) fn kept(state: &State, endpoint: &Endpoint) -> Result<Option<AgentIde
     load(&if local { state.connectors().join("local") } else { folder_of(state, endpoint) })
 }
 
-/// The strongest family of keys that a profile permits.
-fn strongest(profile: &Profile) -> Family {
-    Family::ALL.into_iter().find(|family| profile.permits(*family)).unwrap_or(Family::Composite)
-}
-
 /// One folder for each gateway, by host and port.
 fn folder_of(state: &State, endpoint: &Endpoint) -> PathBuf {
     let name: String = endpoint
@@ -247,10 +259,10 @@ fn ended(identity: &AgentIdentity, endpoint: &Endpoint) -> Diagnostic {
 
 async fn enrol_locally(
     state: &State,
-    family: Family,
+    algorithm: &'static Algorithm,
     bundle: TrustBundle,
 ) -> Result<AgentIdentity, Diagnostic> {
-    let enrolment = Enrolment::begin(family).map_err(|error| unusable(&error))?;
+    let enrolment = Enrolment::begin(algorithm).map_err(|error| unusable(&error))?;
     let request = Csr { csr: enrolment.request_pem().to_owned() };
     let issued =
         client::admin(state)?.enrol_local(&request).await.map_err(|error| client::unanswered(&error))?;
@@ -260,14 +272,10 @@ async fn enrol_locally(
     })
 }
 
-async fn redeem(
-    wanted: &Wanted<'_>,
-    code: &invite::Code,
-    family: Family,
-) -> Result<AgentIdentity, Diagnostic> {
-    let endpoint = wanted.endpoint;
-    let open = client::pool(endpoint, unpinned(wanted.suite)?)?;
-    let (status, pem) = client::ask(&open, endpoint, client::get("/.well-known/lockgate/authority")).await?;
+async fn redeem(wanted: &Wanted<'_>, code: &invite::Code) -> Result<AgentIdentity, Diagnostic> {
+    let (endpoint, suite) = (wanted.endpoint, wanted.suite);
+    let open = client::pool(endpoint, unpinned(suite)?)?;
+    let (status, pem) = client::ask(&open, endpoint, service::get(service::AUTHORITY)).await?;
     let pem = std::str::from_utf8(&pem).ok().filter(|_| status.is_success());
     let pem = pem.ok_or_else(|| {
         client::not_a_gateway(endpoint, &format!("asked for its authority, it answered {status}"))
@@ -281,15 +289,42 @@ async fn redeem(
         .hint("ask for a new invite, and check that the address leads to the gateway itself"),
         error => client::not_a_gateway(endpoint, &error.to_string()),
     })?;
-    let pool = client::pool(endpoint, trusting(wanted.suite, &bundle, None)?)?;
-    let enrolment = Enrolment::begin(family).map_err(|error| unusable(&error))?;
+    let bundle = grown(&open, endpoint, suite, bundle).await?;
+    let pool = client::pool(endpoint, trusting(suite, &bundle, None)?)?;
+    let algorithm = lockgate_tunnel::algorithm_for(suite, &bundle).unwrap_or(suite.identities()[0]);
+    let enrolment = Enrolment::begin(algorithm).map_err(|error| unusable(&error))?;
     let request = EnrolRequest {
         secret: code.secret.reveal().as_str().to_owned(),
         csr: enrolment.request_pem().to_owned(),
     };
-    let (status, answer) =
-        client::ask(&pool, endpoint, client::post("/.well-known/lockgate/enrol", &request)).await?;
+    let (status, answer) = client::ask(&pool, endpoint, service::post(service::ENROL, &request)).await?;
     finish(enrolment, bundle, endpoint, status, &answer)
+}
+
+/// The pinned roots with those that the authority has made since the invite, if one of the pinned vouches for them. The
+/// gateway may present a certificate of a new one.
+async fn grown(
+    open: &Pool,
+    endpoint: &Endpoint,
+    suite: &Suite,
+    pinned: TrustBundle,
+) -> Result<TrustBundle, Diagnostic> {
+    let (status, update) = client::ask(open, endpoint, service::get(service::BUNDLE)).await?;
+    // A gateway of an earlier version has no such service, and no other roots.
+    let Some(update) = String::from_utf8(update.into()).ok().filter(|_| status.is_success()) else {
+        return Ok(pinned);
+    };
+    let permitted = |row: &Algorithm| suite.signatures().iter().any(|permitted| permitted.id == row.id);
+    match pinned.accept_update(&update, permitted, pinned.sequence(), SystemTime::now()) {
+        Ok((bundle, _)) => Ok(bundle),
+        Err(IdentityError::BundleOutdated { .. }) => Ok(pinned),
+        Err(error) => Err(Diagnostic::new(
+            "LG-I002",
+            format!("{} has roots that the invite's authority does not vouch for", endpoint.origin()),
+        )
+        .because(&error)
+        .hint("ask for a new invite, and check that the address leads to the gateway itself")),
+    }
 }
 
 fn finish(

@@ -8,13 +8,17 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::Full;
 use lockgate_mcp::headers::{self, ParamHeaders};
 use lockgate_mcp::{Kind, Message, list, reply, salvage_id};
-use lockgate_transport::http::Body;
+use lockgate_transport::http::{Body, PoolError};
+use lockgate_tunnel::Repeat;
 
 use super::answer::{Events, Place, Unanswered, collect, is_stream};
 use super::stdio::Relay;
 
 /// How long the gateway may take to accept a notification, which it answers before it acts.
 const ACCEPT_S_MAX: u64 = 30;
+
+/// How often a request is sent again whose answer broke off.
+const REPEATS_MAX: u32 = 2;
 
 /// Tools whose mirrored arguments are remembered.
 const TOOLS_MAX: usize = 10_000;
@@ -34,11 +38,42 @@ impl Relay {
     }
 
     /// Sends a request and passes on everything that comes before and with its answer. `swallow` keeps the answer
-    /// itself from the client.
+    /// itself from the client. If the answer breaks off, as on a link that is cut, a request that is safe to repeat is
+    /// sent again, unless the client has seen a part of what came; a subscription is, whatever came.
     pub(super) async fn exchange(
         self: &Arc<Self>,
         message: &Message,
         swallow: Option<&str>,
+    ) -> Result<(), Unanswered> {
+        let endless = message.method() == Some("subscriptions/listen");
+        let mut place = Place::default();
+        let mut repeats = 0;
+        loop {
+            let mut passed = false;
+            let unanswered = match self.attempt(message, swallow, &mut passed).await {
+                Err(cut @ (Unanswered::NoAnswer | Unanswered::Tunnel(PoolError::Body(_)))) => cut,
+                done => return done,
+            };
+            let safe = self.repeatable.of(message) == Repeat::Safe;
+            if endless && safe {
+                if passed {
+                    place = Place::default();
+                }
+                tokio::time::sleep(place.pause()).await;
+            } else if safe && !passed && repeats < REPEATS_MAX {
+                repeats += 1;
+            } else {
+                return Err(unanswered);
+            }
+            tracing::info!(method = message.method(), "the answer broke off; asking again: {unanswered}");
+        }
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        message: &Message,
+        swallow: Option<&str>,
+        passed: &mut bool,
     ) -> Result<(), Unanswered> {
         let response = self.post(message).await?;
         if message.method() == Some("initialize") {
@@ -51,7 +86,7 @@ impl Relay {
             return Err(Unanswered::Status(status, body));
         }
         if is_stream(&response) {
-            return self.stream(response, message, swallow).await;
+            return self.stream(response, message, swallow, passed).await;
         }
         let body = collect(response.into_body(), self.results.message_bytes_max).await?;
         if body.is_empty() {
@@ -74,6 +109,7 @@ impl Relay {
         response: Response<Body>,
         message: &Message,
         swallow: Option<&str>,
+        passed: &mut bool,
     ) -> Result<(), Unanswered> {
         let mut events = Events::new(response.into_body(), &self.results);
         let mut place = Place::default();
@@ -84,6 +120,7 @@ impl Relay {
                 let answers = matches!(answer.kind(), Kind::Result | Kind::Error)
                     && answer.id_raw() == message.id_raw();
                 self.pass(&answer, answers.then_some(message), swallow).await;
+                *passed = true;
                 if answers {
                     return Ok(());
                 }
@@ -175,6 +212,7 @@ impl Relay {
         let mut tools = self.tools.lock();
         for item in items {
             let name = &item.name;
+            self.repeatable.learn(name, item.raw);
             // An invalid annotation is the server's mistake: nothing is mirrored, and the gateway says what is missing.
             match ParamHeaders::from_tool_raw(item.raw) {
                 Ok(params) if !params.is_empty() && tools.len() < TOOLS_MAX => {
@@ -190,11 +228,12 @@ impl Relay {
     async fn post(self: &Arc<Self>, message: &Message) -> Result<Response<Body>, Unanswered> {
         let legacy = message.meta_protocol_version().is_none() && message.method() != Some("initialize");
         let session = self.session.id().filter(|_| legacy);
-        let response = self.send(self.post_request(message, legacy)).await?;
+        let repeat = self.repeatable.of(message);
+        let response = self.send(self.post_request(message, legacy), repeat).await?;
         match session {
             Some(lost) if response.status() == StatusCode::NOT_FOUND => {
                 self.revive(&lost).await?;
-                self.send(self.post_request(message, legacy)).await
+                self.send(self.post_request(message, legacy), repeat).await
             }
             _ => Ok(response),
         }
@@ -219,7 +258,7 @@ impl Relay {
         if let Some(last) = last {
             headers.insert(headers::LAST_EVENT_ID, last.clone());
         }
-        self.send(self.request(Method::GET, headers, Bytes::new())).await
+        self.send(self.request(Method::GET, headers, Bytes::new()), Repeat::Safe).await
     }
 
     pub(super) fn request(&self, method: Method, headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
@@ -230,8 +269,12 @@ impl Relay {
         request
     }
 
-    pub(super) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, Unanswered> {
-        self.tunnel.send(request).await.map_err(Unanswered::Tunnel)
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        repeat: Repeat,
+    ) -> Result<Response<Body>, Unanswered> {
+        self.tunnel.send(request, repeat).await.map_err(Unanswered::Tunnel)
     }
 
     /// Opens the session anew with the client's own `initialize`. Its answer is not for the client, who has one.
@@ -249,7 +292,7 @@ impl Relay {
         })?;
         let ready = reply::call(None, "notifications/initialized", None);
         let ready = Message::decode(ready, &self.requests).expect("our own notification is a message");
-        let response = self.send(self.post_request(&ready, true)).await?;
+        let response = self.send(self.post_request(&ready, true), Repeat::Safe).await?;
         if !response.status().is_success() {
             return Err(Unanswered::SessionLost);
         }

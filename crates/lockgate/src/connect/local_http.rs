@@ -16,12 +16,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use lockgate_mcp::reply;
+use lockgate_mcp::{Limits, Message, reply};
 use lockgate_transport::http::PoolError;
 use lockgate_transport::{AcceptError, Link, Listener};
+use lockgate_tunnel::Repeat;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::repeat;
 use super::tunnel::Tunnel;
 use crate::trouble;
 
@@ -206,6 +208,11 @@ async fn relay(request: Request<Incoming>, tunnel: &Tunnel, door: &Door) -> Resp
         Ok(body) => body,
         Err(refused) => return refused.response(),
     };
+    let message = Message::decode(body.clone(), &Limits::default()).ok();
+    let repeat = match parts.method {
+        Method::GET => Repeat::Safe,
+        _ => repeat::of_method(message.as_ref().and_then(Message::method)),
+    };
     let mut onward = Request::new(Full::new(body));
     *onward.method_mut() = parts.method;
     // One door leads to one place, whatever path the client was configured with.
@@ -213,7 +220,7 @@ async fn relay(request: Request<Incoming>, tunnel: &Tunnel, door: &Door) -> Resp
     *onward.headers_mut() = forwarded(&parts.headers);
     // The page was judged here; the gateway sees a connector.
     onward.headers_mut().remove(header::ORIGIN);
-    match tunnel.send(onward).await {
+    match tunnel.send(onward, repeat).await {
         Ok(response) => {
             let (parts, body) = response.into_parts();
             let mut back = Response::new(body.boxed_unsync());

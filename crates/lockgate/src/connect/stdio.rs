@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::{Kind, Limits, Message, reply, salvage_id};
+use lockgate_tunnel::Repeat;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answer::Unanswered;
 use super::lines::{self, Line};
+use super::repeat::Repeatable;
 use super::session::Session;
 use super::tunnel::Tunnel;
 
@@ -40,6 +42,8 @@ pub(super) struct Relay {
     pub(super) session: Session,
     /// What headers must mirror of each tool's arguments, from the lists that passed.
     pub(super) tools: Mutex<HashMap<String, Arc<ParamHeaders>>>,
+    /// Which of them may be called twice.
+    pub(super) repeatable: Repeatable,
     pub(super) calls: Mutex<HashMap<String, Call>>,
     /// The tasks of calls, and of answers to the server.
     pub(super) calling: TaskTracker,
@@ -75,6 +79,7 @@ pub(super) async fn run(
         out,
         session: Session::default(),
         tools: Mutex::default(),
+        repeatable: Repeatable::default(),
         calls: Mutex::default(),
         calling: TaskTracker::new(),
         listening: TaskTracker::new(),
@@ -213,7 +218,7 @@ impl Relay {
         let mut headers = HeaderMap::new();
         self.session.sign(&mut headers);
         if self.session.end().is_some() {
-            let farewell = self.send(self.request(Method::DELETE, headers, Bytes::new()));
+            let farewell = self.send(self.request(Method::DELETE, headers, Bytes::new()), Repeat::Never);
             // The session ends by itself if this does not arrive.
             let _ = tokio::time::timeout(Duration::from_secs(FAREWELL_S_MAX), farewell).await;
         }

@@ -1,51 +1,49 @@
-//! The tunnel of a connector: one pool of connections, kept alive, renewed and reopened.
+//! The tunnel of a connector: the library's, with this connector's certificate, folder and endpoint.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use lockgate_crypto::{Posture, Suite};
-use lockgate_transport::Dialer;
-use lockgate_transport::http::{Body, Pool, PoolError};
-use tokio::time::Instant;
+use lockgate_transport::http::{Body, PoolError};
+use lockgate_tunnel::{Follow, Follower, Repeat, Settings, TunnelError, service};
 
-use super::agent::{Agent, Wanted};
-use crate::client;
+use super::agent::{Agent, Issuer, Wanted};
 use crate::diagnostic::Diagnostic;
 use crate::endpoint::Endpoint;
 use crate::trouble;
-
-/// How long a new exchange waits for a gateway that is away. Long enough for its restart, and well within the time
-/// that MCP clients wait for an answer.
-const RECONNECT_S_MAX: u64 = 15;
-
-/// First pause between two attempts; it doubles up to [`PAUSE_MS_MAX`].
-const PAUSE_MS_MIN: u64 = 100;
-const PAUSE_MS_MAX: u64 = 2_000;
-
-/// Longest sleep between two looks at the clock, so that a machine that was suspended renews soon after it wakes.
-const LOOK_S_MAX: u64 = 30;
 
 /// A tunnel to one gateway. Cheap to share.
 #[derive(Clone)]
 pub(crate) struct Tunnel {
     endpoint: Endpoint,
-    pool: Pool,
-    dialer: Arc<Dialer>,
+    inner: lockgate_tunnel::Tunnel,
 }
 
 impl Tunnel {
-    /// Enrols if need be and makes the first connection, so that whatever is wrong is said at once.
-    pub(crate) async fn open(wanted: &Wanted<'_>) -> Result<(Self, Agent), Diagnostic> {
-        let agent = Agent::obtain(wanted).await?;
-        let dialer = agent.dialer(wanted.suite)?;
-        let pool = client::pool(wanted.endpoint, Arc::clone(&dialer))?;
-        let tunnel = Self { endpoint: wanted.endpoint.clone(), pool, dialer };
-        let response = tunnel.send(client::get("/.well-known/lockgate/posture")).await;
-        response.map_err(|error| trouble::exchange(&error, &tunnel.endpoint))?;
-        Ok((tunnel, agent))
+    /// Enrols if need be and makes the first connection, so that whatever is wrong is said at once. The follower renews
+    /// the certificate and follows the gateway for as long as it is polled.
+    pub(crate) async fn open(
+        wanted: &Wanted<'_>,
+        follow: Follow,
+    ) -> Result<(Self, Follower<Issuer>), Diagnostic> {
+        let agent = Agent::obtain(wanted, follow).await?;
+        let following = agent.folder.join(lockgate_tunnel::FOLLOWING_FILE);
+        if follow == Follow::Never {
+            lockgate_tunnel::forget(&agent.folder)
+                .map_err(|error| trouble::tunnel(&error, wanted.endpoint))?;
+        }
+        dial(wanted, follow, agent).await.map_err(|problem| {
+            // Whoever sits on the way can refuse, too: what the gateway has given up is not offered again for that.
+            if problem.code == "LG-K001" && following.exists() {
+                problem
+                    .cause("this end dials by what the gateway announced last, and the gateway may have changed since")
+                    .hint("dial by your own profile again, and forget that: lockgate connect --follow never …")
+            } else {
+                problem
+            }
+        })
     }
 
     /// Where it leads.
@@ -55,69 +53,41 @@ impl Tunnel {
 
     /// What the newest connection negotiated.
     pub(crate) fn posture(&self) -> Option<Arc<Posture>> {
-        self.pool.links().last().and_then(|link| link.posture.clone())
+        self.inner.posture()
     }
 
-    /// Sends a request. While the gateway cannot be reached, and so has certainly not seen it, it is tried again with
-    /// growing pauses; once it may have been seen, it never is.
-    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, PoolError> {
-        let deadline = Instant::now() + Duration::from_secs(RECONNECT_S_MAX);
-        let mut pause = Duration::from_millis(PAUSE_MS_MIN);
-        loop {
-            match self.pool.request(copy(&request)).await {
-                Ok(response) => return Ok(response),
-                Err(error) if !is_worth_waiting(&error) || Instant::now() + pause > deadline => {
-                    return Err(error);
-                }
-                Err(error) => tracing::warn!(%error, "gateway away; trying again"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(PAUSE_MS_MAX));
-        }
-    }
-
-    /// Renews the certificate at two thirds of its life, for as long as the connector runs.
-    pub(crate) async fn keep_renewed(self, mut agent: Agent) {
-        let mut pause = Duration::from_secs(1);
-        loop {
-            let wait = agent.renew_in();
-            if !wait.is_zero() {
-                tokio::time::sleep(wait.min(Duration::from_secs(LOOK_S_MAX))).await;
-                continue;
-            }
-            match agent.renew(&self.pool, &self.endpoint, &self.dialer).await {
-                Ok(()) => {
-                    pause = Duration::from_secs(1);
-                    tracing::info!(agent = %agent.identity.id, "certificate renewed");
-                }
-                Err(problem) => {
-                    tracing::warn!(code = problem.code, "certificate not renewed yet: {}", problem.what);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_secs(LOOK_S_MAX));
-                }
-            }
-        }
+    /// Sends a request, waiting for a gateway that is away. Once it may have been seen it is sent again only where that
+    /// is safe.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        repeat: Repeat,
+    ) -> Result<Response<Body>, PoolError> {
+        self.inner.send(request, repeat).await
     }
 }
 
-/// What may pass by itself, and certainly left no trace at the gateway: nobody there, no answer, no free connection.
-/// A refusal by policy or a certificate that is not trusted stays what it is.
-fn is_worth_waiting(error: &PoolError) -> bool {
-    use lockgate_transport::DialError as Dial;
-    match error {
-        PoolError::Dial(
-            Dial::Refused { .. } | Dial::Certificate { .. } | Dial::Tls { .. } | Dial::Name { .. },
-        ) => false,
-        error => error.is_unsent(),
+async fn dial(
+    wanted: &Wanted<'_>,
+    follow: Follow,
+    agent: Agent,
+) -> Result<(Tunnel, Follower<Issuer>), Diagnostic> {
+    let endpoint = wanted.endpoint;
+    let url: Uri = endpoint.to_string().parse().expect("an endpoint is a URL");
+    let settings = Settings { follow, folder: Some(agent.folder), ..Settings::new(wanted.suite.profile()) };
+    let opened = lockgate_tunnel::Tunnel::new(&url, agent.identity, agent.issuer, settings).await;
+    let (inner, mut follower) = opened.map_err(|error| trouble::tunnel(&error, endpoint))?;
+    let first = || async {
+        let answered = inner.send(service::get(service::POSTURE), Repeat::Safe).await;
+        answered.map(drop).map_err(TunnelError::Exchange)
+    };
+    let mut reached = first().await;
+    // The authority may have roots that are younger than ours.
+    if reached.as_ref().is_err_and(TunnelError::is_untrusted) && follower.refresh_roots().await.is_ok() {
+        reached = first().await;
     }
-}
-
-fn copy(request: &Request<Full<Bytes>>) -> Request<Full<Bytes>> {
-    let mut copy = Request::new(request.body().clone());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
+    reached.map_err(|error| trouble::tunnel(&error, endpoint))?;
+    Ok((Tunnel { endpoint: endpoint.clone(), inner }, follower))
 }
 
 /// One line about a link, for people.

@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use lockgate_crypto::Algorithm;
 use lockgate_identity::{Authority, Leaf, NODE_LIFETIME, NodeIdentity, SpiffeId};
 use lockgate_proxy::face::Face;
 use lockgate_transport::{Listener, ServerTls};
 
+use super::agility::Compiled;
 use super::control::Control;
-use crate::config::{ListenerPlan, Settings, TlsFiles};
+use crate::config::{FOREIGN, Settings, TUNNEL, TlsFiles};
 use crate::diagnostic::Diagnostic;
 use crate::trouble;
 
@@ -21,13 +23,12 @@ const RETRY_S: u64 = 30;
 
 /// A listener that serves.
 pub(super) struct Served {
-    pub(super) name: &'static str,
-    pub(super) plan: ListenerPlan,
+    pub(super) name: String,
     pub(super) tls: Arc<ServerTls>,
     pub(super) face: Arc<Face>,
     pub(super) local: SocketAddr,
-    /// Fingerprint of its own certificate, if it has one from outside.
-    pub(super) own: Option<String>,
+    /// This node with the listener's own certificate, if it has one from outside.
+    pub(super) own: Option<NodeIdentity>,
 }
 
 /// All listeners, bound, and what they present.
@@ -41,9 +42,13 @@ pub(super) struct Opened {
     pub(super) foreign: Option<String>,
 }
 
-/// Makes the certificates, compiles the profiles and binds the addresses.
-pub(super) async fn open(settings: &Settings, authority: &Authority) -> Result<Opened, Diagnostic> {
-    let identity = issue(settings, authority)?;
+/// Makes the certificates and binds the addresses, each under the suite that was compiled for it.
+pub(super) async fn open(
+    settings: &Settings,
+    authority: &Authority,
+    compiled: &Compiled,
+) -> Result<Opened, Diagnostic> {
+    let identity = issue(settings, authority, None, &compiled.identities(&from_outside(settings)))?;
     let mut opened = Opened {
         served: Vec::new(),
         listeners: Vec::new(),
@@ -51,50 +56,48 @@ pub(super) async fn open(settings: &Settings, authority: &Authority) -> Result<O
         endpoint: String::new(),
         foreign: None,
     };
-    for (name, plan) in named(settings) {
+    for plan in settings.listeners() {
+        let name = plan.name.as_str();
         let own = plan.tls.as_ref().map(|files| own(files, &opened.identity)).transpose()?;
-        let suite = trouble::compile(plan.profile, 1)?;
+        let suite = compiled.accepted_by(name).expect("every listener is compiled").clone();
         let presented = own.as_ref().unwrap_or(&opened.identity);
         let tls =
-            ServerTls::new(suite, presented, authority.bundle()).map_err(|error| trouble::tls(&error))?;
+            ServerTls::new(suite, presented, &authority.bundle()).map_err(|error| trouble::tls(&error))?;
         let listener = Listener::bind(plan.address, settings.limits.transport()).await.map_err(|error| {
             Diagnostic::new("LG-N001", format!("cannot listen on {}", plan.address))
                 .because(&error)
                 .hint("see who has it: ss -ltnp")
                 .hint(format!(
                     "or listen elsewhere: --{} 127.0.0.1:0",
-                    if name == "foreign" { name } else { "listen" }
+                    if name == FOREIGN { name } else { "listen" }
                 ))
         })?;
         let (tls, local) = (Arc::new(tls), listener.local());
         let url = base_url(settings, local);
         match name {
-            "tunnel" => opened.endpoint = url,
-            "foreign" => opened.foreign = Some(url),
+            TUNNEL => opened.endpoint = url,
+            FOREIGN => opened.foreign = Some(url),
             _ => {}
         }
         let face = Arc::new(Face {
             name: name.into(),
             tls: Some(Arc::clone(&tls)),
-            bundle: Arc::new(arc_swap::ArcSwap::from_pointee(authority.bundle().clone())),
+            bundle: Arc::new(arc_swap::ArcSwap::from_pointee(authority.bundle())),
             // Through the tunnel come connectors only; elsewhere policy says what the anonymous may do.
-            identity_required: name == "tunnel",
+            identity_required: name == TUNNEL,
             hosts: hosts(settings).into(),
             origins: settings.origins.clone().into(),
             limits: settings.limits.transport(),
         });
-        let own = own.as_ref().map(fingerprint);
-        opened.served.push(Served { name, plan: plan.clone(), tls, face, local, own });
+        opened.served.push(Served { name: name.to_owned(), tls, face, local, own });
         opened.listeners.push(listener);
     }
     Ok(opened)
 }
 
-/// The listeners with their names in status, logs and records.
-pub(super) fn named(settings: &Settings) -> impl Iterator<Item = (&'static str, &ListenerPlan)> {
-    let foreign = settings.foreign.iter().map(|plan| ("foreign", plan));
-    let further = settings.further.iter().map(|plan| ("listener", plan));
-    std::iter::once(("tunnel", &settings.tunnel)).chain(foreign).chain(further)
+/// Whether a listener presents a certificate from outside.
+pub(super) fn from_outside(settings: &Settings) -> impl Fn(&str) -> bool {
+    |name| settings.listeners().any(|plan| plan.name == name && plan.tls.is_some())
 }
 
 /// This node with a certificate from outside, as it stands in its files now.
@@ -114,8 +117,14 @@ pub(super) fn fingerprint(identity: &NodeIdentity) -> String {
     lockgate_crypto::digest::hex(&hash.finish())
 }
 
-/// Fresh keys and certificates for this node, one for each family.
-pub(super) fn issue(settings: &Settings, authority: &Authority) -> Result<NodeIdentity, Diagnostic> {
+/// Keys and certificates for this node, one for each algorithm: those that are held, while they are not due for renewal,
+/// and fresh ones for the rest.
+pub(super) fn issue(
+    settings: &Settings,
+    authority: &Authority,
+    held: Option<&NodeIdentity>,
+    algorithms: &[&'static Algorithm],
+) -> Result<NodeIdentity, Diagnostic> {
     let failed = |error: &lockgate_identity::IdentityError| {
         Diagnostic::new("LG-I006", "the authority cannot issue this node's certificates")
             .because(error)
@@ -125,7 +134,17 @@ pub(super) fn issue(settings: &Settings, authority: &Authority) -> Result<NodeId
     let (ips, names): (Vec<_>, Vec<_>) =
         hosts(settings).into_iter().partition(|host| host.parse::<IpAddr>().is_ok());
     let ips: Vec<IpAddr> = ips.iter().filter_map(|ip| ip.parse().ok()).collect();
-    authority.issue_node(&id, &names, &ips, NODE_LIFETIME, SystemTime::now()).map_err(|error| failed(&error))
+    let now = SystemTime::now();
+    let held = |algorithm: &Algorithm| {
+        held.and_then(|node| node.leaf(algorithm)).filter(|leaf| leaf.renew_at() > now).cloned()
+    };
+    let missing: Vec<&'static Algorithm> =
+        algorithms.iter().copied().filter(|algorithm| held(algorithm).is_none()).collect();
+    let fresh = authority
+        .issue_node(&id, &names, &ips, &missing, NODE_LIFETIME, now)
+        .map_err(|error| failed(&error))?;
+    let leaf = |algorithm: &&'static Algorithm| held(algorithm).or_else(|| fresh.leaf(algorithm).cloned());
+    Ok(NodeIdentity { id, leaves: algorithms.iter().filter_map(leaf).collect() })
 }
 
 /// Renews the node's certificates at two thirds of their life. Links that are up stay up.
@@ -159,9 +178,9 @@ fn renewed_is_late(control: &Control) -> bool {
 fn hosts(settings: &Settings) -> Vec<String> {
     let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     hosts.extend(settings.names.iter().map(|name| name.to_ascii_lowercase()));
-    let addresses = named(settings).map(|(_, plan)| plan.address.ip()).filter(|ip| !ip.is_unspecified());
+    let addresses = settings.listeners().map(|plan| plan.address.ip()).filter(|ip| !ip.is_unspecified());
     hosts.extend(addresses.map(|ip| ip.to_string()));
-    if named(settings).any(|(_, plan)| plan.address.ip().is_unspecified()) {
+    if settings.listeners().any(|plan| plan.address.ip().is_unspecified()) {
         hosts.extend(hostname());
     }
     let mut seen = std::collections::HashSet::new();

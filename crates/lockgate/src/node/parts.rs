@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use lockgate_admin::{Server as AdminServer, Token};
 use lockgate_audit::Log;
+use lockgate_crypto::Suite;
+use lockgate_detect::links::{Commitment, LinkWatch};
 use lockgate_detect::{Detector, Pin};
 use lockgate_identity::{Authority, IdentityError, verifier};
+use lockgate_proxy::agility::Move;
 use lockgate_proxy::face::Face;
 use lockgate_proxy::node::PINS;
 use lockgate_proxy::upstream::http::HttpUpstream;
@@ -16,9 +19,10 @@ use lockgate_proxy::{Node, Parts, Server};
 use lockgate_store::Store;
 use lockgate_transport::child::{self, Spawner, Spec};
 use lockgate_transport::http::{Limits as PoolLimits, Pool, Target as PoolTarget};
-use lockgate_transport::{Dialer, Listener, dialer};
+use lockgate_transport::{Dialer, Listener, Trust, dialer};
 
 use super::Launch;
+use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
 use super::faces::{self, Opened};
 use crate::authority::Registrar;
@@ -46,30 +50,40 @@ pub(super) async fn put_together(
     state: State,
 ) -> Result<Running, Failure> {
     let limits = Arc::new(settings.limits.proxy());
+    let store = open_store(&state)?;
+    let (decided, in_force) = agility::restore(&settings, &store).map_err(|problem| problem.diagnostic())?;
+    let mut dialled = Vec::new();
     let servers = settings
         .servers
         .iter()
-        .map(|plan| Ok(Server::new(plan.name.clone(), upstream(plan, &settings, &limits)?)))
+        .map(|plan| {
+            let upstream = upstream(plan, &settings, &limits, &in_force, &mut dialled)?;
+            Ok(Server::new(plan.name.clone(), upstream))
+        })
         .collect::<Result<Vec<_>, Diagnostic>>()?;
-    let authority = authority(&settings, &state)?;
+    let authority = authority(&settings, &state, &in_force)?;
     let policy_files = policy_files(&settings, &state)?;
     let policies = policy::parse(&policy_files, 1)?;
-    let store = open_store(&state)?;
     let detector = Detector::new(pins(&store)?);
+    let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = open_audit(&settings, &state)?;
-    let opened = faces::open(&settings, &authority).await?;
+    let opened = faces::open(&settings, &authority, &in_force).await?;
+    agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
     let registrar = Arc::new(Registrar::new(authority, store.clone(), endpoint, settings.agent_lifetime));
     let node = Node::new(Parts {
         servers,
         policies,
         detector,
+        link_watch,
         audit,
         store: store.clone(),
         enrolment: Arc::clone(&registrar) as _,
         limits,
         durable: settings.audit.durable.clone(),
     });
+    let first = agility::first_rules(&in_force, &registrar.bundle());
+    node.publish(first, Move::NOW).map_err(|error| Diagnostic::new("LG-X001", error.to_string()))?;
     let Opened { served, identity, listeners, endpoint, foreign } = opened;
     let faces = served.iter().map(|served| Arc::clone(&served.face)).zip(listeners).collect();
     let admin_address = settings.admin;
@@ -83,9 +97,13 @@ pub(super) async fn put_together(
         flags: launch.flags.clone(),
         settings,
         policy_files,
+        decided,
+        in_force,
+        dialled,
         endpoint,
         foreign,
     }));
+    control.tell_sunsets();
     let token = Token::generate();
     let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(
         |error| {
@@ -111,9 +129,17 @@ pub(super) fn policy_files(settings: &Settings, state: &State) -> Result<Vec<pol
     policy::read(files)
 }
 
-fn authority(settings: &Settings, state: &State) -> Result<Authority, Diagnostic> {
-    let folder = state.authority();
-    let opened = Authority::open_or_create(&folder, &settings.trust_domain, std::time::SystemTime::now());
+fn authority(settings: &Settings, state: &State, in_force: &Compiled) -> Result<Authority, Diagnostic> {
+    let (folder, now) = (state.authority(), std::time::SystemTime::now());
+    let mut algorithms = in_force.identities(&faces::from_outside(settings));
+    // A connector that is off on the day of an emergency knows only the roots that were there before.
+    for profile in lockgate_crypto::profile::emergencies() {
+        let identities = profile.identities();
+        let missing = identities.into_iter().filter(|algorithm| !algorithms.contains(algorithm));
+        algorithms.extend(missing.collect::<Vec<_>>());
+    }
+    let opened = Authority::open_or_create(&folder, &settings.trust_domain, &algorithms, now);
+    let opened = opened.and_then(|authority| authority.prune(now).map(|_| authority));
     opened.map_err(|error| match error {
         IdentityError::TrustDomain { .. } => Diagnostic::new("LG-I006", "the authority is of another trust domain")
             .because(&error)
@@ -141,6 +167,11 @@ fn pins(store: &Store) -> Result<Vec<Pin>, Diagnostic> {
     Ok(pins.into_iter().map(|(_, pin)| pin).collect())
 }
 
+/// What peers are held to; without it any of them could come back with less.
+fn commitments(state: &State, store: &Store) -> Result<Vec<Commitment>, Diagnostic> {
+    lockgate_proxy::agility::continuity::load(store).map_err(|error| unstored(state, &error))
+}
+
 fn open_audit(settings: &Settings, state: &State) -> Result<Arc<Log>, Diagnostic> {
     let options = lockgate_audit::Options {
         segment_bytes_max: settings.audit.segment_bytes_max,
@@ -161,10 +192,20 @@ fn upstream(
     plan: &ServerPlan,
     settings: &Settings,
     limits: &Arc<lockgate_proxy::Limits>,
+    in_force: &Compiled,
+    dialled: &mut Vec<Dialled>,
 ) -> Result<Upstream, Diagnostic> {
     let transport = match &plan.target {
         Target::Http(uri) => {
-            let target = PoolTarget::new(uri, upstream_dialer(plan)?).map_err(|error| {
+            let dialer = match in_force.upstream(&plan.name) {
+                Some(suite) => {
+                    let made = upstream_dialer(plan, suite)?;
+                    dialled.push(made.clone());
+                    made.dialer
+                }
+                None => Arc::new(Dialer::plain(dialer::Limits::default())),
+            };
+            let target = PoolTarget::new(uri, dialer).map_err(|error| {
                 Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name))
                     .because(&error)
             })?;
@@ -187,13 +228,7 @@ fn upstream(
     Ok(Upstream::new(transport, Arc::clone(limits)))
 }
 
-fn upstream_dialer(plan: &ServerPlan) -> Result<Arc<Dialer>, Diagnostic> {
-    let Target::Http(uri) = &plan.target else {
-        return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
-    };
-    if uri.scheme_str() != Some("https") {
-        return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
-    }
+fn upstream_dialer(plan: &ServerPlan, suite: &Suite) -> Result<Dialled, Diagnostic> {
     let roots = match &plan.roots {
         Some(path) => verifier::ForeignRoots::from_pem_file(path),
         None => verifier::ForeignRoots::system(),
@@ -203,10 +238,9 @@ fn upstream_dialer(plan: &ServerPlan) -> Result<Arc<Dialer>, Diagnostic> {
             .because(&error)
             .hint("name a PEM file with the server's authority: roots = \"FILE\" in its [[server]]")
     })?;
-    let suite = trouble::compile(plan.profile, 1)?;
-    let verifier = verifier::foreign_server(&roots, &suite);
-    let dialer = Dialer::new(suite, None, verifier, dialer::Limits::default());
-    Ok(Arc::new(dialer.map_err(|error| trouble::tls(&error))?))
+    let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default())
+        .map_err(|error| trouble::tls(&error))?;
+    Ok(Dialled { name: plan.name.clone(), dialer: Arc::new(dialer), roots })
 }
 
 fn child_limits(settings: &Settings) -> child::Limits {

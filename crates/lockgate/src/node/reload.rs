@@ -1,23 +1,20 @@
 //! Taking up changed files while the node runs.
 //!
-//! Policies, the log level, the profiles of listeners and certificates from outside can change; everything else is
-//! named as needing a restart. All that can fail is done before anything is published, so that on any error the old
-//! generation stays whole.
+//! Policies, the log level, profiles, exceptions, the signed crypto document and certificates from outside can change;
+//! everything else is named as needing a restart. All that can fail is done before anything is published, so that on
+//! any error the old generation stays whole.
 
 use std::sync::Arc;
 
 use lockgate_admin::Reloaded;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
-use lockgate_crypto::Suite;
-use lockgate_identity::NodeIdentity;
-use lockgate_transport::ServerTls;
+use lockgate_crypto::profile;
 
-use super::control::{Changing, Control};
-use super::{faces, parts};
-use crate::config::{self, ListenerPlan, Settings};
+use super::control::Control;
+use super::{agility, faces, parts};
+use crate::config::{self, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
-use crate::trouble;
 use crate::verbs::config::variables;
 use crate::verbs::policy;
 
@@ -48,10 +45,7 @@ pub(super) fn apply(control: &Control) -> Result<Reloaded, Failure> {
     let (outcome, reason) = match &result {
         Ok(reloaded) if reloaded.changed.is_empty() => return result,
         Ok(reloaded) => (Outcome::Ok, reloaded.changed.join("; ")),
-        Err(failure) => (
-            Outcome::Failed,
-            failure.0.iter().map(|problem| problem.what.clone()).collect::<Vec<_>>().join("; "),
-        ),
+        Err(failure) => (Outcome::Failed, failure.0.iter().map(in_one_line).collect::<Vec<_>>().join("; ")),
     };
     let record = Record { reason: Some(reason.into()), ..Record::new(Kind::Policy, outcome) };
     if let Err(error) = control.node().audit.append(&record, Durability::Grouped) {
@@ -60,91 +54,128 @@ pub(super) fn apply(control: &Control) -> Result<Reloaded, Failure> {
     result
 }
 
+/// What happened and why.
+fn in_one_line(problem: &Diagnostic) -> String {
+    let causes = problem.causes.iter().map(|cause| format!(": {cause}"));
+    std::iter::once(problem.what.clone()).chain(causes).collect()
+}
+
 fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let (settings, ..) = config::load(control.flags(), variables())?;
     logging::check(&settings.log_level)?;
-    let mut changing = control.changing().lock();
+    let _turn = control.turn();
+    let old = control.changing().lock().settings.clone();
+    let old_files = control.changing().lock().policy_files.clone();
     let files = parts::policy_files(&settings, control.state())?;
     let generation = control.node().policies.load().generation() + 1;
-    let policies =
-        if files == changing.policy_files { None } else { Some(policy::parse(&files, generation)?) };
-    let swaps = swaps(control, &changing, &settings)?;
+    let policies = if files == old_files { None } else { Some(policy::parse(&files, generation)?) };
 
-    let mut changed = Vec::new();
+    let mut changed = algorithms(control, &old, &settings)?;
     if let Some(policies) = policies {
         changed.push(format!("{} policies, generation {generation}", policies.len()));
         control.node().policies.store(Arc::new(policies));
-        changing.policy_files = files;
+        control.changing().lock().policy_files = files;
     }
-    if settings.log_level != changing.settings.log_level {
+    if settings.log_level != old.log_level {
         logging::change(&settings.log_level)?;
         changed.push(format!("log level {}", settings.log_level));
-        changing.settings.log_level.clone_from(&settings.log_level);
-    }
-    for swap in swaps {
-        changed.push(publish(control, &mut changing, swap)?);
     }
     Ok(Reloaded {
         policy_generation: control.node().policies.load().generation(),
         policies: u64::try_from(control.node().policies.load().len()).unwrap_or(u64::MAX),
-        epoch: changing.epoch,
+        epoch: control.node().epoch(),
         changed,
-        restart_needed: restart_needed(&changing.settings, &settings),
+        restart_needed: restart_needed(&old, &settings),
     })
 }
 
-/// A listener's next generation, built and tested, not yet published.
-struct Swap {
-    index: usize,
-    plan: ListenerPlan,
-    suite: Suite,
-    own: Option<NodeIdentity>,
-}
-
-/// The listeners whose profile or own certificate is another now. A listener is known by its place and address; one
-/// that comes, goes or moves needs a restart.
-fn swaps(control: &Control, changing: &Changing, settings: &Settings) -> Result<Vec<Swap>, Diagnostic> {
-    let mut swaps = Vec::new();
-    for (index, (served, (_, plan))) in changing.served.iter().zip(faces::named(settings)).enumerate() {
-        if served.plan.address != plan.address {
-            continue;
-        }
-        let own = plan.tls.as_ref().map(|files| faces::own(files, &changing.identity)).transpose()?;
-        let same_profile = served.plan.profile == plan.profile;
-        if same_profile && served.own == own.as_ref().map(faces::fingerprint) {
-            continue;
-        }
-        let suite = if same_profile {
-            served.tls.suite()
-        } else {
-            trouble::compile(plan.profile, changing.epoch + 1)?
-        };
-        let presented = own.as_ref().unwrap_or(&changing.identity);
-        // Built once for the proof that it can be built; the swap then builds it with the sessions that stay valid.
-        ServerTls::new(suite.clone(), presented, control.registrar().bundle())
-            .map_err(|error| trouble::tls(&error))?;
-        swaps.push(Swap { index, plan: plan.clone(), suite, own });
+/// Profiles, exceptions, the signed document and certificates from outside: in a new epoch, if anything differs.
+fn algorithms(control: &Control, old: &Settings, new: &Settings) -> Result<Vec<String>, Diagnostic> {
+    let merged = merged(old, new);
+    let (node, held, state, day, in_force) = {
+        let changing = control.changing().lock();
+        let held: Vec<Option<String>> =
+            changing.served.iter().map(|served| served.own.as_ref().map(faces::fingerprint)).collect();
+        let in_force = Arc::clone(&changing.in_force);
+        (changing.identity.clone(), held, changing.state.clone(), changing.day, in_force)
+    };
+    let mut own = Vec::new();
+    for plan in merged.listeners() {
+        own.push(plan.tls.as_ref().map(|files| faces::own(files, &node)).transpose()?);
     }
-    Ok(swaps)
+    let certificates: Vec<String> = merged
+        .listeners()
+        .zip(own.iter().zip(&held))
+        .filter(|(_, (own, held))| own.as_ref().map(faces::fingerprint) != **held)
+        .map(|(plan, _)| format!("listener {}: another certificate", plan.name))
+        .collect();
+    let seen = state.document.clone();
+    let next = control.swept(&merged, &state).unwrap_or_else(|| state.next());
+    let drain = merged.crypto.drain;
+    let draft =
+        control.draft_under(merged.clone(), next, day, Some(own)).map_err(|problem| problem.diagnostic())?;
+    let (before, after) = in_force.differences(&draft.compiled);
+    let mut changed = certificates;
+    if draft.state.document != seen {
+        let epoch = draft.state.document.as_ref().map_or(0, |seen| seen.epoch);
+        changed.push(format!("crypto document of epoch {epoch}"));
+    }
+    changed.extend(after.clone());
+    if changed.is_empty() && before.is_empty() {
+        // What decides nothing by itself: pace, continuity, files to watch.
+        control.node().link_watch().set_continuity(merged.crypto.continuity);
+        control.changing().lock().settings = merged;
+        control.woken().notify_one();
+        return Ok(Vec::new());
+    }
+    if changed.is_empty() {
+        changed.extend(before.iter().map(|line| format!("no more: {line}")));
+    }
+    let change = agility::Change {
+        method: "crypto/reload",
+        name: "configuration",
+        what: format!("the configuration changed: {}", changed.join("; ")),
+        by: "configuration",
+        reason: "",
+        drain,
+        fresh: false,
+    };
+    control.commit(draft, &change).map_err(|problem| problem.diagnostic())?;
+    Ok(changed)
 }
 
-fn publish(control: &Control, changing: &mut Changing, swap: Swap) -> Result<String, Diagnostic> {
-    let Swap { index, plan, suite, own } = swap;
-    let presented = own.as_ref().unwrap_or(&changing.identity);
-    let epoch = suite.epoch();
-    let served = &changing.served[index];
-    served.tls.swap(suite, presented, control.registrar().bundle()).map_err(|error| trouble::tls(&error))?;
-    let change = format!("listener {} on {}: {}", served.name, served.local, plan.profile.name);
-    let served = &mut changing.served[index];
-    served.own = own.as_ref().map(faces::fingerprint);
-    served.plan = plan;
-    changing.epoch = changing.epoch.max(epoch);
-    Ok(change)
+/// What runs, with what of the new settings can be taken up: listeners and servers that come, go or move need a restart.
+fn merged(old: &Settings, new: &Settings) -> Settings {
+    let mut merged = old.clone();
+    let running = std::iter::once(&mut merged.tunnel).chain(&mut merged.foreign).chain(&mut merged.further);
+    for plan in running {
+        let now = new.listeners().find(|now| now.name == plan.name && now.address == plan.address);
+        if let Some(now) = now {
+            plan.clone_from(now);
+        }
+    }
+    for plan in &mut merged.servers {
+        let now = new.servers.iter().find(|now| now.name == plan.name && now.target == plan.target);
+        if let Some(now) = now {
+            plan.profile = now.profile;
+        }
+    }
+    merged.crypto.clone_from(&new.crypto);
+    merged.policy_files.clone_from(&new.policy_files);
+    merged.log_level.clone_from(&new.log_level);
+    merged
 }
 
 /// What the configuration says now that cannot be taken up without a restart.
 fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
-    let addresses = |settings: &Settings| settings.listeners().map(|plan| plan.address).collect::<Vec<_>>();
+    let addresses = |settings: &Settings| {
+        settings.listeners().map(|plan| (plan.name.clone(), plan.address)).collect::<Vec<_>>()
+    };
+    let servers = |settings: &Settings| {
+        let plans = settings.servers.iter().cloned();
+        // Another profile needs no restart.
+        plans.map(|plan| ServerPlan { profile: profile::default(), ..plan }).collect::<Vec<_>>()
+    };
     [
         (
             "node.name, node.trust_domain or node.names",
@@ -154,8 +185,8 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
             "node.origins or node.agent_lifetime_s",
             (&old.origins, old.agent_lifetime) != (&new.origins, new.agent_lifetime),
         ),
-        ("the addresses of listeners", addresses(old) != addresses(new)),
-        ("servers", old.servers != new.servers),
+        ("the names or addresses of listeners", addresses(old) != addresses(new)),
+        ("servers", servers(old) != servers(new)),
         ("limits", old.limits != new.limits),
         ("audit", old.audit != new.audit),
         ("admin.listen", old.admin != new.admin),

@@ -44,6 +44,7 @@ fn look(control: &Control) -> Look {
             paths.extend(control.state().policy_files().unwrap_or_default());
         }
         paths.extend(settings.policy_files.iter().cloned());
+        paths.extend(settings.crypto.files.iter().cloned());
         for tls in settings.listeners().filter_map(|plan| plan.tls.as_ref()) {
             paths.extend([tls.certificate.clone(), tls.key.clone()]);
         }

@@ -1,6 +1,6 @@
 //! `lockgate identity …`: who may connect.
 
-use lockgate_admin::{Invites, MintedInvite, NewInvite, Versioned};
+use lockgate_admin::{Invites, MintedInvite, NewInvite, RotateRootRequest, RotatedRoot, Versioned};
 use lockgate_identity::TrustBundle;
 use serde::Serialize;
 
@@ -32,6 +32,16 @@ pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Fa
             revoked(id, output.output);
         }
         IdentityVerb::Show(output) => show(&state, output.output)?,
+        IdentityVerb::RotateRoot { algorithm, overlap, output } => {
+            let request = RotateRootRequest {
+                algorithm: algorithm.clone(),
+                overlap_s: overlap.0,
+                by: super::crypto::whoever(),
+            };
+            let admin = client::admin(&state)?;
+            let rotated = admin.rotate_root(&request).await.map_err(|error| client::unanswered(&error))?;
+            rotation(&rotated, output.output);
+        }
     }
     Ok(Exit::Ok)
 }
@@ -47,6 +57,20 @@ fn show_invite(minted: &MintedInvite, lifetime: Seconds, output: Output) {
             print(&format!("{}\n", minted.code));
         }
         Output::Json | Output::Jsonl => print_line(&Versioned::of(minted)),
+    }
+}
+
+fn rotation(rotated: &RotatedRoot, output: Output) {
+    match output {
+        Output::Human => print(&format!(
+            "There is a new {} root. The old one is trusted until {}; connectors learn of both in band.\n\
+             The bundle has number {} and fingerprint {}.\n",
+            rotated.algorithm,
+            time(rotated.old_retires_at_ms),
+            rotated.bundle_sequence,
+            rotated.fingerprint
+        )),
+        Output::Json | Output::Jsonl => print_line(&Versioned::of(rotated)),
     }
 }
 
@@ -100,8 +124,12 @@ struct Shown {
 
 #[derive(Serialize)]
 struct Root {
-    family: String,
+    algorithm: &'static str,
+    fingerprint: String,
     not_after: String,
+    /// When it leaves the bundle, while a newer one takes its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retires_at: Option<String>,
 }
 
 fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
@@ -116,7 +144,7 @@ fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
     let bundle =
         TrustBundle::from_pem_file(&path).map_err(|error| trouble::identity(&error, &state.authority()))?;
     let shown = Shown {
-        schema: "lockgate.authority/1",
+        schema: "lockgate.authority/2",
         trust_domain: bundle.trust_domain().to_owned(),
         fingerprint: bundle.fingerprint().to_owned(),
         file: path.display().to_string(),
@@ -124,16 +152,21 @@ fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
             .roots()
             .iter()
             .map(|root| Root {
-                family: root.family().to_string(),
-                not_after: jiff::Timestamp::try_from(root.not_after())
-                    .map_or_else(|_| String::new(), |time| time.to_string()),
+                algorithm: root.algorithm().id,
+                fingerprint: root.fingerprint().to_owned(),
+                not_after: moment(root.not_after()),
+                retires_at: root.retire_at().map(moment),
             })
             .collect(),
     };
     match output {
         Output::Human => {
-            let mut roots = Table::new(&["ROOT", "UNTIL"]);
-            shown.roots.iter().for_each(|root| roots.row(&[&root.family, &root.not_after]));
+            let mut roots = Table::new(&["ROOT", "FINGERPRINT", "UNTIL", "RETIRES"]);
+            for root in &shown.roots {
+                let retires = root.retires_at.as_deref().unwrap_or("-");
+                let fingerprint: String = root.fingerprint.chars().take(16).collect();
+                roots.row(&[root.algorithm, &fingerprint, &root.not_after, retires]);
+            }
             print(&format!(
                 "trust domain  {}\nfingerprint   {}\nroots         {}\n\n{}",
                 visible(&shown.trust_domain),
@@ -146,6 +179,10 @@ fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
         Output::Jsonl => print_line(&shown),
     }
     Ok(())
+}
+
+fn moment(time: std::time::SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// A moment for people, UTC to the second.

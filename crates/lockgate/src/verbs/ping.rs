@@ -6,6 +6,7 @@ use lockgate_crypto::Posture;
 use lockgate_identity::TrustBundle;
 use lockgate_proxy::link::LinkView;
 use lockgate_transport::Dialer;
+use lockgate_tunnel::service;
 use serde::Serialize;
 
 use crate::cli::{Global, Output, PingArgs};
@@ -92,8 +93,11 @@ fn dialer(
     suite: &lockgate_crypto::Suite,
 ) -> Result<(Arc<Dialer>, bool), Diagnostic> {
     if let Some(identity) = agent::kept(state, endpoint)? {
+        // Without a certificate that can be shown, the handshake is measured all the same.
         let current = identity.leaf.not_after() > std::time::SystemTime::now();
-        let dialer = agent::trusting(suite, &identity.bundle, Some(&identity).filter(|_| current))?;
+        let permitted = suite.signatures().contains(&identity.leaf.algorithm);
+        let shown = Some(&identity).filter(|_| current && permitted);
+        let dialer = agent::trusting(suite, &identity.bundle, shown)?;
         return Ok((dialer, true));
     }
     if agent::is_local(state, endpoint)? {
@@ -140,7 +144,7 @@ async fn exchange(
 ) -> Result<(Option<Arc<Posture>>, Option<LinkView>), Diagnostic> {
     // A pool for each: a new connection each time, and the dialer's session makes the later ones resume.
     let pool = client::pool(endpoint, Arc::clone(dialer))?;
-    let request = client::get("/.well-known/lockgate/posture");
+    let request = service::get(service::POSTURE);
     let (status, body) = client::ask_within(ANSWER_S_MAX, &pool, endpoint, request).await?;
     let own = pool.links().first().and_then(|link| link.posture.clone());
     Ok((own, status.is_success().then(|| serde_json::from_slice(&body).ok()).flatten()))

@@ -57,10 +57,41 @@ fn human(report: &Report) -> String {
             .as_deref()
             .map_or_else(|| "writable".to_owned(), |problem| format!("BROKEN: {}", visible(problem)))
     ));
+    text.push_str(&crypto(node));
     if node.threats > 0 {
         text.push_str(&format!("  {:10}{} waiting: lockgate threats list\n", "threats", node.threats));
     }
     text.push_str(&format!("\n{}\n{}", servers(&report.upstreams), links(&report.links)));
+    text
+}
+
+/// The epoch, and what of the cryptography needs attention.
+fn crypto(node: &Status) -> String {
+    let mut text = format!("  {:10}epoch {}", "crypto", node.epoch);
+    if let Some(migration) = &node.migration {
+        let until = migration.closes_at_ms.map_or_else(String::new, |at| format!(", until {}", time(at)));
+        text.push_str(&format!(", {} of {} links moved{until}", migration.moved, migration.to_move));
+    } else if node.links_below_epoch > 0 {
+        text.push_str(&format!(", {} links below it", node.links_below_epoch));
+    }
+    text.push('\n');
+    for ban in &node.bans {
+        text.push_str(&format!(
+            "  {:10}{} since {}: {}\n",
+            "BANNED",
+            ban.target,
+            time(ban.since_ms),
+            visible(&ban.reason)
+        ));
+    }
+    for ending in &node.endings {
+        let last =
+            ending.not_after.as_deref().map_or_else(String::new, |day| format!(", its last day is {day}"));
+        text.push_str(&format!(
+            "  {:10}{} is warned of{last}: lockgate crypto show\n",
+            "ENDING", ending.algorithm
+        ));
+    }
     text
 }
 
@@ -96,6 +127,7 @@ fn links(links: &[Link]) -> String {
         "WE SIGN",
         "HANDSHAKE",
         "PROFILE",
+        "EPOCH",
     ]);
     for link in links {
         let posture = link.posture.as_ref();
@@ -111,6 +143,7 @@ fn links(links: &[Link]) -> String {
             &part(posture.and_then(|posture| posture.own_signature.as_deref())),
             &posture.map_or_else(|| "-".to_owned(), handshake),
             &part(posture.map(|posture| posture.profile.as_str())),
+            &link.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string()),
         ]);
     }
     if table.is_empty() { "No links now.\n".to_owned() } else { table.render(0) }

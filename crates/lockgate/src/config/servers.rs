@@ -1,0 +1,101 @@
+//! `[[server]]`: what is behind the gateway, and how it is reached.
+
+use super::settings::{Resolver, ServerPlan};
+use super::target::is_name;
+use super::{Config, Server, Target};
+
+impl Resolver<'_> {
+    pub(super) fn servers(&mut self, config: &Config) -> Option<Vec<ServerPlan>> {
+        let mut plans = Vec::new();
+        for (n, server) in config.server.iter().enumerate() {
+            if !is_name(&server.name) {
+                self.problem(
+                    "LG-C007",
+                    &format!("server.{n}.name"),
+                    format!("\"{}\" is no server name", server.name),
+                    "write lower-case letters, digits and single hyphens, at most 32 letters",
+                );
+            }
+            if let Some(first) = config.server[..n].iter().position(|other| other.name == server.name) {
+                let place = self.place(&format!("server.{first}.name")).unwrap_or_default();
+                self.problem(
+                    "LG-C008",
+                    &format!("server.{n}.name"),
+                    format!("two servers are called \"{}\"; the other is at {place}", server.name),
+                    "give one of them another name; on the command line: --to NAME=TARGET",
+                );
+            }
+            plans.push(self.server(n, server));
+        }
+        plans.into_iter().collect()
+    }
+
+    fn server(&mut self, n: usize, server: &Server) -> Option<ServerPlan> {
+        let path = format!("server.{n}");
+        let target = match (&server.to, server.command.is_empty()) {
+            (Some(_), false) => {
+                self.problem(
+                    "LG-C007",
+                    &format!("{path}.command"),
+                    format!("server \"{}\" has both `to` and `command`", server.name),
+                    "keep one: `to` for a URL or one line, `command` for a list of words",
+                );
+                return None;
+            }
+            (None, true) => {
+                self.problem(
+                    "LG-C006",
+                    &path,
+                    format!("server \"{}\" has neither `to` nor `command`", server.name),
+                    "add to = \"http://HOST:PORT/mcp\" or command = [\"PROGRAM\", \"ARGUMENT\"]",
+                );
+                return None;
+            }
+            (Some(to), true) => Target::parse(to).map_err(|error| (format!("{path}.to"), error)),
+            (None, false) => {
+                Target::command(server.command.clone()).map_err(|error| (format!("{path}.command"), error))
+            }
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err((place, error)) => {
+                self.problem(
+                    "LG-C007",
+                    &place,
+                    format!("server \"{}\" cannot be reached this way", server.name),
+                    &error,
+                );
+                return None;
+            }
+        };
+        self.server_keys_fit(&path, server, &target);
+        Some(ServerPlan {
+            name: server.name.clone(),
+            target,
+            env: server.env.clone(),
+            cwd: server.cwd.as_ref().map(|cwd| self.base.join(cwd)),
+            roots: server.roots.as_ref().map(|roots| self.base.join(roots)),
+            profile: self.profile(&format!("{path}.profile"), &server.profile)?,
+        })
+    }
+
+    /// A setting that cannot have an effect is a mistake of whoever wrote it.
+    fn server_keys_fit(&mut self, path: &str, server: &Server, target: &Target) {
+        let https = matches!(target, Target::Http(uri) if uri.scheme_str() == Some("https"));
+        let stdio = matches!(target, Target::Stdio { .. });
+        for (key, given, fits, whose) in [
+            ("env", !server.env.is_empty(), stdio, "a stdio server"),
+            ("cwd", server.cwd.is_some(), stdio, "a stdio server"),
+            ("roots", server.roots.is_some(), https, "an https:// server"),
+        ] {
+            if given && !fits {
+                self.problem(
+                    "LG-C007",
+                    &format!("{path}.{key}"),
+                    format!("`{key}` is for {whose}, and \"{}\" is none", server.name),
+                    "remove the key, or change how the server is reached",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What can be asked of a running node: the admin interface's side.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+use lockgate_admin::{
+    ApplyRequest, Approval, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill,
+    DrillRequest, Fault, InventoryFormat, Invites, LiftRequest, Links, Migration, MintedInvite, NewInvite,
+    Plan, PlanRequest, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+};
+use lockgate_audit::Kind;
+use lockgate_identity::invite;
+use lockgate_proxy::node::PINS;
+use lockgate_proxy::wellknown::Permitted;
+
+use super::agility::show;
+use super::control::Control;
+use super::{reload, views};
+use crate::config::TUNNEL;
+
+impl lockgate_admin::Node for Control {
+    fn ready(&self) -> Result<(), Fault> {
+        if self.node().draining.is_cancelled() {
+            return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-N005", "the node is draining", ""));
+        }
+        if self.overdue().load(Ordering::Relaxed) {
+            let message =
+                "algorithms whose time is over are still in force, because nothing can take their place";
+            let hint = "see which and why in the node's log, and put another profile in force: lockgate crypto apply";
+            return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-K008", message, hint));
+        }
+        self.node().audit.available().map_err(|error| {
+            Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LG-A002",
+                error.to_string(),
+                "free space for the audit log",
+            )
+        })
+    }
+
+    fn metrics(&self) -> String {
+        self.node().metrics.encode()
+    }
+
+    fn status(&self) -> Status {
+        let view = self.node().status();
+        let (bans, endings, migration) = (self.bans(), self.warnings(), self.migrating());
+        let changing = self.changing().lock();
+        let (seq, head_hash) = self.node().audit.head();
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            node: changing.identity.id.to_string(),
+            since_ms: view.since_ms,
+            draining: view.draining,
+            listeners: changing.served.iter().map(views::listener).collect(),
+            epoch: view.epoch,
+            links_below_epoch: count(
+                view.links.iter().filter(|link| link.posture.is_some() && link.epoch < view.epoch).count(),
+            ),
+            bans,
+            endings,
+            migration: (!migration.done).then_some(migration),
+            authority: self.registrar().bundle().fingerprint().to_owned(),
+            policy_generation: view.policy_generation,
+            policies: count(view.policies),
+            links: count(view.links.len()),
+            links_quantum_safe: count(
+                view.links.iter().filter(|link| link.quantum_safe == Some(true)).count(),
+            ),
+            sessions: count(view.sessions),
+            calls_in_flight: u64::try_from(view.calls_in_flight).unwrap_or(0),
+            upstreams: count(view.servers.len()),
+            upstreams_failing: count(view.servers.iter().filter(|server| server.circuit == "open").count()),
+            threats: count(self.node().detector.pending().len()),
+            audit: AuditView {
+                seq,
+                head_hash,
+                problem: self.node().audit.available().err().map(|error| error.to_string()),
+            },
+        }
+    }
+
+    fn links(&self) -> Links {
+        Links { links: self.node().links.snapshot().into_iter().map(views::link).collect() }
+    }
+
+    fn upstreams(&self) -> Upstreams {
+        let servers = self.node().servers().zip(self.node().status().servers);
+        Upstreams { upstreams: servers.map(|(server, view)| views::upstream(server, view)).collect() }
+    }
+
+    fn invite(&self, request: NewInvite) -> Result<MintedInvite, Fault> {
+        let lifetime = request.lifetime_s.map_or(invite::LIFETIME, Duration::from_secs);
+        self.record(Kind::Identity, "identity/invite", &request.name)?;
+        let (code, invite) =
+            self.registrar().invite(&request.name, lifetime).map_err(|error| views::invite_fault(&error))?;
+        Ok(MintedInvite { invite: views::invite(&invite), code: code.reveal().as_str().to_owned() })
+    }
+
+    fn invites(&self) -> Result<Invites, Fault> {
+        let invites = self.registrar().invites().map_err(|error| views::invite_fault(&error))?;
+        Ok(Invites { invites: invites.iter().map(views::invite).collect() })
+    }
+
+    fn revoke_invite(&self, id: &str) -> Result<(), Fault> {
+        self.record(Kind::Identity, "identity/revoke", id)?;
+        self.registrar().revoke(id).map_err(|error| views::invite_fault(&error))
+    }
+
+    fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault> {
+        self.record(Kind::Identity, "identity/enrol-local", "")?;
+        // What tunnels permit now, as for a connector elsewhere: a ban holds here too.
+        let permitted = {
+            let changing = self.changing().lock();
+            let suite = changing.in_force.accepted_by(TUNNEL);
+            suite.map_or_else(Permitted::everything, |suite| Permitted::only(suite.signatures()))
+        };
+        let issued = self
+            .registrar()
+            .issue_local(&request.csr, &permitted)
+            .map_err(|refused| Fault::new(refused.status, refused.code, refused.message, refused.hint))?;
+        Ok(Certificate {
+            id: issued.id,
+            certificate: issued.certificate,
+            authority: issued.authority,
+            not_after_ms: issued.not_after_ms,
+        })
+    }
+
+    fn threats(&self) -> Threats {
+        Threats { threats: self.node().detector.pending().into_iter().map(views::threat).collect() }
+    }
+
+    fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
+        self.record(Kind::Detect, "threats/approve", id)?;
+        let pin = self.node().detector.approve(id).map_err(|error| {
+            Fault::new(
+                StatusCode::NOT_FOUND,
+                "LG-D003",
+                error.to_string(),
+                "list what waits: lockgate threats list",
+            )
+        })?;
+        self.store().put_json(PINS, &pin.key(), &pin).map_err(|error| {
+            let hint = "the tool can be used now, but would wait again after a restart; mend the store and approve again";
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-S005", error.to_string(), hint)
+        })?;
+        Ok(Approval { id: id.to_owned(), server: pin.server, tool: pin.tool, hash: pin.sha256 })
+    }
+
+    fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
+        lockgate_audit::tail(&self.state().audit(), count).map_err(|error| {
+            Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "LG-A002",
+                error.to_string(),
+                "check the disk: lockgate doctor",
+            )
+        })
+    }
+
+    fn reload(&self) -> Result<Reloaded, Fault> {
+        reload::apply(self).map_err(|failure| {
+            let code = failure.0.first().map_or("LG-X001", |first| first.code);
+            let said: Vec<String> = failure.0.iter().map(ToString::to_string).collect();
+            Fault::new(StatusCode::CONFLICT, code, said.join("\n"), "what was in force stays in force")
+        })
+    }
+
+    fn drain(&self) -> Draining {
+        self.node().draining.cancel();
+        Draining {
+            links: u64::try_from(self.node().links.len()).unwrap_or(u64::MAX),
+            calls_in_flight: u64::try_from(self.node().metrics.calls_in_flight.get()).unwrap_or(0),
+            drain_s_max: self.node().limits.drain_s_max,
+        }
+    }
+
+    fn crypto(&self) -> CryptoShow {
+        self.shown()
+    }
+
+    fn plan(&self, request: &PlanRequest) -> Result<Plan, Fault> {
+        self.dry_run(request).map_err(|problem| problem.fault())
+    }
+
+    fn apply(&self, request: &ApplyRequest) -> Result<Change, Fault> {
+        let (made, until_ms) = self.put_in_force(request).map_err(|problem| problem.fault())?;
+        let what = format!("{} is in force", request.profile);
+        Ok(show::change(made, what, &request.by, None, until_ms))
+    }
+
+    fn rollback(&self, request: &RollbackRequest) -> Result<Change, Fault> {
+        let made = self.take_back(request).map_err(|problem| problem.fault())?;
+        Ok(show::change(made, "the last change is taken back".to_owned(), &request.by, None, None))
+    }
+
+    fn ban(&self, request: &BanRequest) -> Result<Change, Fault> {
+        let (made, ban) = self.forbid(request).map_err(|problem| problem.fault())?;
+        let what = format!("{} is banned", ban.target());
+        Ok(show::change(made, what, &request.by, Some(show::ban(&ban, false)), None))
+    }
+
+    fn lift(&self, request: &LiftRequest) -> Result<Change, Fault> {
+        let (made, ban) = self.allow(request).map_err(|problem| problem.fault())?;
+        let what = format!("the ban of {} is lifted", ban.target());
+        Ok(show::change(made, what, &request.by, Some(show::ban(&ban, false)), None))
+    }
+
+    fn migration(&self) -> Migration {
+        self.migrating()
+    }
+
+    fn drill(&self, request: &DrillRequest) -> Result<Drill, Fault> {
+        self.rehearse(request).map_err(|problem| problem.fault())
+    }
+
+    fn inventory(&self, format: InventoryFormat) -> Result<String, Fault> {
+        self.inventory_text(format).map_err(|problem| problem.fault())
+    }
+
+    fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault> {
+        self.rotate(request).map_err(|problem| problem.fault())
+    }
+}

@@ -1,0 +1,106 @@
+//! What a node shows of itself, in the documents of the admin interface.
+
+use http::StatusCode;
+use lockgate_admin::{
+    Fault, FindingView, Invite as InviteView, Link, Listener, Threat, Upstream, UpstreamLink,
+};
+use lockgate_detect::Pending;
+use lockgate_identity::invite::Invite;
+use lockgate_proxy::Server;
+use lockgate_proxy::link::LinkView;
+use lockgate_proxy::node::ServerView;
+use lockgate_proxy::upstream::Transport;
+
+use super::faces::Served;
+use crate::authority::{InviteError, id_of};
+
+pub(super) fn link(link: LinkView) -> Link {
+    Link {
+        number: link.number,
+        listener: link.listener,
+        peer: link.peer,
+        agent: link.agent,
+        since_ms: link.since_ms,
+        calls: link.calls,
+        epoch: link.posture.as_ref().map(|_| link.epoch),
+        posture: link.posture,
+        quantum_safe: link.quantum_safe,
+    }
+}
+
+pub(super) fn upstream(server: &Server, view: ServerView) -> Upstream {
+    let links = match server.upstream.transport() {
+        Transport::Http(http) => http.links(),
+        Transport::Stdio(_) => Vec::new(),
+    };
+    Upstream {
+        id: view.id,
+        address: view.upstream,
+        circuit: view.circuit,
+        retry_ms: view.retry_ms,
+        last_error: view.last_error,
+        children: view.children.and_then(|children| u64::try_from(children).ok()),
+        links: links
+            .into_iter()
+            .map(|link| UpstreamLink {
+                peer: link.peer.map(|peer| peer.to_string()),
+                posture: link.posture.map(|posture| (*posture).clone()),
+                retired: link.retired,
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn listener(served: &Served) -> Listener {
+    Listener {
+        name: served.name.clone(),
+        url: format!("https://{}", served.local),
+        profile: Some(served.tls.suite().profile().name.to_owned()),
+    }
+}
+
+pub(super) fn invite(invite: &Invite) -> InviteView {
+    InviteView {
+        id: id_of(invite),
+        name: invite.name.clone(),
+        agent: invite.id.to_string(),
+        expires_at_ms: invite.expires_at_s * 1000,
+        used_at_ms: invite.used_at_s.map(|used| used * 1000),
+    }
+}
+
+pub(super) fn invite_fault(error: &InviteError) -> Fault {
+    let (status, code, hint) = match error {
+        InviteError::Identity(_) | InviteError::Reserved => {
+            (StatusCode::BAD_REQUEST, "LG-U001", "choose another name or lifetime")
+        }
+        InviteError::Store(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "LG-S005", "see what is wrong: lockgate doctor")
+        }
+        InviteError::Unknown(_) => (StatusCode::NOT_FOUND, "LG-U002", "list them: lockgate identity list"),
+    };
+    Fault::new(status, code, error.to_string(), hint)
+}
+
+pub(super) fn threat(pending: Pending) -> Threat {
+    Threat {
+        id: pending.id,
+        server: pending.server,
+        tool: pending.tool,
+        old_hash: pending.old_hash,
+        new_hash: pending.new_hash,
+        changes: pending.diff.iter().map(ToString::to_string).collect(),
+        findings: pending
+            .findings
+            .into_iter()
+            .map(|finding| FindingView {
+                id: finding.id.to_owned(),
+                severity: format!("{:?}", finding.severity).to_lowercase(),
+                reason: finding.reason,
+                evidence: finding.evidence,
+            })
+            .collect(),
+        definition: pending.definition,
+        first_seen_ms: pending.first_seen_ms,
+    }
+}
