@@ -1,4 +1,5 @@
-//! Fuzz targets on everything of `lockgate-mcp` that parses bytes from outside.
+//! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
+//! document of `lockgate-crypto`, and the answers that the prober of `lockgate-transport` reads.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -9,7 +10,9 @@
 //!   as long as you like.
 #![forbid(unsafe_code)]
 
+pub mod crypto;
 pub mod mutate;
+pub mod probe;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -32,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "envelope", run: envelope, seeds: ENVELOPE_SEEDS },
     Target { name: "sse", run: sse, seeds: SSE_SEEDS },
     Target { name: "headers", run: headers, seeds: HEADERS_SEEDS },
+    Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
+    Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
 ];
 
 const ENVELOPE_SEEDS: &[&[u8]] = &[

@@ -66,6 +66,7 @@ def main():
             pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         (folder / f"{algorithm}.key.pem").write_bytes(private)
+        (folder / f"{algorithm}.key.pem").chmod(0o600)
         (folder / f"{algorithm}.pem").write_bytes(leaf.public_bytes(pem))
         (folder / f"{algorithm}.root.pem").write_bytes(root.public_bytes(pem))
         if position == 0:

