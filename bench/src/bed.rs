@@ -11,11 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lockgate_crypto::{Family, PrivateKey, Suite, profile};
+use lockgate_crypto::{Algorithm, PrivateKey, Profile, Suite, profile};
 use lockgate_identity::enrol::ProvenKey;
-use lockgate_identity::verifier::{self, Expect};
+use lockgate_identity::verifier::Expect;
 use lockgate_identity::{AGENT_LIFETIME, Authority, Leaf, NODE_LIFETIME, Request, Role, SpiffeId};
-use lockgate_transport::{Dialer, dialer};
+use lockgate_transport::{Dialer, Trust, dialer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -90,11 +90,41 @@ impl Gateway {
 
     /// Starts a gateway with every stage on, as `lockgate gateway` does by default.
     pub(crate) async fn start(bed: &Bed, name: &str) -> Result<Self> {
+        Self::start_with(bed, name, profile::default(), "").await
+    }
+
+    /// Starts one that may hold so many links.
+    pub(crate) async fn start_for(bed: &Bed, name: &str, links_max: usize) -> Result<Self> {
+        let settings = format!("[limits]\nlinks_max = {}\n", links_max.max(1_000));
+        Self::start_with(bed, name, profile::default(), &settings).await
+    }
+
+    /// Starts one under a profile.
+    pub(crate) async fn start_under(bed: &Bed, name: &str, profile: &str) -> Result<Self> {
+        let settings = format!("[node]\nprofile = \"{profile}\"\n");
+        Self::start_with(bed, name, profile::find(profile)?, &settings).await
+    }
+
+    async fn start_with(bed: &Bed, name: &str, profile: &'static Profile, settings: &str) -> Result<Self> {
         let state = bed.folder.path().join(name);
+        let config = bed.folder.path().join(format!("{name}.toml"));
+        fs::write(&config, settings)?;
+        let config = config.to_str().context("the path of this folder is not Unicode")?;
         let shown = state.to_str().context("the path of this folder is not Unicode")?;
         let to = format!("bench=http://{HOST}:{}{}", bed.upstream_port, upstream::PATH);
         let mut arguments = vec!["gateway", "--to", &to, "--listen", "127.0.0.1:0", "--foreign", "off"];
-        arguments.extend(["--admin", "127.0.0.1:0", "--state", shown, "--log", "warn", "--output", "json"]);
+        arguments.extend([
+            "--config",
+            config,
+            "--admin",
+            "127.0.0.1:0",
+            "--state",
+            shown,
+            "--log",
+            "warn",
+            "--output",
+            "json",
+        ]);
         let mut process = Process::start(TESTED_CORE, &bed.lockgate, &arguments)?;
         let line = process.ready().await?;
         let ready: Value = serde_json::from_str(&line).context("the gateway's ready line is no JSON")?;
@@ -103,21 +133,27 @@ impl Gateway {
 
         let authority = Authority::open(&state.join("authority"))?;
         let authority = authority.context("the gateway has made no authority in its state folder")?;
-        let suite = profile::default().compile(1)?;
-        let leaf = agent_leaf(&authority)?;
+        let suite = profile.compile(1)?;
+        let leaf = agent_leaf(&authority, suite.identities()[0])?;
         Ok(Self { process, port, authority, suite, leaf, state })
     }
 
     /// Dials like a connector.
     pub(crate) fn dialer(&self) -> Result<Dialer> {
-        let verifier = verifier::server(self.authority.bundle(), &self.suite, Expect::Node);
-        Ok(Dialer::new(self.suite.clone(), Some(&self.leaf), verifier, dialer::Limits::default())?)
+        self.dialer_by(&self.suite, &self.leaf)
+    }
+
+    /// Dials by a suite and a leaf of one's own.
+    pub(crate) fn dialer_by(&self, suite: &Suite, leaf: &Leaf) -> Result<Dialer> {
+        let trust = Trust::own(&self.authority.bundle(), Expect::Node);
+        Ok(Dialer::new(suite.clone(), Some(leaf), trust, dialer::Limits::default())?)
     }
 }
 
-fn agent_leaf(authority: &Authority) -> Result<Leaf> {
+/// A leaf of the agent that the starter policy permits.
+pub(crate) fn agent_leaf(authority: &Authority, algorithm: &'static Algorithm) -> Result<Leaf> {
     let id = SpiffeId::agent(authority.trust_domain(), "local")?;
-    let key = PrivateKey::generate(Family::Composite)?;
+    let key = PrivateKey::generate(algorithm)?;
     issue(authority, key, id, Role::Agent)
 }
 
@@ -150,7 +186,11 @@ impl Nginx {
         let authority = authority.context("the gateway's authority is gone")?;
         let folder = bed.folder.path().join("nginx");
         fs::create_dir(&folder)?;
-        let key = PrivateKey::generate(Family::Ecdsa)?;
+        // The traditional one of the authority's roots: nginx knows no other.
+        let permitted = profile::find("pq-transition")?.compile(1)?;
+        let traditional = permitted.identities().last().context("a profile permits a signature")?;
+        authority.ensure(&[traditional], SystemTime::now())?;
+        let key = PrivateKey::generate(traditional)?;
         fs::write(folder.join("key.pem"), private_key_pem(&key))?;
         let id = SpiffeId::node(authority.trust_domain(), "nginx")?;
         fs::write(folder.join("leaf.pem"), issue(&authority, key, id, Role::Node)?.certificate_pem())?;
@@ -177,8 +217,8 @@ impl Nginx {
 
     /// Dials it as any TLS client would, and verifies its certificate by address.
     pub(crate) fn dialer(&self) -> Result<Dialer> {
-        let verifier = verifier::server(self.authority.bundle(), &self.suite, Expect::DnsName);
-        Ok(Dialer::new(self.suite.clone(), None, verifier, dialer::Limits::default())?)
+        let trust = Trust::own(&self.authority.bundle(), Expect::DnsName);
+        Ok(Dialer::new(self.suite.clone(), None, trust, dialer::Limits::default())?)
     }
 }
 

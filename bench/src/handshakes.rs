@@ -1,4 +1,5 @@
-//! Handshakes of connectors: composite leaves on both sides, the default profile.
+//! Handshakes of connectors: first by the default profile, then every group with every signature that a gateway
+//! presents, certificates of that algorithm on both sides.
 //!
 //! Both candidates have the same two cores, both of them busy. Against the gateway, its core does the server's half
 //! and the load's core the client's, with sockets between them. In memory, each core runs a client and a server of its
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use futures_util::future::try_join_all;
-use lockgate_identity::NODE_LIFETIME;
+use lockgate_crypto::{Algorithm, Definition, Profile, Suite};
 use lockgate_identity::verifier::{self, Expect};
-use lockgate_identity::{NodeIdentity, SpiffeId};
+use lockgate_identity::{Leaf, NODE_LIFETIME, NodeIdentity, SpiffeId};
 use lockgate_transport::Dialer;
 use rustix::time::{ClockId, clock_gettime};
 use rustls::client::{ClientSessionMemoryCache, Resumption};
@@ -26,7 +27,7 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Plan;
-use crate::bed::{Bed, Gateway, HOST};
+use crate::bed::{Bed, Gateway, HOST, agent_leaf};
 use crate::process::{self, LOAD_CORE, TESTED_CORE};
 use crate::statistics::median;
 
@@ -38,6 +39,10 @@ const SESSIONS_MAX: usize = 2_048;
 /// Medians over the rounds, of one kind of handshake.
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
+    pub(crate) group: &'static str,
+    pub(crate) signature: &'static str,
+    /// Whether the project's aim is about it.
+    pub(crate) aimed: bool,
     /// `full` or `resumed`.
     pub(crate) kind: &'static str,
     pub(crate) gateway_per_s: f64,
@@ -56,71 +61,120 @@ struct Sample {
 /// Measures full and resumed handshakes, the gateway and memory in turn.
 pub(crate) async fn run(bed: &Bed, plan: &Plan) -> Result<Vec<Row>> {
     let gateway = Gateway::start(bed, "handshakes").await?;
-    let pair = Pair::new(&gateway)?;
-    let dialers =
-        (0..AT_ONCE).map(|_| Ok(gateway.dialer()?.http1_only())).collect::<Result<Vec<Dialer>>>()?;
-    let mut rows = Vec::new();
-    for (kind, resumed) in [("full", false), ("resumed", true)] {
-        eprintln!("handshakes: {kind}");
-        let (mut sockets, mut memory) = (Vec::new(), Vec::new());
-        // The first round warms up.
-        for _ in 0..=plan.rounds {
-            sockets.push(through_sockets(&gateway, &dialers, plan.handshakes, resumed).await?);
-            memory.push(in_memory(&pair, plan.handshakes, resumed)?);
+    let case = Case { suite: gateway.suite.clone(), leaf: gateway.leaf.clone(), aimed: true };
+    let mut rows = case.measure(&gateway, plan.rounds, plan.handshakes).await?;
+    drop(gateway);
+
+    let gateway = Gateway::start_under(bed, "pairs", "pq-transition").await?;
+    for group in gateway.suite.groups() {
+        for signature in gateway.suite.identities() {
+            let case = Case::pair(&gateway, group, signature)?;
+            rows.extend(case.measure(&gateway, TABLE_ROUNDS, plan.table_handshakes).await?);
         }
-        let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(samples[1..].iter().map(figure));
-        rows.push(Row {
-            kind,
-            gateway_per_s: of(&sockets, |sample| sample.per_s),
-            memory_per_s: of(&memory, |sample| sample.per_s),
-            gateway_cpu_us: of(&sockets, |sample| sample.cpu_us),
-            memory_cpu_us: of(&memory, |sample| sample.cpu_us),
-        });
     }
     Ok(rows)
 }
 
-/// `count` handshakes with the gateway, each on a connection of its own from its beginning to its end.
-async fn through_sockets(
-    gateway: &Gateway,
-    dialers: &[Dialer],
-    count: usize,
-    resumed: bool,
-) -> Result<Sample> {
-    let process = gateway.process.id();
-    for dialer in dialers.iter().filter(|_| resumed) {
-        dialer.renew(&gateway.leaf)?;
-        connect(dialer, gateway.port, false).await?;
-    }
-    let each = count / dialers.len();
-    let (cpu_before, begun) = (process::cpu_s(process)?, Instant::now());
-    try_join_all(dialers.iter().map(|dialer| async move {
-        for _ in 0..each {
-            if !resumed {
-                dialer.renew(&gateway.leaf)?;
-            }
-            connect(dialer, gateway.port, resumed).await?;
-        }
-        anyhow::Ok(())
-    }))
-    .await?;
-    let made = (each * dialers.len()) as f64;
-    Ok(Sample {
-        per_s: made / begun.elapsed().as_secs_f64(),
-        cpu_us: (process::cpu_s(process)? - cpu_before) * 1e6 / made,
-    })
+/// Rounds of each pair in the table, besides the one that warms up.
+const TABLE_ROUNDS: usize = 3;
+
+/// What both ends of a handshake go by.
+struct Case {
+    suite: Suite,
+    leaf: Leaf,
+    aimed: bool,
 }
 
-async fn connect(dialer: &Dialer, port: u16, resumed: bool) -> Result<()> {
-    let mut link = dialer.dial(HOST, port).await?;
-    let posture = link.posture.take().context("a TLS link has a posture")?;
-    ensure!(posture.quantum_safe(), "the link is not quantum-safe: {posture:?}");
-    ensure!(posture.resumed == resumed, "resumed: {}, expected: {resumed}", posture.resumed);
-    // Reading to the end takes in the ticket.
-    link.io.shutdown().await?;
-    match link.io.read_to_end(&mut Vec::new()).await {
-        Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error.into()),
-        Ok(_) | Err(_) => Ok(()),
+impl Case {
+    /// Nothing but this group and this signature.
+    fn pair(gateway: &Gateway, group: &Algorithm, signature: &'static Algorithm) -> Result<Self> {
+        let cipher = gateway.suite.ciphers()[0].id.to_owned();
+        let only = Profile::define(Definition {
+            name: "bench@20261122".to_owned(),
+            groups: vec![group.id.to_owned()],
+            signatures: vec![signature.id.to_owned()],
+            ciphers: vec![cipher],
+            ..Definition::default()
+        })?;
+        let leaf = agent_leaf(&gateway.authority, signature)?;
+        Ok(Self { suite: only.compile(1)?, leaf, aimed: false })
+    }
+
+    async fn measure(&self, gateway: &Gateway, rounds: usize, handshakes: usize) -> Result<Vec<Row>> {
+        let (group, signature) = (self.suite.groups()[0].id, self.leaf.algorithm.id);
+        let pair = Pair::new(gateway, self)?;
+        let dialer = || Ok(gateway.dialer_by(&self.suite, &self.leaf)?.http1_only());
+        let dialers = (0..AT_ONCE).map(|_| dialer()).collect::<Result<Vec<Dialer>>>()?;
+        let mut rows = Vec::new();
+        for (kind, resumed) in [("full", false), ("resumed", true)] {
+            eprintln!("handshakes: {group}, {signature}, {kind}");
+            let (mut sockets, mut memory) = (Vec::new(), Vec::new());
+            // The first round warms up.
+            for _ in 0..=rounds {
+                sockets.push(self.through_sockets(gateway, &dialers, handshakes, resumed).await?);
+                memory.push(in_memory(&pair, handshakes, resumed)?);
+            }
+            let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(samples[1..].iter().map(figure));
+            rows.push(Row {
+                group,
+                signature,
+                aimed: self.aimed,
+                kind,
+                gateway_per_s: of(&sockets, |sample| sample.per_s),
+                memory_per_s: of(&memory, |sample| sample.per_s),
+                gateway_cpu_us: of(&sockets, |sample| sample.cpu_us),
+                memory_cpu_us: of(&memory, |sample| sample.cpu_us),
+            });
+        }
+        Ok(rows)
+    }
+
+    /// `count` handshakes with the gateway, each on a connection of its own from its beginning to its end.
+    async fn through_sockets(
+        &self,
+        gateway: &Gateway,
+        dialers: &[Dialer],
+        count: usize,
+        resumed: bool,
+    ) -> Result<Sample> {
+        let process = gateway.process.id();
+        let fresh = || -> Result<Dialer> { Ok(gateway.dialer_by(&self.suite, &self.leaf)?.http1_only()) };
+        for dialer in dialers.iter().filter(|_| resumed) {
+            self.connect(dialer, gateway.port, None).await?;
+        }
+        let each = count / dialers.len();
+        let (cpu_before, begun) = (process::cpu_s(process)?, Instant::now());
+        try_join_all(dialers.iter().map(|dialer| async move {
+            for _ in 0..each {
+                match resumed {
+                    true => self.connect(dialer, gateway.port, Some(true)).await?,
+                    // A dialer of its own has no session to resume.
+                    false => self.connect(&fresh()?, gateway.port, Some(false)).await?,
+                }
+            }
+            anyhow::Ok(())
+        }))
+        .await?;
+        let made = (each * dialers.len()) as f64;
+        Ok(Sample {
+            per_s: made / begun.elapsed().as_secs_f64(),
+            cpu_us: (process::cpu_s(process)? - cpu_before) * 1e6 / made,
+        })
+    }
+
+    async fn connect(&self, dialer: &Dialer, port: u16, resumed: Option<bool>) -> Result<()> {
+        let mut link = dialer.dial(HOST, port).await?;
+        let posture = link.posture.take().context("a TLS link has a posture")?;
+        ensure!(posture.group == self.suite.groups()[0].id, "another group: {posture:?}");
+        if let Some(resumed) = resumed {
+            ensure!(posture.resumed == resumed, "resumed: {}, expected: {resumed}", posture.resumed);
+        }
+        // Reading to the end takes in the ticket.
+        link.io.shutdown().await?;
+        match link.io.read_to_end(&mut Vec::new()).await {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => Err(error.into()),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 }
 
@@ -131,27 +185,27 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(gateway: &Gateway) -> Result<Self> {
-        let (authority, suite) = (&gateway.authority, &gateway.suite);
+    fn new(gateway: &Gateway, case: &Case) -> Result<Self> {
+        let (authority, suite) = (&gateway.authority, &case.suite);
         let id = SpiffeId::node(authority.trust_domain(), "memory")?;
         let now = std::time::SystemTime::now();
         let names = ["localhost".to_owned()];
         let addresses = [[127, 0, 0, 1].into(), std::net::Ipv6Addr::LOCALHOST.into()];
         let NodeIdentity { leaves, .. } =
-            authority.issue_node(&id, &names, &addresses, NODE_LIFETIME, now)?;
-        let leaf = leaves.iter().find(|leaf| leaf.family == gateway.leaf.family);
-        let leaf = leaf.context("a node has a leaf of every family")?;
+            authority.issue_node(&id, &names, &addresses, &[case.leaf.algorithm], NODE_LIFETIME, now)?;
+        let leaf = leaves.first().context("a node has a leaf of every algorithm asked for")?;
+        let bundle = authority.bundle();
         let groups: Vec<_> = suite.client_provider().kx_groups.iter().map(|group| group.name()).collect();
         let mut server = ServerConfig::builder_with_provider(suite.server_provider(&groups)?)
             .with_protocol_versions(&[&rustls::version::TLS13])?
-            .with_client_cert_verifier(verifier::client(authority.bundle(), suite))
+            .with_client_cert_verifier(verifier::client(&bundle, suite))
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(leaf.certified_key())));
         server.send_tls13_tickets = 1;
         let mut client = ClientConfig::builder_with_provider(suite.client_provider())
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous() // rustls's word for any verifier but its own
-            .with_custom_certificate_verifier(verifier::server(authority.bundle(), suite, Expect::Node))
-            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(gateway.leaf.certified_key())));
+            .with_custom_certificate_verifier(verifier::server(&bundle, suite, Expect::Node))
+            .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(case.leaf.certified_key())));
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         client.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { client, server })

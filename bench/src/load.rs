@@ -26,6 +26,27 @@ const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","param
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
 const MODERN_META: &str = r#","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"lockgate-bench","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 
+/// Headers and body of a call in the modern era, for whoever has links of his own.
+pub(crate) fn modern_call(tool: &str) -> (HeaderMap, String) {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    let mut header = |name, value: &str| {
+        let value = HeaderValue::from_str(value).expect("names of tools are ASCII");
+        headers.insert(HeaderName::from_static(name), value);
+    };
+    header("mcp-protocol-version", "2026-07-28");
+    header("mcp-method", "tools/call");
+    header("mcp-name", tool);
+    (headers, call_body(FIRST_ID, tool, MODERN_META))
+}
+
+fn call_body(id: u64, tool: &str, meta: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"berth 17"}}{meta}}}}}"#
+    )
+}
+
 /// Which half of the protocol's history a call belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -141,11 +162,7 @@ impl Caller {
 
     fn call_body(&self) -> Bytes {
         let meta = if self.work.era == Era::Modern { MODERN_META } else { "" };
-        let (id, tool) = (self.id, self.work.tool);
-        format!(
-            r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"berth 17"}}{meta}}}}}"#
-        )
-        .into()
+        call_body(self.id, self.work.tool, meta).into()
     }
 
     async fn send(&mut self, body: Bytes) -> Result<Response<Incoming>> {

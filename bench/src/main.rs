@@ -7,6 +7,7 @@
 //! * [`calls`]: throughput and latency of tool calls, with all nine stages on.
 //! * [`handshakes`]: composite, mutually authenticated handshakes, full and resumed.
 //! * [`memory`]: what an idle link costs the gateway.
+//! * [`agility`]: changes of cryptography under load, with up to 10,000 live connectors.
 //!
 //! `cargo xtask bench` builds everything and runs `lockgate-bench run`; `lockgate-bench upstream` is the MCP server at
 //! the far end, which the run starts by itself.
@@ -22,6 +23,7 @@ use clap::{Parser, ValueEnum};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+mod agility;
 mod bed;
 mod calls;
 mod handshakes;
@@ -66,6 +68,8 @@ enum Part {
     Handshakes,
     /// Memory of idle links
     Memory,
+    /// A change of cryptography under load
+    Agility,
 }
 
 /// How much is measured.
@@ -80,8 +84,14 @@ struct Plan {
     connections: &'static [usize],
     /// Handshakes of one measurement.
     handshakes: usize,
+    /// Handshakes of one measurement in the table of all pairs.
+    table_handshakes: usize,
     /// Idle links.
     links: usize,
+    /// Connectors that follow a change.
+    followers: &'static [usize],
+    /// Steady calls before a change.
+    steady: Duration,
 }
 
 const FULL: Plan = Plan {
@@ -90,7 +100,10 @@ const FULL: Plan = Plan {
     measured: Duration::from_secs(1),
     connections: &[1, 16, 64],
     handshakes: 2_000,
+    table_handshakes: 400,
     links: 5_000,
+    followers: &[100, 1_000, 10_000],
+    steady: Duration::from_secs(5),
 };
 
 const QUICK: Plan = Plan {
@@ -99,7 +112,10 @@ const QUICK: Plan = Plan {
     measured: Duration::from_millis(100),
     connections: &[1, 16, 64],
     handshakes: 200,
+    table_handshakes: 40,
     links: 250,
+    followers: &[20],
+    steady: Duration::from_millis(500),
 };
 
 fn main() -> ExitCode {
@@ -138,7 +154,8 @@ async fn run(arguments: &RunArgs) -> Result<()> {
     let plan = if arguments.quick { &QUICK } else { &FULL };
     let wanted = |part| arguments.part.is_empty() || arguments.part.contains(&part);
     process::pin(process::LOAD_CORE)?;
-    process::raise_open_files(plan.links)?;
+    // A connector that moves has two links for a moment, and the gateway at the other end inherits the limit.
+    process::raise_open_files(plan.followers.iter().copied().max().unwrap_or(0) * 3 + plan.links)?;
     let bed = bed::Bed::prepare(arguments.lockgate.as_deref()).await?;
     let mut report = report::Report::begin(&bed, plan, arguments)?;
     if wanted(Part::Calls) {
@@ -149,6 +166,9 @@ async fn run(arguments: &RunArgs) -> Result<()> {
     }
     if wanted(Part::Memory) {
         report.memory = memory::run(&bed, plan).await?;
+    }
+    if wanted(Part::Agility) {
+        report.agility = agility::run(&bed, plan).await?;
     }
     let text = report.to_markdown();
     println!("{text}");

@@ -117,12 +117,21 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 
 /// Resident memory of a process, in KiB.
 pub(crate) fn resident_kib(process: u32) -> Result<u64> {
+    memory_kib(process, "VmRSS:")
+}
+
+/// Most resident memory that a process ever had, in KiB.
+pub(crate) fn peak_kib(process: u32) -> Result<u64> {
+    memory_kib(process, "VmHWM:")
+}
+
+fn memory_kib(process: u32, name: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))
         .context("a measured process has ended, see what it says above")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     match line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse().ok()) {
         Some(kib) => Ok(kib),
-        None => bail!("/proc/{process}/status has no VmRSS in kB"),
+        None => bail!("/proc/{process}/status has no {name} in kB"),
     }
 }
 

@@ -12,6 +12,8 @@ use crate::bed::{Bed, program};
 use crate::statistics::median;
 use crate::{Plan, RunArgs, calls, handshakes, memory};
 
+mod agility;
+
 /// Everything that a run found.
 #[derive(Serialize)]
 pub(crate) struct Report {
@@ -24,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) calls: Vec<calls::Row>,
     pub(crate) handshakes: Vec<handshakes::Row>,
     pub(crate) memory: Vec<memory::Row>,
+    pub(crate) agility: Vec<crate::agility::Row>,
 }
 
 /// One aim of the project, and how near it this run came.
@@ -67,6 +70,7 @@ impl Report {
             calls: Vec::new(),
             handshakes: Vec::new(),
             memory: Vec::new(),
+            agility: Vec::new(),
         })
     }
 
@@ -97,6 +101,10 @@ impl Report {
         if !self.memory.is_empty() {
             text += MEMORY;
             text += &table(&MEMORY_HEAD, self.memory.iter().map(memory_cells));
+        }
+        if !self.agility.is_empty() {
+            text += agility::INTRODUCTION;
+            text += &table(&agility::HEAD, self.agility.iter().map(agility::cells));
         }
         text
     }
@@ -153,7 +161,7 @@ impl Report {
             aims.extend(self.added_latency(kib));
             aims.extend(self.share_of_nginx(kib));
         }
-        for row in &self.handshakes {
+        for row in self.handshakes.iter().filter(|row| row.aimed) {
             let (rate, cpu) = handshake_ratios(row);
             aims.push(Aim {
                 what: format!("{} handshakes, of those in memory", row.kind),
@@ -170,6 +178,7 @@ impl Report {
                 met: row.kib_per_link <= 40.0,
             });
         }
+        aims.extend(agility::aims(&self.agility));
         aims
     }
 
@@ -228,8 +237,11 @@ const CALLS_HEAD: [&str; 11] = [
 ];
 const HANDSHAKES: &str = "\n## Handshakes (`cargo xtask bench --part handshakes`)
 
-Composite certificates on both sides, `pq-hybrid`, connection by connection. Both columns use the same two cores.\n\n";
-const HANDSHAKES_HEAD: [&str; 7] = [
+Certificates of the same algorithm on both sides, connection by connection. Both columns use the same two cores. The
+first rows are what connectors do by default, with more rounds; the rest is every pair of a group and a signature.\n\n";
+const HANDSHAKES_HEAD: [&str; 9] = [
+    "group",
+    "signature",
     "kind",
     "gateway/s",
     "in memory/s",
@@ -252,7 +264,18 @@ fn handshake_cells(row: &handshakes::Row) -> Vec<String> {
     let figures = [row.gateway_per_s, row.memory_per_s, row.gateway_cpu_us, row.memory_cpu_us];
     let [gateway_per_s, memory_per_s, gateway_cpu, memory_cpu] = figures.map(|figure| format!("{figure:.0}"));
     let (wall, cpu) = (format!("{wall:.2}"), format!("{cpu:.2}"));
-    vec![row.kind.to_owned(), gateway_per_s, memory_per_s, wall, gateway_cpu, memory_cpu, cpu]
+    let (group, signature) = (row.group.to_owned(), row.signature.to_owned());
+    vec![
+        group,
+        signature,
+        row.kind.to_owned(),
+        gateway_per_s,
+        memory_per_s,
+        wall,
+        gateway_cpu,
+        memory_cpu,
+        cpu,
+    ]
 }
 
 fn memory_cells(row: &memory::Row) -> Vec<String> {
@@ -320,6 +343,9 @@ mod tests {
             row("Lockgate, HTTP/2", 16, 5_000.0, 2_000.0),
         ];
         let handshakes = vec![handshakes::Row {
+            group: "group",
+            signature: "signature",
+            aimed: true,
             kind: "full",
             gateway_per_s: 900.0,
             memory_per_s: 1_000.0,
@@ -327,7 +353,8 @@ mod tests {
             memory_cpu_us: 450.0,
         }];
         let (setting, commands) = (vec![("nginx", "a | b".to_owned())], Vec::new());
-        Report { schema: "test", quick: true, setting, commands, calls, handshakes, memory: Vec::new() }
+        let (memory, agility) = (Vec::new(), Vec::new());
+        Report { schema: "test", quick: true, setting, commands, calls, handshakes, memory, agility }
     }
 
     #[test]
