@@ -55,6 +55,9 @@ struct RunArgs {
     /// Write the table to FILE, and the figures as JSON beside it
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Connectors that follow a change; repeat for several
+    #[arg(long, value_name = "N")]
+    followers: Vec<usize>,
     /// The gateway's binary [default: `lockgate` beside this one]
     #[arg(long, value_name = "FILE")]
     lockgate: Option<PathBuf>,
@@ -89,34 +92,38 @@ struct Plan {
     /// Idle links.
     links: usize,
     /// Connectors that follow a change.
-    followers: &'static [usize],
+    followers: Vec<usize>,
     /// Steady calls before a change.
     steady: Duration,
 }
 
-const FULL: Plan = Plan {
-    rounds: 5,
-    warm_up: Duration::from_millis(300),
-    measured: Duration::from_secs(1),
-    connections: &[1, 16, 64],
-    handshakes: 2_000,
-    table_handshakes: 400,
-    links: 5_000,
-    followers: &[100, 1_000, 10_000],
-    steady: Duration::from_secs(5),
-};
+fn full() -> Plan {
+    Plan {
+        rounds: 5,
+        warm_up: Duration::from_millis(300),
+        measured: Duration::from_secs(1),
+        connections: &[1, 16, 64],
+        handshakes: 2_000,
+        table_handshakes: 400,
+        links: 5_000,
+        followers: vec![100, 1_000, 10_000],
+        steady: Duration::from_secs(5),
+    }
+}
 
-const QUICK: Plan = Plan {
-    rounds: 2,
-    warm_up: Duration::from_millis(50),
-    measured: Duration::from_millis(100),
-    connections: &[1, 16, 64],
-    handshakes: 200,
-    table_handshakes: 40,
-    links: 250,
-    followers: &[20],
-    steady: Duration::from_millis(500),
-};
+fn quick() -> Plan {
+    Plan {
+        rounds: 2,
+        warm_up: Duration::from_millis(50),
+        measured: Duration::from_millis(100),
+        connections: &[1, 16, 64],
+        handshakes: 200,
+        table_handshakes: 40,
+        links: 250,
+        followers: vec![20],
+        steady: Duration::from_millis(500),
+    }
+}
 
 fn main() -> ExitCode {
     let outcome = Builder::new_current_thread()
@@ -151,11 +158,16 @@ async fn carry_out(command: Command) -> Result<()> {
 }
 
 async fn run(arguments: &RunArgs) -> Result<()> {
-    let plan = if arguments.quick { &QUICK } else { &FULL };
+    let mut plan = if arguments.quick { quick() } else { full() };
+    if !arguments.followers.is_empty() {
+        plan.followers.clone_from(&arguments.followers);
+    }
+    let plan = &plan;
     let wanted = |part| arguments.part.is_empty() || arguments.part.contains(&part);
     process::pin(process::LOAD_CORE)?;
     // A connector that moves has two links for a moment, and the gateway at the other end inherits the limit.
-    process::raise_open_files(plan.followers.iter().copied().max().unwrap_or(0) * 3 + plan.links)?;
+    let followers = plan.followers.iter().copied().filter(|_| wanted(Part::Agility)).max().unwrap_or(0);
+    process::raise_open_files((followers * 3 / 2).max(plan.links))?;
     let bed = bed::Bed::prepare(arguments.lockgate.as_deref()).await?;
     let mut report = report::Report::begin(&bed, plan, arguments)?;
     if wanted(Part::Calls) {

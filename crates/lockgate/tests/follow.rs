@@ -5,12 +5,16 @@
 
 mod support;
 
+use std::fs::DirBuilder;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
+use lockgate_identity::{Authority, Root, TrustBundle};
 use serde_json::{Value, json};
 use support::{Node, Running, call, command, modern, place, run, shake_hands};
 
@@ -72,10 +76,25 @@ fn a_connector_elsewhere_follows_and_a_later_start_begins_there_checklist_09() {
     assert!(refused.stderr.contains("LG-K00"), "{}", refused.stderr);
 }
 
+/// Roots of yesterday: those that are made today can be told from them by their dates.
+fn an_old_authority(state: &Path) {
+    // Of all algorithms that a node makes roots of when it starts.
+    let sample = Node::up();
+    let bundle =
+        TrustBundle::from_pem_file(&Authority::bundle_path(&sample.state.join("authority"))).unwrap();
+    let algorithms: Vec<_> = bundle.roots().iter().map(Root::algorithm).collect();
+    let yesterday = SystemTime::now() - Duration::from_secs(24 * 3600);
+    let folder = state.join("authority");
+    DirBuilder::new().recursive(true).mode(0o700).create(state).unwrap();
+    Authority::open_or_create(&folder, "lockgate.internal", &algorithms, yesterday).unwrap();
+}
+
 /// checklist 9: the gateway presents a certificate of a root that was made meanwhile.
 #[test]
 fn a_connector_that_was_away_learns_the_new_roots() {
-    let node = Node::up();
+    let (_folder, state) = place();
+    an_old_authority(&state);
+    let node = Node::start(&state, &["up"]);
     permit(&node);
     let (_folder, elsewhere) = place();
     let mut connector = connect(&node, &elsewhere, &["--invite", &invite(&node)]);

@@ -73,7 +73,8 @@ pub struct Enrolled {
     pub id: String,
     /// The certificate, PEM.
     pub certificate: String,
-    /// The authority's roots, PEM.
+    /// The authority's roots, PEM. Empty in a renewal: they come in the signed bundle.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub authority: String,
     /// End of its validity, in milliseconds since the Unix epoch.
     pub not_after_ms: u64,

@@ -23,6 +23,26 @@ const REPEATS_MAX: u32 = 2;
 /// Tools whose mirrored arguments are remembered.
 const TOOLS_MAX: usize = 10_000;
 
+/// A subscription has no answer for as long as its client wants it.
+pub(super) fn is_endless(request: &Message) -> bool {
+    request.method() == Some("subscriptions/listen")
+}
+
+/// Whether an error says that the gateway ends the link, or itself: not what the server answers, and no reason to end a
+/// subscription that had begun. Where nothing helps, the next attempt is refused with a status.
+fn ends_link(answer: &Message) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Said {
+        data: Where,
+    }
+    #[derive(serde::Deserialize)]
+    struct Where {
+        stage: String,
+    }
+    let said = answer.error_raw().and_then(|raw| serde_json::from_str::<Said>(raw).ok());
+    said.is_some_and(|said| matches!(said.data.stage.as_str(), "accept" | "bind"))
+}
+
 impl Relay {
     /// Sends what has no answer. The client expects none, so that a failure goes to the log.
     pub(super) async fn notify(self: &Arc<Self>, message: &Message) {
@@ -45,7 +65,7 @@ impl Relay {
         message: &Message,
         swallow: Option<&str>,
     ) -> Result<(), Unanswered> {
-        let endless = message.method() == Some("subscriptions/listen");
+        let endless = is_endless(message);
         let mut place = Place::default();
         let mut repeats = 0;
         loop {
@@ -119,6 +139,9 @@ impl Relay {
                 let Some(answer) = self.read_event(event.data).await else { continue };
                 let answers = matches!(answer.kind(), Kind::Result | Kind::Error)
                     && answer.id_raw() == message.id_raw();
+                if answers && *passed && is_endless(message) && ends_link(&answer) {
+                    return Err(Unanswered::NoAnswer);
+                }
                 self.pass(&answer, answers.then_some(message), swallow).await;
                 *passed = true;
                 if answers {
@@ -163,12 +186,19 @@ impl Relay {
                     }
                 }
                 Ok(response) if response.status() == StatusCode::NOT_FOUND => {
-                    // Opened anew, the session listens by itself.
-                    if let Some(lost) = session
-                        && let Err(unanswered) = self.revive(&lost).await
-                    {
-                        tracing::warn!("the session has ended: {unanswered}");
-                    }
+                    // Opened anew, the session listens by itself, and this stream ends: so does this task, at once.
+                    let relay = Arc::clone(self);
+                    self.listening.spawn(async move {
+                        let Some(lost) = session else { return };
+                        tokio::select! {
+                            revived = relay.revive(&lost) => {
+                                if let Err(unanswered) = revived {
+                                    tracing::warn!("the session has ended: {unanswered}");
+                                }
+                            }
+                            () = relay.ended.cancelled() => {}
+                        }
+                    });
                     return;
                 }
                 // A server need not offer this stream (405).
@@ -227,6 +257,10 @@ impl Relay {
     /// reached nobody, is posted once more.
     async fn post(self: &Arc<Self>, message: &Message) -> Result<Response<Body>, Unanswered> {
         let legacy = message.meta_protocol_version().is_none() && message.method() != Some("initialize");
+        if legacy {
+            // A session that is being opened anew has no id yet, and without one a message belongs nowhere.
+            drop(self.session.reviving.lock().await);
+        }
         let session = self.session.id().filter(|_| legacy);
         let repeat = self.repeatable.of(message);
         let response = self.send(self.post_request(message, legacy), repeat).await?;

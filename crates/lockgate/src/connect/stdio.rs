@@ -3,7 +3,8 @@
 //! The two eras of MCP differ in what stdio leaves out. A *legacy* client shakes hands once; the relay keeps the
 //! session id and version for it, listens for what the server says by itself, and resumes streams that broke. A
 //! *modern* client says everything in each message; the relay mirrors what HTTP wants mirrored, and a cancelled call
-//! is a stream that is dropped. A call is never sent twice once the gateway may have seen it.
+//! is a stream that is dropped. A call that the gateway may have seen is sent again
+//! only where that is safe (`repeat.rs`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::answer::Unanswered;
+use super::exchange::is_endless;
 use super::lines::{self, Line};
 use super::repeat::Repeatable;
 use super::session::Session;
@@ -160,7 +162,7 @@ impl Relay {
         let call = Call {
             cancelled: CancellationToken::new(),
             modern: message.meta_protocol_version().is_some(),
-            endless: message.method() == Some("subscriptions/listen"),
+            endless: is_endless(&message),
         };
         if self.calls.lock().contains_key(&id) {
             let text = format!("the id {id} is in use by a request that is not answered yet");

@@ -31,7 +31,7 @@ use lockgate_identity::verifier::ForeignRoots;
 use lockgate_store::Store;
 use lockgate_transport::Dialer;
 
-pub(super) use change::{Change, first_rules};
+pub(super) use change::{Change, Drain, first_rules};
 pub(super) use clock::keep_calendar;
 pub(crate) use compile::Compiled;
 pub(crate) use problem::Problem;

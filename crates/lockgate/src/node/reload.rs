@@ -111,7 +111,7 @@ fn algorithms(control: &Control, old: &Settings, new: &Settings) -> Result<Vec<S
         .collect();
     let seen = state.document.clone();
     let next = control.swept(&merged, &state).unwrap_or_else(|| state.next());
-    let drain = merged.crypto.drain;
+    let drain = agility::Drain::Usual(merged.crypto.drain);
     let draft =
         control.draft_under(merged.clone(), next, day, Some(own)).map_err(|problem| problem.diagnostic())?;
     let (before, after) = in_force.differences(&draft.compiled);

@@ -25,8 +25,24 @@ pub(crate) const SPACE: &str = "crypto";
 /// Its only key there.
 pub(crate) const KEY: &str = "state";
 
-/// Part of a second that each link gets when they move one after another, so that their handshakes leave room for calls.
-const MOVE_PER_LINK: Duration = Duration::from_micros(1_200);
+/// Part of a second that each link gets when they move one after another, so that their handshakes leave room for calls:
+/// twice what a handshake takes of a core, and a notice.
+const MOVE_PER_LINK: Duration = Duration::from_micros(1_800);
+
+/// The same where each peer has to get a certificate of another algorithm first.
+const REISSUE_PER_LINK: Duration = Duration::from_micros(4_500);
+
+/// Longest time that links are given without being asked: an operator waits for the end of a change.
+const DRAIN_MAX: Duration = Duration::from_secs(600);
+
+/// How long links may take to move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// As somebody asked.
+    Asked(Duration),
+    /// As the configuration says, and longer for a fleet that could not all move in that time.
+    Usual(Duration),
+}
 
 /// A state that was compiled and may be put in force.
 pub(crate) struct Draft {
@@ -48,7 +64,7 @@ pub(crate) struct Change<'a> {
     pub(crate) by: &'a str,
     pub(crate) reason: &'a str,
     /// How long links may take to move.
-    pub(crate) drain: Duration,
+    pub(crate) drain: Drain,
     /// Whether the node's own certificates are issued anew, even if those it has would do.
     pub(crate) fresh: bool,
 }
@@ -197,9 +213,9 @@ impl Control {
     }
 
     /// Swaps listeners and dialers, and lets the links follow.
-    fn publish(&self, draft: Draft, built: Built, drain: Duration) -> Result<MigrationView, Problem> {
-        let pace = pace(drain, self.node().links.len());
+    fn publish(&self, draft: Draft, built: Built, drain: Drain) -> Result<MigrationView, Problem> {
         let in_force = rules(&draft.compiled, &built.bundle);
+        let pace = self.pace(drain, &in_force);
         let mut changing = self.changing().lock();
         let Changing { served, dialled, .. } = &mut *changing;
         for (served, prepared) in served.iter().zip(built.listeners) {
@@ -302,10 +318,26 @@ pub(super) fn rules(compiled: &Compiled, bundle: &TrustBundle) -> InForce {
     }
 }
 
+impl Control {
+    fn pace(&self, drain: Drain, next: &InForce) -> Move {
+        let (links, now_ms) = (self.node().links.snapshot(), self.moment_ms());
+        let reissues = links.iter().any(|link| {
+            let suite = next.rule(&link.listener, &link.agent, now_ms);
+            let own = link.posture.as_ref().and_then(|posture| posture.peer_signature.as_deref());
+            suite.zip(own).is_some_and(|(suite, own)| !suite.signatures().iter().any(|row| row.id == own))
+        });
+        pace(drain, links.len(), if reissues { REISSUE_PER_LINK } else { MOVE_PER_LINK })
+    }
+}
+
 /// At most half of the time goes into spreading; the rest is for calls to end.
-fn pace(drain: Duration, links: usize) -> Move {
-    let links = u32::try_from(links).unwrap_or(u32::MAX);
-    Move { within: (MOVE_PER_LINK.saturating_mul(links)).min(drain / 2), deadline: drain }
+fn pace(drain: Drain, links: usize, each: Duration) -> Move {
+    let all = each.saturating_mul(u32::try_from(links).unwrap_or(u32::MAX));
+    let deadline = match drain {
+        Drain::Asked(asked) => asked,
+        Drain::Usual(usual) => usual.max((all * 2).min(DRAIN_MAX)),
+    };
+    Move { within: all.min(deadline / 2), deadline }
 }
 
 /// The rules of a start, before any link.
@@ -319,16 +351,17 @@ mod tests {
 
     #[test]
     fn many_links_are_spread_and_few_are_not_kept_waiting() {
-        let s = Duration::from_secs;
-        for (drain, links, within) in [
-            (s(30), 0, Duration::ZERO),
-            (s(30), 1_000, Duration::from_millis(1_200)),
-            (s(30), 10_000, s(12)),
-            (s(30), 1_000_000, s(15)),
-            (s(0), 1_000, Duration::ZERO),
+        let (s, ms) = (Duration::from_secs, Duration::from_millis);
+        for (drain, links, each, within, deadline) in [
+            (Drain::Usual(s(30)), 0, ms(2), Duration::ZERO, s(30)),
+            (Drain::Usual(s(30)), 1_000, ms(2), s(2), s(30)),
+            (Drain::Usual(s(30)), 10_000, ms(2), s(20), s(40)),
+            (Drain::Usual(s(30)), 10_000_000, ms(2), s(300), s(600)),
+            (Drain::Asked(s(30)), 1_000_000, ms(2), s(15), s(30)),
+            (Drain::Asked(s(0)), 1_000, ms(2), Duration::ZERO, s(0)),
         ] {
-            let pace = pace(drain, links);
-            assert_eq!((pace.within, pace.deadline), (within, drain), "{links}");
+            let pace = pace(drain, links, each);
+            assert_eq!((pace.within, pace.deadline), (within, deadline), "{drain:?} {links}");
         }
     }
 }

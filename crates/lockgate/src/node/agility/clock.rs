@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use lockgate_crypto::calendar::{Calendar, Jump};
 
 use super::super::control::Control;
-use super::change::Change;
+use super::change::{Change, Drain};
 use super::compile::{compile, conditions, without_the_ended};
 use super::problem::Problem;
 use super::wanted::wanted;
@@ -108,7 +108,7 @@ impl Control {
                 if day == known_day { "an exception or a choice has ended" } else { "a date has passed" };
             said.push(what.to_owned());
         }
-        let drain = settings.crypto.drain;
+        let drain = Drain::Usual(settings.crypto.drain);
         let draft = super::change::Draft { settings, state: next, compiled, own: None };
         let name = day.to_string();
         let change = Change {

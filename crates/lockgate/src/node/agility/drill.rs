@@ -1,6 +1,6 @@
 //! Rehearsing an emergency: what can be tried without touching a link is tried, and on request the real thing for a while.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use lockgate_admin::{Drill, DrillRequest, DrillStep, Scope};
 use lockgate_identity::Authority;
@@ -8,7 +8,7 @@ use lockgate_transport::ServerTls;
 
 use super::super::control::Control;
 use super::super::faces;
-use super::change::{Change, Draft, Made};
+use super::change::{Change, Draft, Drain, Made};
 use super::problem::Problem;
 use super::requests::Asked;
 use super::show;
@@ -60,7 +60,7 @@ impl Control {
             Ok((format!("{} stay, {} move, {} cut off", plan.stays, plan.moves, plan.refused), plan))
         })?;
         let change = match request.live {
-            true => Some(self.go_live(draft, &asked, settings.crypto.drain, until_ms)?),
+            true => Some(self.go_live(draft, &asked, Drain::Usual(settings.crypto.drain), until_ms)?),
             false => None,
         };
         Ok(Drill {
@@ -77,7 +77,7 @@ impl Control {
         &self,
         draft: Draft,
         asked: &Asked<'_>,
-        drain: Duration,
+        drain: Drain,
         until_ms: Option<u64>,
     ) -> Result<lockgate_admin::Change, Problem> {
         let what = format!("drill: {}", asked.what());

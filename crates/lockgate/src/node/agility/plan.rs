@@ -110,7 +110,9 @@ impl Control {
             links.push(planned_link(&link, fate, peer));
         }
         let mut gone = Vec::new();
-        let away = peers.iter().filter(|peer| peer.live_links == 0);
+        // On the tunnel nobody stays without a name: what has only an address there was enrolling, or measuring.
+        let nobody = |peer: &PeerView| peer.listener == TUNNEL && is_nameless(&peer.agent);
+        let away = peers.iter().filter(|peer| peer.live_links == 0 && !nobody(peer));
         for peer in away.filter(|peer| changed.contains(&peer.listener.as_str())) {
             let Some(suite) = next.rule(&peer.listener, &peer.agent, now_ms) else { continue };
             // Who never told what it can do cannot be foreseen.
@@ -325,6 +327,10 @@ fn planned_peer(peer: &PeerView, fate: Fate) -> PlannedPeer {
 pub(super) fn capabilities(offered: &Capabilities) -> CapabilitiesView {
     let Capabilities { groups, signatures, ciphers } = offered.clone();
     CapabilitiesView { groups, signatures, ciphers }
+}
+
+fn is_nameless(agent: &str) -> bool {
+    agent.starts_with(lockgate_detect::links::ADDRESS_PREFIX)
 }
 
 fn shown(foreseen: Foreseen) -> ForeseenView {

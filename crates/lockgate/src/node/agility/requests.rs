@@ -6,7 +6,7 @@ use lockgate_admin::{ApplyRequest, BanRequest, LiftRequest, RollbackRequest, Sco
 use lockgate_crypto::{Ban, Profile};
 
 use super::super::control::Control;
-use super::change::{Change, Draft, Made};
+use super::change::{Change, Draft, Drain, Made};
 use super::plan::Outlook;
 use super::problem::Problem;
 use super::state::{BANS_MAX, Choice, CryptoState, SPARED_MAX, Slot, Spared};
@@ -209,7 +209,8 @@ impl Control {
         }
         let draft = self.draft(state.banned(ban.clone()))?;
         let target = ban.target();
-        let drain = if request.now { Duration::ZERO } else { drain(request.drain_s, &settings)? };
+        let drain =
+            if request.now { Drain::Asked(Duration::ZERO) } else { drain(request.drain_s, &settings)? };
         let change = Change {
             method: "crypto/ban",
             name: &target,
@@ -243,7 +244,7 @@ impl Control {
             what: format!("the ban of {target} is lifted"),
             by,
             reason: "",
-            drain: settings.crypto.drain,
+            drain: Drain::Usual(settings.crypto.drain),
             fresh: false,
         };
         Ok((self.commit(self.draft(next)?, &change)?, ban))
@@ -284,10 +285,10 @@ fn spared_all(outlook: &Outlook) -> Result<(), Problem> {
 }
 
 /// How long links get to move.
-fn drain(asked_s: Option<u64>, settings: &Settings) -> Result<Duration, Problem> {
+fn drain(asked_s: Option<u64>, settings: &Settings) -> Result<Drain, Problem> {
     match asked_s {
-        None => Ok(settings.crypto.drain),
-        Some(seconds) if seconds <= DRAIN_S_MAX => Ok(Duration::from_secs(seconds)),
+        None => Ok(Drain::Usual(settings.crypto.drain)),
+        Some(seconds) if seconds <= DRAIN_S_MAX => Ok(Drain::Asked(Duration::from_secs(seconds))),
         Some(_) => Err(Problem::Request(format!("links can take at most {DRAIN_S_MAX} seconds to move"))),
     }
 }

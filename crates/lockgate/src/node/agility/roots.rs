@@ -8,7 +8,7 @@ use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::catalog;
 
 use super::super::control::Control;
-use super::change::Change;
+use super::change::{Change, Drain};
 use super::problem::Problem;
 
 impl Control {
@@ -48,7 +48,7 @@ impl Control {
             what: format!("a new root for {} beside the old one", algorithm.id),
             by: &request.by,
             reason: "",
-            drain: draft.settings.crypto.drain,
+            drain: Drain::Usual(draft.settings.crypto.drain),
             fresh: true,
         };
         let made = self.commit(draft, &change)?;
@@ -85,7 +85,7 @@ impl Control {
             what: what.to_owned(),
             by: "calendar",
             reason: "",
-            drain: draft.settings.crypto.drain,
+            drain: Drain::Usual(draft.settings.crypto.drain),
             fresh: true,
         };
         self.commit(draft, &change)?;
