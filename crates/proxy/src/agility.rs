@@ -24,6 +24,7 @@ pub mod peers;
 mod publish;
 pub(crate) mod refusals;
 mod rules;
+pub(crate) mod upstreams;
 mod verdict;
 
 use std::collections::HashMap;

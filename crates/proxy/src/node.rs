@@ -13,13 +13,14 @@ use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::list::Item;
 use lockgate_policy::Policies;
 use lockgate_store::Store;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agility::continuity::Keeper;
+use crate::agility::upstreams;
 use crate::agility::{Agility, MigrationView, Moving};
 use crate::circuit::Circuit;
 use crate::decode::Target;
@@ -51,6 +52,8 @@ pub struct Server {
     /// The header-mirrored parameters of its tools, learned from its lists.
     params: RwLock<HashMap<String, Arc<ParamHeaders>>>,
     unkept: Arc<Unkept>,
+    /// When the newest connection to it was opened that was looked at.
+    pub(crate) links_seen: Mutex<SystemTime>,
 }
 
 /// Tools of one server whose header rules are remembered.
@@ -59,7 +62,8 @@ const TOOLS_MAX: usize = 10_000;
 impl Server {
     /// The server `id` behind `upstream`.
     pub fn new(id: String, upstream: Upstream) -> Self {
-        Self { id, upstream, params: RwLock::default(), unkept: Arc::default() }
+        let links_seen = Mutex::new(upstreams::NONE_SEEN);
+        Self { id, upstream, params: RwLock::default(), unkept: Arc::default(), links_seen }
     }
 
     /// What headers must mirror of the arguments of `tool`; none for a tool that was never listed.
@@ -244,6 +248,7 @@ impl Node {
             let idle_ms = self.limits.session_idle_s_max * 1000;
             self.sessions.reap(now_ms().saturating_sub(idle_ms));
             self.agility.continuity.prune(now_ms());
+            self.observe_upstreams();
             self.record_owed(self.agility.refusals.over(Instant::now()));
             for server in self.servers.values() {
                 if let Transport::Stdio(stdio) = server.upstream.transport() {

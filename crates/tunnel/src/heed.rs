@@ -110,10 +110,10 @@ impl<I: Issue> Follower<I> {
         if !notice.stays || lacks {
             self.tunnel.tell(|progress| progress.standing = Standing::Moving);
         }
-        let spread = if lacks { spread / 2 } else { spread };
         let mut renewed = false;
         if lacks {
-            // What costs the gateway a signature is spread, too.
+            // What costs the gateway a signature is spread too, and the new link follows at once: so its work is even
+            // over the whole time.
             self.tunnel.moment(spread).await;
             renewed = self.prepare(suite, notice).await?;
         }
@@ -124,7 +124,9 @@ impl<I: Issue> Follower<I> {
         if self.moved.0 == notice.epoch && self.moved.1 >= MOVES_PER_EPOCH_MAX {
             return Err(TunnelError::InVain { epoch: notice.epoch, moves: self.moved.1 });
         }
-        self.tunnel.moment(spread).await;
+        if !lacks {
+            self.tunnel.moment(spread).await;
+        }
         self.tunnel.pool().replace().await?;
         let moves = if self.moved.0 == notice.epoch { self.moved.1 + 1 } else { 1 };
         self.moved = (notice.epoch, moves);

@@ -7,6 +7,7 @@ mod groups;
 mod handshakes;
 mod tripwires;
 mod vectors;
+mod wycheproof;
 
 use std::sync::Arc;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use lockgate_audit::{Kind, Outcome, Record};
 use lockgate_crypto::Capabilities;
-use lockgate_detect::links::{Commitment, Failed, InForce as Lists, LinkFinding, LinkWatch, Seen};
+use lockgate_detect::links::{
+    BELOW_COMMITMENT, Commitment, Failed, InForce as Lists, LinkFinding, LinkWatch, Seen,
+};
 use lockgate_store::{Store, StoreError};
 use parking_lot::Mutex;
 
@@ -50,6 +52,11 @@ impl Keeper {
         let was_known = key.is_some();
         self.keep(key.map(|key| (key, None)));
         was_known
+    }
+
+    /// Has what a peer is held to written soon.
+    pub(crate) fn hold(&self, commitment: Option<Commitment>) {
+        self.keep(commitment.map(|commitment| (commitment.key(), Some(commitment))));
     }
 
     /// Lets go of commitments that have ended.
@@ -139,8 +146,9 @@ impl Node {
         for finding in &seen.findings {
             self.note_link_finding(finding, outcome);
         }
-        self.agility.continuity.keep(seen.commitment.map(|commitment| (commitment.key(), Some(commitment))));
-        match seen.findings.into_iter().max_by_key(|finding| finding.severity) {
+        self.agility.continuity.hold(seen.commitment);
+        let below = |finding: &LinkFinding| finding.id == BELOW_COMMITMENT;
+        match seen.findings.into_iter().find(below) {
             Some(worst) if seen.refuse => {
                 let cause = Cause::Continuity { finding: worst.id.to_owned(), reason: worst.reason };
                 Err(RefusedPeer::of(link, posture, cause))
@@ -164,7 +172,7 @@ impl Node {
         }
     }
 
-    fn note_link_finding(&self, finding: &LinkFinding, outcome: Outcome) {
+    pub(crate) fn note_link_finding(&self, finding: &LinkFinding, outcome: Outcome) {
         let LinkFinding { id, severity, peer, listener, reason, evidence } = finding;
         self.metrics.link_finding(id, listener);
         tracing::warn!(target: "lockgate::secure", id, ?severity, %peer, %listener, %reason, "finding on a link");

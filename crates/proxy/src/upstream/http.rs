@@ -53,6 +53,11 @@ impl HttpUpstream {
         self.pool.links().into_iter().chain(self.listeners.links()).collect()
     }
 
+    /// What it is dialled by; none over plain HTTP.
+    pub fn suite(&self) -> Option<lockgate_crypto::Suite> {
+        self.pool.target().dialer().suite()
+    }
+
     /// Uses no present connection for a new request, see [`Pool::retire`].
     pub fn retire(&self) {
         self.pool.retire();
