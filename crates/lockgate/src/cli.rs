@@ -177,7 +177,7 @@ pub(crate) struct ConnectArgs {
     /// Algorithms that the tunnel may use; nothing weaker is ever followed
     #[arg(long, value_name = "NAME", default_value = "pq-hybrid")]
     pub(crate) profile: String,
-    /// Whether to follow the gateway to other algorithms that are no weaker
+    /// Whether to follow the gateway to other algorithms that are no weaker; `never` also forgets what was followed
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Follow::Safe)]
     pub(crate) follow: Follow,
     #[command(flatten)]

@@ -1,10 +1,13 @@
 //! `lockgate crypto plan`: what a change of profile would do, without doing it.
 
-use lockgate_admin::{CapabilitiesView, Plan, PlanRequest, PlannedCost, Scope, Verdict, Versioned};
+use lockgate_admin::{
+    CapabilitiesView, PlaceKind, Plan, PlanRequest, PlannedCost, PlannedPlace, Scope, Verdict, Versioned,
+};
 
 use super::show::kind;
 use crate::cli::{Global, Output, PlanArgs, ScopeArgs};
 use crate::client;
+use crate::config::TUNNEL;
 use crate::diagnostic::Failure;
 use crate::exit::Exit;
 use crate::output::{Table, bytes, print, print_document, print_line};
@@ -49,6 +52,12 @@ pub(super) fn human(plan: &Plan) -> String {
         }
         text.push_str(&format!("\n{}", table.render(0)));
     }
+    if needs_new_roots_by_hand(plan) {
+        text.push_str(
+            "\nConnectors take the new root in band. Clients that were given a file of roots need the new one first:\n\
+             lockgate identity show names it.\n",
+        );
+    }
     if !plan.costs.is_empty() {
         text.push_str(&format!("\n{}", costs(&plan.costs)));
     }
@@ -58,6 +67,12 @@ pub(super) fn human(plan: &Plan) -> String {
     });
     text.push_str(&format!("{}\n", plan.profile));
     text
+}
+
+/// Whether a listener for clients without a connector would present certificates of a root that does not exist yet.
+fn needs_new_roots_by_hand(plan: &Plan) -> bool {
+    let foreign = |place: &PlannedPlace| place.kind == PlaceKind::Listener && place.name != TUNNEL;
+    plan.certificates.iter().any(|certificate| certificate.role == "root") && plan.places.iter().any(foreign)
 }
 
 fn peers(plan: &Plan) -> Table {
