@@ -163,11 +163,12 @@ impl Ledger {
             let (epoch, seen_ms) = (seen.epoch, seen.now_ms);
             new |= entry.commitment.learn(Rung { algorithm: part.id.to_owned(), epoch, seen_ms, expires_ms });
         }
+        // On every link, so that what is remembered does not depend on when it was stored.
+        entry.commitment.prune(seen.now_ms, lifetime_ms);
         let due = entry.stored_ms.is_none_or(|stored| seen.now_ms >= stored.saturating_add(STORE_AGAIN_MS));
         if !seen.is_named() || !(new || due) {
             return None;
         }
-        entry.commitment.prune(seen.now_ms, lifetime_ms);
         entry.stored_ms = Some(seen.now_ms);
         Some(entry.commitment.clone())
     }
