@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use crate::CryptoError;
-use crate::catalog::{self, Algorithm, Phase};
+use crate::catalog::{self, Algorithm, Kind, Phase};
+use crate::{CryptoError, group};
 
 /// The circumstances under which a profile is compiled.
 #[derive(Clone, Debug)]
@@ -88,15 +88,16 @@ impl Ban {
         self.provider.is_none() && self.hits(row)
     }
 
-    /// Whether this implementation of `row` may not be used. What is composed runs the
-    /// default implementations of its components.
+    /// Whether this implementation of `row` may not be used. A hybrid runs the code of its
+    /// components: that of its own provider, or, where this crate composes it, the defaults.
     #[must_use]
     pub fn covers_provider(&self, row: &Algorithm, provider: &str) -> bool {
         let Some(banned) = &self.provider else { return self.covers(row) };
         if row.id == self.algorithm {
             return banned == provider;
         }
-        row.is_composed() && self.contains(row) && banned == catalog::AWS_LC
+        let runs = if row.is_composed() { catalog::AWS_LC } else { provider };
+        !self.keep_hybrids && self.contains(row) && banned == runs
     }
 
     fn hits(&self, row: &Algorithm) -> bool {
@@ -167,11 +168,11 @@ impl Conditions {
         if let Some(ban) = self.bans.iter().find(|ban| ban.covers(row)) {
             return Some(banned(ban));
         }
-        let banned_by = |provider: &&&str| self.provider_ban(row, provider);
-        let bans: Vec<_> = row.providers.iter().filter_map(|provider| banned_by(&provider)).collect();
-        if bans.len() == row.providers.len()
-            && let Some(ban) = bans.first()
-        {
+        // Where a ban leaves only what this machine cannot run, nothing is left.
+        let mut runnable = row.providers.iter().filter(|provider| runs_here(row, provider));
+        let bans: Option<Vec<_>> =
+            runnable.by_ref().map(|provider| self.provider_ban(row, provider)).collect();
+        if let Some(ban) = bans.and_then(|bans| bans.into_iter().next()) {
             return Some(banned(ban));
         }
         match self.phase_of(row) {
@@ -210,6 +211,14 @@ impl Conditions {
         let warn = sunsets().filter_map(|sunset| sunset.warn_after.as_deref()).chain(row.warn_after).min();
         let end = sunsets().filter_map(|sunset| sunset.not_after.as_deref()).chain(row.not_after).min();
         (warn, end)
+    }
+}
+
+/// Whether this build and this machine can run `row` by `provider`.
+fn runs_here(row: &Algorithm, provider: &str) -> bool {
+    match catalog::find(row.id) {
+        Some(row) if row.kind == Kind::Group => group::implementation(row, provider).is_some(),
+        _ => true,
     }
 }
 

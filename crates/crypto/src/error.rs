@@ -25,11 +25,17 @@ impl CryptoRefused {
     /// Value of [`CryptoRefused::what`] when no signature algorithm is shared.
     pub const SIGNATURE: &'static str = "signature algorithm";
 
+    /// Value of [`CryptoRefused::what`] when no cipher suite is shared.
+    pub const CIPHER: &'static str = "cipher suite";
+
     fn next_step(&self) -> &'static str {
         if self.what == Self::GROUP {
             "enable one of the required groups at the peer (OpenSSL 3.5, Chromium 131, Node 24 \
              and later offer X25519MLKEM768), or serve it from a listener whose profile admits \
              what it offers"
+        } else if self.what == Self::CIPHER {
+            "enable one of the required cipher suites at the peer, or serve it from a listener whose \
+             profile admits what it offers"
         } else {
             "let the peer accept one of the required signature algorithms, or serve it from a \
              listener whose profile admits what it offers"

@@ -150,6 +150,14 @@ impl Suite {
         let schemes: Vec<SignatureScheme> =
             points(&peer.signatures, Kind::Signature).into_iter().map(SignatureScheme::from).collect();
         let signature = self.choose_signature(&schemes, self.identities())?;
+        let ciphers = self.ciphers();
+        if !ciphers.iter().any(|row| peer.ciphers.iter().any(|id| id == row.id)) {
+            return Err(CryptoRefused {
+                offered: peer.ciphers.clone(),
+                required: ciphers.iter().map(|row| row.id.to_owned()).collect(),
+                what: CryptoRefused::CIPHER,
+            });
+        }
         Ok(Foreseen {
             hello_retry_likely: peer.groups.first() != Some(&group),
             group,

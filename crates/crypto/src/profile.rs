@@ -178,7 +178,7 @@ impl Profile {
     ///
     /// Algorithms that are banned, or past their `not_after`, are left out
     /// ([`Suite::retired`] names them). The result has completed a handshake against itself,
-    /// in memory, with each group and each signature that we can make. Takes milliseconds.
+    /// in memory, with each group and with each signature that we present. Takes milliseconds.
     ///
     /// # Errors
     /// [`CryptoError::ProfileEnded`], [`CryptoError::NothingLeft`],

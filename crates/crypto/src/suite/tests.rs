@@ -172,8 +172,9 @@ fn a_second_provider_takes_over_checklist_12() {
     let row = catalog::find("X25519MLKEM768").unwrap();
     assert_eq!(suite("pq-hybrid").provider_of(row), Some("aws-lc"));
     if crate::graviola::group(row.id).is_none() {
-        let lost = banning("pq-hybrid", "aws-lc/X25519MLKEM768", false);
-        assert!(matches!(lost, Err(CryptoError::UnusableAlgorithm { .. })));
+        // The group goes, and the others carry on.
+        let without = banning("pq-hybrid", "aws-lc/X25519MLKEM768", false).unwrap();
+        assert!(!without.groups().contains(&row));
         return;
     }
     let other = banning("pq-hybrid", "aws-lc/X25519MLKEM768", false).unwrap();
@@ -185,6 +186,13 @@ fn a_second_provider_takes_over_checklist_12() {
     assert_eq!(suite("pq-hybrid").judge(&posture), []);
     let composed = banning("pq-hybrid", "aws-lc/MLKEM1024", false).unwrap();
     assert!(composed.groups().iter().all(|row| row.id != "SecP384r1MLKEM1024"));
+    // The library's own hybrids run the same code as its halves.
+    let halves = banning("pq-hybrid", "aws-lc/MLKEM768", false).unwrap();
+    assert_eq!(halves.provider_of(row), Some("graviola"));
+    assert!(halves.groups().iter().all(|row| row.id != "SecP256r1MLKEM768"));
+    assert_eq!(halves.judge(&posture)[0].part, "provider");
+    let kept = banning("pq-hybrid", "aws-lc/MLKEM768", true).unwrap();
+    assert!(kept.retired().is_empty() && kept.provider_of(row) == Some("aws-lc"));
 }
 
 fn posture() -> Posture {
@@ -232,6 +240,9 @@ fn a_handshake_is_foreseen_as_it_would_be() {
     assert_eq!(seen.signature, "MLDSA65-ECDSA-P256-SHA512");
     let refused = suite("cnsa2").foresee(&hybrid).unwrap_err();
     assert_eq!(refused.required, ["MLKEM1024"]);
+    let weak = Capabilities { ciphers: vec!["TLS_AES_128_GCM_SHA256".to_owned()], ..hybrid.clone() };
+    let refused = suite("bsi-hybrid").foresee(&weak).unwrap_err();
+    assert_eq!((refused.what, &refused.offered), (CryptoRefused::CIPHER, &weak.ciphers));
     let signatures = suite("cnsa2-transition").foresee(&hybrid).unwrap_err();
     assert_eq!(signatures.what, CryptoRefused::SIGNATURE);
 }

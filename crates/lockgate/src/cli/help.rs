@@ -157,7 +157,7 @@ pub(super) const BAN: &str = "\
 Examples:
   lockgate crypto ban SecP256r1MLKEM768 --reason 'advisory 2026-17'
   lockgate crypto ban MLKEM768 --reason drill --now            and every hybrid that contains it
-  lockgate crypto ban aws-lc-rs/X25519MLKEM768 --reason 'CVE'  one implementation of it
+  lockgate crypto ban aws-lc/X25519MLKEM768 --reason 'CVE'  one implementation of it
   lockgate crypto lift SecP256r1MLKEM768
 
 When the command returns, no new handshake, resumption or certificate accepts the algorithm.";
