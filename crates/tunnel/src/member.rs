@@ -86,7 +86,8 @@ impl<I: Issue> Member<I> {
         let bundle = self.newer_bundle(&pool, u64::MAX, [suite, suite], shared).await?;
         let bundle = bundle.ok_or_else(|| TunnelError::Bundle("there are none".to_owned()))?;
         self.identity.adopt(bundle)?;
-        self.save()
+        self.save();
+        Ok(())
     }
 
     /// Trusts `bundle`, and gets a new certificate where ours is not good under it and `suite`. Answers whether it
@@ -99,7 +100,7 @@ impl<I: Issue> Member<I> {
     ) -> Result<bool, TunnelError> {
         let bundle = match bundle {
             Some(bundle) if self.fits(suite) && self.identity.adopt(bundle.clone()).is_ok() => {
-                self.save()?;
+                self.save();
                 return Ok(false);
             }
             Some(bundle) => bundle,
@@ -128,13 +129,16 @@ impl<I: Issue> Member<I> {
             return Err(TunnelError::NotIssued(cause));
         }
         self.identity = identity;
-        self.save()
+        self.save();
+        Ok(())
     }
 
-    fn save(&self) -> Result<(), TunnelError> {
-        match &self.folder {
-            Some(folder) => Ok(self.identity.save(folder)?),
-            None => Ok(()),
+    /// Writes down what is in force already. That it cannot be written (a full disk) costs an invite after a restart at
+    /// worst; to fail for it would leave the links on a certificate that runs out.
+    fn save(&self) {
+        let Some(folder) = &self.folder else { return };
+        if let Err(error) = self.identity.save(folder) {
+            tracing::warn!(folder = %folder.display(), %error, "the identity is in force but not saved: free or mend the folder before the next restart");
         }
     }
 }

@@ -124,7 +124,11 @@ fn algorithms(control: &Control, old: &Settings, new: &Settings) -> Result<Vec<S
     if changed.is_empty() && before.is_empty() {
         // What decides nothing by itself: pace, continuity, files to watch.
         control.node().link_watch().set_continuity(merged.crypto.continuity);
-        control.changing().lock().settings = merged;
+        let mut changing = control.changing().lock();
+        changing.settings = merged;
+        // A choice that the configuration now agrees with is over, though nothing in force changes by it.
+        changing.state = draft.state.at(state.epoch);
+        drop(changing);
         control.woken().notify_one();
         return Ok(Vec::new());
     }

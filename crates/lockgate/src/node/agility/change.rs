@@ -234,19 +234,19 @@ impl Control {
         changing.identity = built.identity;
         changing.settings = draft.settings;
         changing.state = draft.state;
-        changing.in_force = Arc::new(draft.compiled);
+        let before = std::mem::replace(&mut changing.in_force, Arc::new(draft.compiled));
         changing.day = changing.in_force.conditions.date;
         let in_force = Arc::clone(&changing.in_force);
         drop(changing);
         self.node().link_watch().set_continuity(self.changing().lock().settings.crypto.continuity);
         self.tell_sunsets();
         self.woken().notify_one();
-        self.move_upstreams(&in_force, pace.deadline);
+        self.move_upstreams(&before, &in_force, pace.deadline);
         Ok(migration)
     }
 
     /// Connections to servers whose suite forbids one of them are replaced, and what is left at the deadline is cut.
-    fn move_upstreams(&self, in_force: &Compiled, deadline: Duration) {
+    fn move_upstreams(&self, before: &Compiled, in_force: &Compiled, deadline: Duration) {
         for (place, suite) in in_force.wanted.upstreams.iter().zip(&in_force.upstreams) {
             let Some(server) = self.node().server(&place.name) else { continue };
             let Transport::Http(http) = server.upstream.transport() else { continue };
@@ -256,6 +256,12 @@ impl Control {
                 .filter_map(|link| link.posture.as_ref())
                 .any(|posture| !suite.judge(posture).is_empty());
             if !forbidden {
+                let was = before.wanted.upstreams.iter().position(|was| was.name == place.name);
+                let old = was.and_then(|at| before.upstreams.get(at));
+                if old.is_some_and(|old| !suite.admits_everything_of(old)) {
+                    // A connection that is being opened under the old suite is not kept for a second request.
+                    http.retire();
+                }
                 continue;
             }
             if deadline.is_zero() {
@@ -267,7 +273,8 @@ impl Control {
             let cut_at = tokio::time::Instant::now() + deadline;
             tokio::spawn(async move {
                 let Transport::Http(http) = server.upstream.transport() else { return };
-                match tokio::time::timeout_at(cut_at, http.replace()).await {
+                let replaced = tokio::time::timeout_at(cut_at, http.replace()).await;
+                match &replaced {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::warn!(server = name, %error, "no connection under the new profile; the old ones end at the deadline");
@@ -275,7 +282,10 @@ impl Control {
                     Err(_) => tracing::warn!(server = name, "no connection under the new profile in time"),
                 }
                 tokio::time::sleep_until(cut_at).await;
-                http.retire();
+                // What was replaced is retired already, and what replaced it carries calls.
+                if !matches!(replaced, Ok(Ok(()))) {
+                    http.retire();
+                }
                 http.cut_retired();
             });
         }

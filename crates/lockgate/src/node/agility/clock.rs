@@ -100,7 +100,10 @@ impl Control {
         let compiled = compile(wanted, conditions)?;
         let (before, after) = in_force.differences(&compiled);
         if before.is_empty() && after.is_empty() {
-            self.changing().lock().day = day;
+            let mut changing = self.changing().lock();
+            changing.day = day;
+            // A choice of what is configured anyway has ended without a trace: it is over all the same.
+            changing.state = next.at(state.epoch);
             return Ok(());
         }
         if said.is_empty() {

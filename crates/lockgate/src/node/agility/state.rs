@@ -111,6 +111,11 @@ impl CryptoState {
         Self { epoch: self.epoch + 1, ..self.clone() }
     }
 
+    /// The same decisions under another number: for an end that changes nothing of what is in force.
+    pub(crate) fn at(self, epoch: u64) -> Self {
+        Self { epoch, ..self }
+    }
+
     /// With a profile chosen for places and exceptions for peers.
     pub(crate) fn applied(&self, what: &str, slots: Vec<(Slot, Choice)>, spared: Vec<Spared>) -> Self {
         let mut next = self.next();
