@@ -98,6 +98,7 @@ impl Control {
                 reason: reason.clone(),
                 until_ms: asked.until_ms,
                 drill: asked.drill,
+                then: None,
             };
             slots.push((slot.clone(), choice));
         }

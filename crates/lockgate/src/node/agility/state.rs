@@ -66,6 +66,32 @@ pub(crate) struct Choice {
     pub(crate) until_ms: Option<u64>,
     /// Whether it is a rehearsal.
     pub(crate) drill: bool,
+    /// What was chosen for the place when one with an end was put over it, and holds again afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) then: Option<Box<Choice>>,
+}
+
+/// Most choices that lie under one another.
+const UNDER_MAX: usize = 8;
+
+impl Choice {
+    /// Over what stands, if this one ends by itself and that holds longer.
+    fn over(self, stands: Option<&Self>) -> Self {
+        let Some(until_ms) = self.until_ms else { return Self { then: None, ..self } };
+        let longer = |under: &&Self| under.until_ms.is_none_or(|end| end > until_ms);
+        let under: Vec<&Self> = stands.into_iter().flat_map(Self::chain).filter(longer).collect();
+        // The last of them is what holds longest: of too many, those above it go.
+        let above = under.len().saturating_sub(1);
+        let kept =
+            under.iter().take(above.min(UNDER_MAX - 1)).chain(under.last().filter(|_| above < under.len()));
+        let then = kept.rev().fold(None, |then, under| Some(Box::new(Self { then, ..(*under).clone() })));
+        Self { then, ..self }
+    }
+
+    /// This one and those under it.
+    fn chain(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |choice| choice.then.as_deref())
+    }
 }
 
 /// A peer that is held to another profile for a while.
@@ -127,7 +153,10 @@ impl CryptoState {
         if next.before.len() > BEFORE_MAX {
             next.before.remove(0);
         }
-        next.choices.extend(slots);
+        for (slot, choice) in slots {
+            let over = choice.over(next.choices.get(&slot));
+            next.choices.insert(slot, over);
+        }
         for spared in spared {
             next.spared.retain(|old| old.peer != spared.peer);
             next.spared.push(spared);
@@ -173,14 +202,20 @@ impl CryptoState {
             choice.until_ms.is_none_or(|until| until > now_ms)
                 && configured(slot).as_ref() == Some(&choice.configured)
         };
-        next.choices.retain(|slot, choice| live(slot, choice));
+        let left = |choices: &BTreeMap<Slot, Choice>| -> BTreeMap<Slot, Choice> {
+            let still = |(slot, choice): (&Slot, &Choice)| {
+                choice.chain().find(|choice| live(slot, choice)).map(|choice| (slot.clone(), choice.clone()))
+            };
+            choices.iter().filter_map(still).collect()
+        };
+        next.choices = left(&next.choices);
         next.spared.retain(|spared| spared.until_ms > now_ms);
         if (&next.choices, &next.spared) == (&self.choices, &self.spared) {
             return None;
         }
         // What has ended cannot be brought back by taking a later change back.
         for before in &mut next.before {
-            before.choices.retain(|slot, choice| live(slot, choice));
+            before.choices = left(&before.choices);
             before.spared.retain(|spared| spared.until_ms > now_ms);
         }
         // Nor does taking back what has ended change anything.
@@ -213,6 +248,7 @@ mod tests {
             reason: String::new(),
             until_ms,
             drill: false,
+            then: None,
         }
     }
 
@@ -294,6 +330,33 @@ mod tests {
         let mixed = later.applied("c", kept, Vec::new()).swept(300, &as_it_was).unwrap();
         let back = mixed.rolled_back().unwrap();
         assert!(back.choices.is_empty() && back.spared.is_empty(), "ended, and brought back: {back:?}");
+    }
+
+    #[test]
+    fn a_choice_with_an_end_gives_back_what_it_was_put_over() {
+        let put = |state: &CryptoState, name: &str, until_ms| {
+            state.applied(name, vec![(tunnel(), choice(name, until_ms))], Vec::new())
+        };
+        let of = |state: &CryptoState| state.choices.get(&tunnel()).map(|choice| choice.profile.clone());
+        let state =
+            put(&put(&put(&CryptoState::default(), "for good", None), "a day", Some(100)), "drill", Some(50));
+        assert_eq!(of(&state).as_deref(), Some("drill"));
+        let day = state.swept(50, &as_it_was).unwrap();
+        assert_eq!(of(&day).as_deref(), Some("a day"));
+        assert_eq!(of(&day.swept(100, &as_it_was).unwrap()).as_deref(), Some("for good"));
+        assert_eq!(of(&state.swept(100, &as_it_was).unwrap()).as_deref(), Some("for good"));
+        assert!(state.swept(50, &|_| None).unwrap().choices.is_empty(), "the file has the last word");
+        assert_eq!(of(&state.rolled_back().unwrap()).as_deref(), Some("a day"));
+        let for_good = put(&state, "again", None);
+        assert!(for_good.choices[&tunnel()].then.is_none());
+        let many = (0..100)
+            .rev()
+            .fold(put(&CryptoState::default(), "for good", None), |state, n| put(&state, "x", Some(100 + n)));
+        let depth = many.choices[&tunnel()].chain().count();
+        assert_eq!(
+            (depth, of(&many.swept(500, &as_it_was).unwrap()).as_deref()),
+            (UNDER_MAX + 1, Some("for good"))
+        );
     }
 
     #[test]

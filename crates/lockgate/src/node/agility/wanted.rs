@@ -245,6 +245,7 @@ reason = "test"
             reason: String::new(),
             until_ms,
             drill: false,
+            then: None,
         };
         for (choice, alias) in [
             (choice(line.name, None), "bsi-hybrid"),
