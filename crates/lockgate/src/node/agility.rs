@@ -102,7 +102,11 @@ pub(super) fn restore(settings: &Settings, store: &Store) -> Result<(CryptoState
     let state = state.swept(now_ms, &name).unwrap_or_else(|| state.next());
     let state = change::follow_document(settings, state)?;
     let conditions = compile::conditions(settings, &state, clock::today());
-    let compiled = compile::compile(wanted::wanted(settings, &state, now_ms)?, conditions)?;
+    let wanted = wanted::wanted(settings, &state, now_ms)?;
+    // A node that outlived a profile's last day comes back as it ran.
+    let (wanted, said) = compile::without_the_ended(settings, wanted, &conditions);
+    said.iter().for_each(|line| tracing::warn!("{line}"));
+    let compiled = compile::compile(wanted, conditions)?;
     Ok((state, compiled))
 }
 

@@ -191,7 +191,7 @@ fn ban(ban: &Ban) -> String {
 }
 
 /// A profile that ended, replaced by the one that it names, so that a date that passes leaves nobody with less than
-/// what is stronger. Used by the calendar only: whoever asks for a profile gets that one or an error.
+/// what is stronger. For what was in force already: whoever asks for a profile gets that one or an error.
 pub(crate) fn without_the_ended(
     settings: &Settings,
     mut wanted: Wanted,
