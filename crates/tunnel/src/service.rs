@@ -107,11 +107,13 @@ pub(crate) fn refused(path: &str, status: StatusCode, body: &[u8]) -> TunnelErro
     match refusal(status, body) {
         Some(refusal) => TunnelError::Refused(refusal),
         // A busy or starting gateway, or a proxy before it, may say so without our words.
-        None if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) => {
+        None if status == StatusCode::TOO_MANY_REQUESTS
+            || (status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED) =>
+        {
             TunnelError::Refused(Refusal {
                 status,
                 code: String::new(),
-                message: "it is busy".to_owned(),
+                message: format!("it is busy or failed ({status})"),
                 hint: "try again in a moment".to_owned(),
             })
         }

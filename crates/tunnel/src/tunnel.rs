@@ -225,7 +225,13 @@ async fn start(
 ) -> Result<(Suite, Option<Following>), TunnelError> {
     let folder = settings.folder.as_ref().filter(|_| settings.follow == Follow::Safe);
     let following = folder.map(|folder| Following::load(folder)).transpose()?.flatten();
-    let following = following.filter(|following| following.authority == identity.bundle.fingerprint());
+    let following = following.filter(|following| {
+        let same = following.authority == identity.bundle.fingerprint();
+        if !same {
+            tracing::warn!("what was followed last was heard under other roots; dialling by the floor until the gateway's next notice");
+        }
+        same
+    });
     if let Some(following) = following {
         match settings.shared.announced(&following.announced, following.epoch, settings.floor).await {
             Ok(compiled) if compiled.suite.signatures().contains(&identity.leaf.algorithm) => {
