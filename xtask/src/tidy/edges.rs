@@ -8,7 +8,7 @@ use super::{Finding, finding};
 
 /// Our crates and what each may use of ours, without the `lockgate-` prefix. The order is that of
 /// the layers: a crate uses only what stands above it, so there is no circle.
-const OURS: [(&str, &[&str]); 18] = [
+const OURS: [(&str, &[&str]); 21] = [
     ("crypto", &[]),
     ("mcp", &[]),
     ("openapi", &["mcp"]),
@@ -19,7 +19,13 @@ const OURS: [(&str, &[&str]); 18] = [
     ("store", &[]),
     ("transport", &["crypto", "identity"]),
     ("tunnel", &["crypto", "identity", "transport"]),
-    ("proxy", &["crypto", "mcp", "openapi", "identity", "policy", "detect", "audit", "store", "transport"]),
+    ("facts", &["crypto", "mcp", "identity", "policy", "transport"]),
+    ("authority", &["crypto", "identity", "store", "transport"]),
+    ("analysis", &["crypto", "mcp", "identity", "policy", "audit"]),
+    (
+        "proxy",
+        &["crypto", "mcp", "openapi", "identity", "policy", "facts", "detect", "audit", "store", "transport"],
+    ),
     ("discover", &["mcp", "crypto", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
     ("admin", &["proxy", "audit", "policy", "detect", "discover", "incident", "crypto"]),
@@ -36,6 +42,9 @@ const OURS: [(&str, &[&str]); 18] = [
             "store",
             "transport",
             "tunnel",
+            "facts",
+            "authority",
+            "analysis",
             "proxy",
             "discover",
             "incident",
@@ -48,14 +57,16 @@ const OURS: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates of others that stand for a decision, and the only crates of ours that may know it.
-const THEIRS: [(&str, &[&str]); 10] = [
+const THEIRS: [(&str, &[&str]); 12] = [
     // The benchmark makes the same handshakes without sockets.
     ("rustls", &["crypto", "identity", "transport", "bench"]),
     ("aws-lc-rs", &["crypto", "identity", "transport"]),
     ("aws-lc-sys", &["crypto"]),
     ("tokio-rustls", &["transport"]),
     ("rustls-webpki", &["crypto", "identity", "transport"]),
-    ("cedar-policy", &["policy"]),
+    ("cedar-policy", &["policy", "analysis", "bench"]),
+    ("cedar-policy-symcc", &["analysis"]),
+    ("tonic", &["authority"]),
     ("redb", &["store"]),
     // The typed models of the SDK lose fields: only servers of our own are built on it.
     ("rmcp", &["lockgate", "testkit"]),

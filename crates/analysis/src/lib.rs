@@ -1,0 +1,2 @@
+//! Questions that people ask of policies.
+#![forbid(unsafe_code)]

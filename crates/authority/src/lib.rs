@@ -1,0 +1,2 @@
+//! Attestation becomes short-lived credentials.
+#![forbid(unsafe_code)]

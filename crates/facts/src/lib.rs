@@ -1,0 +1,2 @@
+//! What policy is told of the world.
+#![forbid(unsafe_code)]
