@@ -5,7 +5,7 @@
 //!   authority/            the local authority's keys and certificates (lockgate-identity)
 //!   connectors/NAME/      keys and certificates of connectors on this machine, one folder for each gateway
 //!   audit/                the hash-chained log (lockgate-audit)
-//!   policy/local.cedar    the rules of this node, made once and then yours
+//!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
 //!   run/node.lock         held by the running node
 //!   run/node.json  0600   where the running node is reached, and the token for its admin interface
@@ -107,7 +107,7 @@ impl State {
         self.run().join("node.json")
     }
 
-    /// All `*.cedar` files, sorted by name.
+    /// All policy files: `*.cedar`, and `*.toml` that is no `*.test.toml`; sorted by name.
     pub(crate) fn policy_files(&self) -> Result<Vec<PathBuf>, Diagnostic> {
         let folder = self.policy();
         let entries = match fs::read_dir(&folder) {
@@ -117,7 +117,7 @@ impl State {
         };
         let mut files: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|extension| extension == "cedar"))
+            .filter(|path| is_policy(path))
             .collect();
         files.sort();
         Ok(files)
@@ -265,6 +265,14 @@ pub(crate) fn private(path: &Path) -> Result<(), Diagnostic> {
         .hint(format!("if nobody else could have read it: chmod -R go= {}", path.display())));
     }
     Ok(())
+}
+
+/// Whether a file of the policy folder holds rules. Cases for `lockgate policy test` stand beside them, and what an editor
+/// keeps for itself begins with a dot.
+fn is_policy(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_rules = name.ends_with(".cedar") || (name.ends_with(".toml") && !name.ends_with(".test.toml"));
+    is_rules && !name.starts_with('.')
 }
 
 fn unusable(path: &Path, error: &std::io::Error) -> Diagnostic {
