@@ -21,6 +21,10 @@ const script = (name) => (target, mode, env) => {
 export const sdkV1 = script('sdk_v1');
 export const sdkV2 = script('sdk_v2');
 
+/** The same, for the calls that `target.calls` lists. */
+export const callsV1 = script('calls_v1');
+export const callsV2 = script('calls_v2');
+
 /** The Python SDK. */
 export const pythonSdk = (target, mode, env) =>
   json(python, [here('../../python/client.py'), JSON.stringify({ ...target, mode })], env);
