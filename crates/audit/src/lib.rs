@@ -68,7 +68,7 @@ mod writer;
 pub use error::{AuditError, Break, What};
 pub use line::{Entry, LINE_BYTES_MAX, SCHEMA};
 pub use log::{Durability, Log, Options, Receipt};
-pub use record::{Kind, LIST_ENTRIES_MAX, Outcome, Record, TEXT_BYTES_MAX, Text};
+pub use record::{ARGUMENTS_BYTES_MAX, Kind, LIST_ENTRIES_MAX, Outcome, Record, TEXT_BYTES_MAX, Text};
 pub use room::FREE_BYTES_MIN;
 pub use tail::{Follow, follow, tail};
 pub use verify::{Mark, Report, verify};

@@ -20,7 +20,7 @@ pub const SCHEMA: &str = "lockgate.audit/1";
 
 /// No line is longer, in bytes: each field of a record at its limit and each of its bytes escaped stays below.
 /// Readers use it to bound their memory against a file that is not a log.
-pub const LINE_BYTES_MAX: usize = 2 << 20;
+pub const LINE_BYTES_MAX: usize = 4 << 20;
 
 /// SHA-256 over the bytes of a line with its newline, in lower-case hex: what `sed -n 7p FILE | sha256sum` prints.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -221,6 +221,15 @@ mod tests {
             reason: text(),
             policies: Cow::Borrowed(&list),
             findings: Cow::Borrowed(&list),
+            consequence: text(),
+            approval: text(),
+            shadow: text(),
+            facts: text(),
+            roles: Cow::Borrowed(&list),
+            argument_names: Cow::Borrowed(&list),
+            arguments: Some(Cow::Borrowed(&long[..crate::ARGUMENTS_BYTES_MAX])),
+            before: Cow::Borrowed(&list),
+            after: Cow::Borrowed(&list),
             protocol: text(),
             group: text(),
             cipher: text(),

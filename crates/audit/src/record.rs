@@ -16,6 +16,10 @@ pub const TEXT_BYTES_MAX: usize = 2048;
 /// Most entries that a list field (`policies`, `findings`) keeps. More are cut and the last entry says so.
 pub const LIST_ENTRIES_MAX: usize = 32;
 
+/// Largest arguments that a record keeps where they are recorded at all, in bytes. Arguments are for replaying a call
+/// against other policies, so that a part of them is worth nothing: larger ones are left out, and their names stay.
+pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
+
 /// What a record is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,8 +66,8 @@ pub enum Outcome {
 /// time.
 ///
 /// The format is flat and free of the types of policy, detection and cryptography on purpose: a log is read years
-/// after the code that wrote it is gone. Absent facts are absent from the line. Arguments and results are never part
-/// of a record.
+/// after the code that wrote it is gone. Absent facts are absent from the line. Results are never part of a record, and
+/// the values of arguments only where the configuration asks for them (`policy.record_arguments`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record<'a> {
@@ -107,6 +111,31 @@ pub struct Record<'a> {
     /// Ids of the policies that decided.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub policies: Cow<'a, [String]>,
+    /// Generation of the policy set that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_generation: Option<u64>,
+    /// What a denial came to: `deny`, `hold` or `kill`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consequence: Option<Text<'a>>,
+    /// Who approved the call, or rejected it, where a person was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Text<'a>>,
+    /// How policies in shadow mode would have decided, where they would have decided otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Text<'a>>,
+    /// SHA-256 of the facts from outside that were decided on, hexadecimal; absent where none was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Text<'a>>,
+    /// Roles of the caller by its registration. Those that policy files give it are not repeated here.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub roles: Cow<'a, [String]>,
+    /// Names of the call's arguments, outermost ones only.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub argument_names: Cow<'a, [String]>,
+    /// The call's arguments as JSON text, byte for byte as they came. Only where `policy.record_arguments` is set, and
+    /// only up to [`ARGUMENTS_BYTES_MAX`]: what is here is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<Text<'a>>,
     /// Ids of the findings of detection.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub findings: Cow<'a, [String]>,
@@ -234,6 +263,14 @@ impl<'a> Record<'a> {
             code: self.code,
             reason: text(&self.reason),
             policies: Cow::Owned(cut_list(&self.policies)),
+            policy_generation: self.policy_generation,
+            consequence: text(&self.consequence),
+            approval: text(&self.approval),
+            shadow: text(&self.shadow),
+            facts: text(&self.facts),
+            roles: Cow::Owned(cut_list(&self.roles)),
+            argument_names: Cow::Owned(cut_list(&self.argument_names)),
+            arguments: whole(self.arguments.as_ref()),
             findings: Cow::Owned(cut_list(&self.findings)),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -266,6 +303,12 @@ fn cut_text(text: &str) -> String {
     format!("{}[cut, {} bytes in all]", &text[..end], text.len())
 }
 
+/// Arguments that fit, or none.
+fn whole(arguments: Option<&Text<'_>>) -> Option<Text<'static>> {
+    let fits = arguments.filter(|text| text.len() <= ARGUMENTS_BYTES_MAX)?;
+    Some(Cow::Owned(fits.clone().into_owned()))
+}
+
 fn cut_list(list: &[String]) -> Vec<String> {
     let mut kept: Vec<String> = list.iter().take(LIST_ENTRIES_MAX).map(|text| cut_text(text)).collect();
     if list.len() > LIST_ENTRIES_MAX {
@@ -277,6 +320,22 @@ fn cut_list(list: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_whole_or_absent() {
+        for (bytes, kept) in [(ARGUMENTS_BYTES_MAX, true), (ARGUMENTS_BYTES_MAX + 1, false)] {
+            let arguments = Some(Cow::Owned("x".repeat(bytes)));
+            let record = Record { arguments, ..Record::new(Kind::Call, Outcome::Ok) };
+            assert_eq!(record.cut().arguments.is_some_and(|text| text.len() == bytes), kept, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_before_is_read_and_says_nothing_of_what_is_new() {
+        let old: Record<'_> =
+            serde_json::from_str(r#"{"kind":"call","outcome":"ok","policies":["p"]}"#).unwrap();
+        assert_eq!((old.policy_generation, old.arguments, old.roles.len()), (None, None, 0));
+    }
 
     #[test]
     fn a_call_repeats_what_its_link_is_and_only_the_link_says_what_it_cost() {

@@ -66,6 +66,7 @@ mod preamble;
 mod principal;
 mod proven;
 mod request;
+mod revocation;
 mod roots;
 mod signed;
 mod spiffe;
@@ -82,6 +83,10 @@ pub use principal::{Assurance, Caller, Evidence, Principal, bind, verify};
 pub use request::{
     AGENT_LIFETIME, IssuedCertificate, LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, NAMES_MAX, NODE_LIFETIME,
     Request,
+};
+pub use revocation::{
+    Check, PATTERNS_MAX, REASON_BYTES_MAX, REVOCATIONS_MAX, Revocation, RevocationError, Revocations,
+    Revoked, Subject, Target,
 };
 pub use roots::Rotation;
 pub use spiffe::{Role, SPIFFE_ID_BYTES_MAX, SpiffeId, TRUST_DOMAIN_BYTES_MAX};

@@ -133,6 +133,18 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     /// How sure that is.
     pub assurance: Assurance,
+    /// Roles that its registration gives it. Policy files may give it more; never does a caller give itself any.
+    pub roles: Arc<[String]>,
+    /// Id (`jti`) of the token that the call was bound by; none where the link's certificate alone speaks for it.
+    pub token: Option<Arc<str>>,
+}
+
+impl Caller {
+    /// The same caller with the roles that its registration gives it.
+    #[must_use]
+    pub fn with_roles(self, roles: Arc<[String]>) -> Self {
+        Self { roles, ..self }
+    }
 }
 
 /// Stage 5 of the flow: the link's principal is the caller.
@@ -142,5 +154,5 @@ pub fn bind(principal: &Arc<Principal>) -> Caller {
         Principal::LocalUser { .. } => ("local-user".to_owned(), Assurance::OperatingSystem),
         Principal::Anonymous => ("anonymous".to_owned(), Assurance::None),
     };
-    Caller { agent, principal: Arc::clone(principal), assurance }
+    Caller { agent, principal: Arc::clone(principal), assurance, roles: Arc::from([]), token: None }
 }
