@@ -11,32 +11,16 @@ use crate::{
     entity,
     error::PolicyError,
     explain,
+    facts::FactShape,
     index::{Index, Scope},
     link::Link,
     memo::{Key, Memo},
-    method::{self, Method, RESPONSE},
-    permit::{Cause, Denial, Permit},
+    method::{self, Method},
+    options::Options,
+    permit::{Cause, Consequence, Denial, Permit, Refused},
+    query::{Circumstances, Query, describes},
     source::{SCHEMA, Source, load},
 };
-
-/// Who wants to do what to what, and over which link.
-#[derive(Clone, Copy, Debug)]
-pub struct Query<'a> {
-    /// Who.
-    pub caller: &'a Caller,
-    /// The id of the server.
-    pub server: &'a str,
-    /// The MCP method, or [`RESPONSE`] for a message that answers a request of
-    /// the server.
-    pub method: &'a str,
-    /// The tool or prompt name, the resource URI or the task id, as the server
-    /// knows it. Ignored where the method is about the server as a whole.
-    pub name: Option<&'a str>,
-    /// What the link negotiated; `None` if it is not encrypted.
-    pub posture: Option<&'a Posture>,
-    /// Both ends of the link are on this machine.
-    pub loopback: bool,
-}
 
 /// A checked set of policies, ready to decide. Immutable: a reload makes the
 /// next one and swaps it in.
@@ -75,15 +59,61 @@ impl Policies {
     ///
     /// # Errors
     /// Every mistake of every file at once, in reading order.
-    pub fn parse(sources: &[Source<'_>], generation: u64) -> Result<Self, Vec<PolicyError>> {
+    pub fn parse(sources: &[Source<'_>], options: &Options<'_>) -> Result<Self, Vec<PolicyError>> {
         let rules = load(sources)?;
         Ok(Policies {
             index: Index::new(rules),
             files: sources.iter().map(|source| source.name.to_owned()).collect(),
             actions: SCHEMA.action_entities().expect("schema.cedarschema is tested"),
             memo: Memo::new(),
-            generation,
+            generation: options.generation,
         })
+    }
+
+    /// Like [`parse`](Self::parse), reusing what has not changed since, and
+    /// going on with the counts of rates.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse); this set stays as it is.
+    pub fn parse_again(
+        &self,
+        sources: &[Source<'_>],
+        options: &Options<'_>,
+    ) -> Result<Self, Vec<PolicyError>> {
+        Self::parse(sources, options)
+    }
+
+    /// Whether a caller may be connected with a server at all: asked before
+    /// anything is dialled or opened. Gives the policies that say yes.
+    ///
+    /// # Errors
+    /// A `forbid` covers it, or nothing permits this caller anything there.
+    pub fn connect(
+        &self,
+        _caller: &Caller,
+        _server: &str,
+        _posture: Option<&Posture>,
+        _loopback: bool,
+        _now_ms: u64,
+    ) -> Result<Arc<[String]>, Refused> {
+        Ok(Arc::default())
+    }
+
+    /// The facts that policies read for such a call.
+    pub fn needed_facts(&self, _query: &Query<'_>) -> Vec<Arc<FactShape>> {
+        Vec::new()
+    }
+
+    /// The roles of a caller: those of its registration and those that role
+    /// files give it.
+    pub fn roles(&self, _caller: &Caller) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What is not wrong but worth a look, such as policies on tools that no
+    /// server has shown yet.
+    pub fn warnings(&self) -> &[PolicyError] {
+        &[]
     }
 
     /// Decides one call. The permit owns the message that was decided on.
@@ -92,20 +122,36 @@ impl Policies {
     /// The denial, with the message back. Default is denial; `forbid` beats
     /// `permit`; a policy that cannot be evaluated denies whatever others say;
     /// a query that does not describe `message` denies.
-    pub fn decide(&self, query: Query<'_>, message: Message) -> Result<Permit, Denial> {
+    pub fn decide(
+        &self,
+        query: Query<'_>,
+        _circumstances: &Circumstances<'_>,
+        message: Message,
+    ) -> Result<Permit, Denial> {
         let verdict = if describes(&query, &message) {
             self.verdict(&query)
         } else {
             Verdict::deny(Cause::Mismatch, None, None)
         };
         match verdict {
-            Verdict::Permit(policies) => {
-                Ok(Permit { message, server: query.server.to_owned(), policies, generation: self.generation })
-            }
+            Verdict::Permit(policies) => Ok(Permit {
+                message,
+                server: query.server.to_owned(),
+                policies,
+                generation: self.generation,
+                result: None,
+                shadow: None,
+                approved_by: None,
+            }),
             Verdict::Deny { cause, policy, detail } => {
                 let text = explain::denial(self, &query, cause, policy.as_deref(), detail.as_deref());
                 Err(Denial {
                     cause,
+                    consequence: Consequence::Deny,
+                    policies: policy.iter().map(ToString::to_string).collect(),
+                    retry_ms: None,
+                    shadow: None,
+                    generation: self.generation,
                     policy: policy.map(|id| id.to_string()),
                     reason: text.reason,
                     hint: text.hint,
@@ -239,16 +285,6 @@ impl std::fmt::Debug for Policies {
             .field("policies", &self.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Whether the query is about this very message, so that no decision on one
-/// thing can let another pass.
-fn describes(query: &Query<'_>, message: &Message) -> bool {
-    let same_method = match message.method() {
-        Some(method) => method == query.method && method != RESPONSE,
-        None => query.method == RESPONSE,
-    };
-    same_method && message.name() == query.name
 }
 
 /// Everything that [`Policies::evaluate`] reads, and nothing else.

@@ -4,11 +4,12 @@
 use lockgate_identity::Principal;
 
 use crate::{
-    decide::{Policies, Query},
+    decide::Policies,
     entity,
     link::Link,
     method::{self, Group, Method, RESPONSE, Subject},
     permit::Cause,
+    query::Query,
     source::{Rule, base_name},
 };
 
@@ -44,7 +45,7 @@ pub(crate) fn denial(
     let rule = policy.and_then(|id| policies.index().find(&selected, id));
     match cause {
         Cause::NotPermitted | Cause::UnknownMethod => not_permitted(policies, query, method, &what),
-        Cause::Forbidden => forbidden(query, &what, rule),
+        Cause::Held | Cause::RateLimited | Cause::Misfit | Cause::Forbidden => forbidden(query, &what, rule),
         Cause::PolicyFailed => Text {
             reason: format!(
                 "{what}: {} could not be evaluated ({}), and a policy that fails denies",

@@ -1,6 +1,6 @@
 //! The two answers.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use lockgate_mcp::Message;
 
@@ -16,6 +16,18 @@ pub struct Permit {
     pub(crate) server: String,
     pub(crate) policies: Arc<[String]>,
     pub(crate) generation: u64,
+    pub(crate) result: Option<ResultFields>,
+    pub(crate) shadow: Option<String>,
+    pub(crate) approved_by: Option<String>,
+}
+
+/// What of a result may pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResultFields {
+    /// Only these fields, as dotted paths; `None` is all of them.
+    pub only: Option<BTreeSet<String>>,
+    /// Never these, as names or dotted paths.
+    pub hidden: BTreeSet<String>,
 }
 
 impl Permit {
@@ -39,6 +51,21 @@ impl Permit {
         self.generation
     }
 
+    /// What of the result may pass; `None` is all of it.
+    pub fn result(&self) -> Option<&ResultFields> {
+        self.result.as_ref()
+    }
+
+    /// What policies in shadow mode would have done otherwise, in words.
+    pub fn shadow(&self) -> Option<&str> {
+        self.shadow.as_deref()
+    }
+
+    /// Who approved the call, where it needed that.
+    pub fn approved_by(&self) -> Option<&str> {
+        self.approved_by.as_deref()
+    }
+
     /// Gives the message back for forwarding. The right to forward it ends
     /// with the permit, so this is the last thing to do with one.
     pub fn into_message(self) -> Message {
@@ -56,6 +83,13 @@ pub enum Cause {
     UnknownMethod,
     /// A `forbid` policy matches.
     Forbidden,
+    /// Policy would let it pass once a person approved it.
+    Held,
+    /// What would permit it has been used as often as it may be for now.
+    RateLimited,
+    /// The arguments do not fit the pinned definition of the tool, so that no
+    /// policy can judge them.
+    Misfit,
     /// A policy could not be evaluated. Cedar would skip it, and a skipped
     /// `forbid` would let the call pass; Lockgate denies. Worth an alert.
     PolicyFailed,
@@ -66,18 +100,58 @@ pub enum Cause {
     Mismatch,
 }
 
+/// What follows from a denial, weakest first in severity: a hold may end well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// The call is refused.
+    Deny,
+    /// The call waits for a person. With an [`Approval`](crate::Approval) of
+    /// this digest it passes.
+    Hold {
+        /// SHA-256 over agent, server, method, name and canonical arguments,
+        /// lower-case hexadecimal.
+        digest: String,
+    },
+    /// The call is refused, its link is cut and the agent is locked out.
+    Kill,
+}
+
 /// A call that policy does not let pass.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{reason} (hint: {hint})")]
 pub struct Denial {
     /// Why, for machines.
     pub cause: Cause,
-    /// The policy that forbids it or that failed; `None` where no policy spoke.
+    /// What follows from it.
+    pub consequence: Consequence,
+    /// The first of `policies`; `None` where no policy spoke.
     pub policy: Option<String>,
+    /// The policies that forbid it, hold it, limit it or failed.
+    pub policies: Vec<String>,
+    /// In how many milliseconds trying again can help.
+    pub retry_ms: Option<u64>,
+    /// What policies in shadow mode would have done otherwise, in words.
+    pub shadow: Option<String>,
+    /// The generation of the policy set that decided.
+    pub generation: u64,
     /// Who may not do what to what, and why: one sentence.
     pub reason: String,
     /// What to change to allow it, down to the line and the file.
     pub hint: String,
     /// The message, for its id.
     pub message: Message,
+}
+
+/// A caller that may not be connected with a server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason} (hint: {hint})")]
+pub struct Refused {
+    /// The policy that forbids it; `None` where none permits anything.
+    pub policy: Option<String>,
+    /// [`Consequence::Deny`] or [`Consequence::Kill`].
+    pub consequence: Consequence,
+    /// Who may not reach what, and why: one sentence.
+    pub reason: String,
+    /// What to change to allow it.
+    pub hint: String,
 }

@@ -12,7 +12,7 @@ use lockgate_audit::Outcome;
 use lockgate_detect::{Held, Screened};
 use lockgate_identity::Principal;
 use lockgate_mcp::{Kind, Message};
-use lockgate_policy::{Denial, Permit, Query, RESPONSE};
+use lockgate_policy::{Circumstances, Denial, Permit, Query, RESPONSE};
 use lockgate_transport::{Accepted, Link};
 
 use crate::answer::{self, Reply};
@@ -119,8 +119,12 @@ fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Ref
 /// Stage 6: policy decides on the caller, the message and the link.
 pub(crate) fn permit(call: &mut Call, server: &str, message: Message) -> Result<Permit, Refusal> {
     let named = message.clone();
-    let permit =
-        call.node.policies.load().decide(query(&call.link, server, &named), message).map_err(denied)?;
+    let permit = call
+        .node
+        .policies
+        .load()
+        .decide(query(&call.link, server, &named), &Circumstances::at(call.node.now_ms()), message)
+        .map_err(denied)?;
     call.note_policies(permit.policies());
     Ok(permit)
 }
@@ -140,7 +144,9 @@ pub(crate) fn clearance(
     message: Message,
 ) -> Result<Screened, Refusal> {
     let named = message.clone();
-    let permit = node.policies.load().decide(query(link, server, &named), message).map_err(denied)?;
+    let circumstances = Circumstances::at(node.now_ms());
+    let permit =
+        node.policies.load().decide(query(link, server, &named), &circumstances, message).map_err(denied)?;
     node.detector.screen_call(permit).map_err(held)
 }
 

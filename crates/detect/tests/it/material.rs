@@ -6,7 +6,7 @@ use bytes::Bytes;
 use lockgate_detect::{Detector, Observed};
 use lockgate_identity::{Principal, bind};
 use lockgate_mcp::{Limits, Message, list};
-use lockgate_policy::{Permit, Policies, Query, RESPONSE, Source};
+use lockgate_policy::{Circumstances, Options, Permit, Policies, Query, RESPONSE, Source};
 
 pub(crate) fn message(raw: &str) -> Message {
     Message::decode(Bytes::from(raw.to_owned()), &Limits::default()).unwrap()
@@ -15,7 +15,7 @@ pub(crate) fn message(raw: &str) -> Message {
 /// A permit for a message, under a policy that permits everything.
 pub(crate) fn permit(server: &str, raw: &str) -> Permit {
     let source = Source { name: "p", text: "permit(principal, action, resource);" };
-    let policies = Policies::parse(&[source], 1).unwrap();
+    let policies = Policies::parse(&[source], &Options::bare(1)).unwrap();
     let caller = bind(&Arc::new(Principal::Anonymous));
     let message = message(raw);
     let query = Query {
@@ -26,7 +26,7 @@ pub(crate) fn permit(server: &str, raw: &str) -> Permit {
         posture: None,
         loopback: true,
     };
-    policies.decide(query, message.clone()).unwrap()
+    policies.decide(query, &Circumstances::at(0), message.clone()).unwrap()
 }
 
 pub(crate) fn call(server: &str, tool: &str) -> Permit {

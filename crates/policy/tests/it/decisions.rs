@@ -1,6 +1,6 @@
 //! Who may do what: tables of calls against small policy sets.
 
-use lockgate_policy::{Cause, Policies, Query, RESPONSE, starter};
+use lockgate_policy::{Cause, Circumstances, Options, Policies, Query, RESPONSE, starter};
 
 use crate::subjects::{
     AGENT, Call, agent, anonymous, classical, foreign, hybrid, local_user, notification, policies, request,
@@ -11,7 +11,7 @@ const LOCAL: &str = "spiffe://example.org/agent/local";
 
 #[test]
 fn nothing_is_permitted_by_nothing() {
-    let policies = Policies::parse(&[], 1).unwrap();
+    let policies = Policies::parse(&[], &Options::bare(1)).unwrap();
     assert!(policies.is_empty());
     let (caller, link) = (agent(LOCAL), hybrid());
     for (method, name) in [("initialize", None), ("tools/list", None), ("tools/call", Some("echo"))] {
@@ -219,7 +219,7 @@ fn a_query_about_another_message_denies() {
         (RESPONSE, Some("read")),
     ] {
         let query = Query { caller: &caller, server: "files", method, name, posture: None, loopback: false };
-        let denial = policies.decide(query, message.clone()).unwrap_err();
+        let denial = policies.decide(query, &Circumstances::at(0), message.clone()).unwrap_err();
         assert_eq!(denial.cause, Cause::Mismatch, "{method} {name:?}");
     }
     let query = Query {
@@ -230,7 +230,7 @@ fn a_query_about_another_message_denies() {
         posture: None,
         loopback: false,
     };
-    assert!(policies.decide(query, response()).is_ok());
+    assert!(policies.decide(query, &Circumstances::at(0), response()).is_ok());
     // A list asked about without a name to use is a denial, not a panic.
     assert!(!policies.allows(&Query { method: "tools/call", ..query }));
 }

@@ -1,6 +1,6 @@
 //! A denial says who, what, where and what would allow it, and its advice works.
 
-use lockgate_policy::{Cause, Policies, Source};
+use lockgate_policy::{Cause, Options, Policies, Source};
 use proptest::prelude::*;
 
 use crate::subjects::{AGENT, Call, agent, anonymous, classical, hybrid, local_user, policies, request};
@@ -90,7 +90,7 @@ fn only_callers_on_this_machine_learn_where_files_are() {
     let path = "/home/alice/.local/state/lockgate/policy/local.cedar";
     let text = "forbid(principal, action, resource in Lockgate::Server::\"crm\");\n\
                 permit(principal, action, resource) when { context.link.quantum_safe };";
-    let policies = Policies::parse(&[Source { name: path, text }], 1).unwrap();
+    let policies = Policies::parse(&[Source { name: path, text }], &Options::bare(1)).unwrap();
     let caller = anonymous();
     for server in ["crm", "mail"] {
         for loopback in [true, false] {
@@ -121,7 +121,7 @@ proptest! {
         let call = Call { caller: &caller, server: &server, message, posture: Some(&link), loopback: false };
         let denial = call.decide(&policies("")).unwrap_err();
         let advised = line(&denial.hint).to_owned();
-        let set = Policies::parse(&[Source { name: "advice.cedar", text: &advised }], 1);
+        let set = Policies::parse(&[Source { name: "advice.cedar", text: &advised }], &Options::bare(1));
         let set = set.map_err(|errors| TestCaseError::fail(format!("{advised}: {errors:?}")))?;
         prop_assert!(call.decide(&set).is_ok(), "{}", advised);
 

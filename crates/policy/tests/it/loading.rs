@@ -1,9 +1,9 @@
 //! Every mistake of every file at once, each with its place and a next step.
 
-use lockgate_policy::{Fault, Policies, SCHEMA_TEXT, Source, starter};
+use lockgate_policy::{Fault, Options, Policies, SCHEMA_TEXT, Source, starter};
 
 fn faults(text: &str) -> Vec<(Fault, u32, u32)> {
-    match Policies::parse(&[Source { name: "p.cedar", text }], 1) {
+    match Policies::parse(&[Source { name: "p.cedar", text }], &Options::bare(1)) {
         Ok(_) => Vec::new(),
         Err(errors) => errors.iter().map(|e| (e.fault, e.line, e.column)).collect(),
     }
@@ -66,7 +66,7 @@ fn one_mistake_hides_no_other() {
                  permit(principal is Lockgate::Nobody, action, resource);\n";
     let second = "forbid(principal, action, resource) when { context.nothing };\n@id(\"\") permit(principal";
     let sources = [Source { name: "a.cedar", text: first }, Source { name: "b.cedar", text: second }];
-    let errors = Policies::parse(&sources, 1).unwrap_err();
+    let errors = Policies::parse(&sources, &Options::bare(1)).unwrap_err();
     let places: Vec<_> = errors.iter().map(|e| (e.file.as_str(), e.line, e.fault)).collect();
     assert_eq!(
         places,
@@ -97,7 +97,8 @@ fn a_misspelt_name_is_answered_with_the_right_one() {
         ("principal, action, resource in Server::\"crm\"", "Lockgate::Server?"),
     ] {
         let text = format!("permit({scope});");
-        let errors = Policies::parse(&[Source { name: "p.cedar", text: &text }], 1).unwrap_err();
+        let errors =
+            Policies::parse(&[Source { name: "p.cedar", text: &text }], &Options::bare(1)).unwrap_err();
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_eq!(errors[0].hint, format!("did you mean {hint}"), "{text}");
     }
@@ -112,7 +113,7 @@ fn ids_are_the_annotation_or_the_place() {
             text: "// one; two\npermit(principal, action, resource);\n@id(\"named\") forbid(principal, action, resource);\nforbid(principal, action, resource);",
         },
     ];
-    let policies = Policies::parse(&sources, 3).unwrap();
+    let policies = Policies::parse(&sources, &Options::bare(3)).unwrap();
     let ids: Vec<&str> = policies.ids().collect();
     assert_eq!(ids, ["a.cedar#1", "b.cedar#1", "named", "b.cedar#3"]);
     assert_eq!((policies.len(), policies.generation()), (4, 3));
@@ -131,7 +132,7 @@ fn the_examples_in_the_starter_are_valid_too() {
         .map(|line| line.trim_start_matches("//").to_owned() + "\n")
         .collect();
     let sources = [Source { name: "starter", text: &text }, Source { name: "examples", text: &examples }];
-    let policies = Policies::parse(&sources, 1).unwrap();
+    let policies = Policies::parse(&sources, &Options::bare(1)).unwrap();
     let ids: Vec<&str> = policies.ids().collect();
     assert_eq!(ids, ["local-agent", "local-user", "billing-invoices", "billing-session"]);
     assert!(SCHEMA_TEXT.contains("namespace Lockgate"));
@@ -140,6 +141,6 @@ fn the_examples_in_the_starter_are_valid_too() {
 #[test]
 fn a_trust_domain_cannot_write_policy() {
     let text = starter("x\"); permit(principal, action, resource); //");
-    let policies = Policies::parse(&[Source { name: "starter", text: &text }], 1).unwrap();
+    let policies = Policies::parse(&[Source { name: "starter", text: &text }], &Options::bare(1)).unwrap();
     assert_eq!(policies.ids().collect::<Vec<_>>(), ["local-agent", "local-user"]);
 }

@@ -1,7 +1,7 @@
 //! Names of every kind stay names: no quote, slash or letter of another script
 //! makes one tool pass for another.
 
-use lockgate_policy::{Policies, Source};
+use lockgate_policy::{Options, Policies, Source};
 use proptest::prelude::*;
 
 use crate::subjects::{Call, anonymous, policies, request};
@@ -77,7 +77,7 @@ proptest! {
             escaped(&one.0.replace('%', "%25").replace('/', "%2F")),
             escaped(&one.1),
         );
-        let policies = Policies::parse(&[Source { name: "p", text: &text }], 1).unwrap();
+        let policies = Policies::parse(&[Source { name: "p", text: &text }], &Options::bare(1)).unwrap();
         prop_assert!(permits(&policies, &one.0, &one.1), "{}", text);
         prop_assert_eq!(permits(&policies, &two.0, &two.1), one == two, "{}", text);
     }
@@ -85,7 +85,7 @@ proptest! {
     /// Policy text is outside input too: whatever it holds, loading returns.
     #[test]
     fn any_text_loads_or_says_why(text in "[a-z \n\"\\\\;/(){}@,=é]{0,60}|(?s).{0,40}") {
-        if let Err(errors) = Policies::parse(&[Source { name: "p", text: &text }], 1) {
+        if let Err(errors) = Policies::parse(&[Source { name: "p", text: &text }], &Options::bare(1)) {
             prop_assert!(!errors.is_empty());
             for error in errors {
                 prop_assert!(error.line >= 1 && error.column >= 1);

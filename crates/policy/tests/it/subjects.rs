@@ -6,12 +6,12 @@ use bytes::Bytes;
 use lockgate_crypto::Posture;
 use lockgate_identity::{Caller, Principal, Role, SpiffeId, bind};
 use lockgate_mcp::{Limits, Message};
-use lockgate_policy::{Denial, Permit, Policies, Query, RESPONSE, Source};
+use lockgate_policy::{Circumstances, Denial, Options, Permit, Policies, Query, RESPONSE, Source};
 
 pub(crate) const AGENT: &str = "spiffe://example.org/agent/billing";
 
 pub(crate) fn policies(text: &str) -> Policies {
-    match Policies::parse(&[Source { name: "policy.cedar", text }], 7) {
+    match Policies::parse(&[Source { name: "policy.cedar", text }], &Options::bare(7)) {
         Ok(policies) => policies,
         Err(errors) => panic!("{}", errors.iter().map(|e| format!("{e}\n")).collect::<String>()),
     }
@@ -115,6 +115,6 @@ impl Call<'_> {
     }
 
     pub(crate) fn decide(&self, policies: &Policies) -> Result<Permit, Denial> {
-        policies.decide(self.query(), self.message.clone())
+        policies.decide(self.query(), &Circumstances::at(0), self.message.clone())
     }
 }

@@ -27,7 +27,7 @@ use lockgate_crypto::profile;
 use lockgate_detect::Detector;
 use lockgate_detect::links::{Continuity, LinkWatch};
 use lockgate_identity::{Authority, Principal, Role, SpiffeId, TrustBundle};
-use lockgate_policy::{Policies, Source};
+use lockgate_policy::{Options as PolicyOptions, Policies, Source};
 use lockgate_proxy::face::{self, Face};
 use lockgate_proxy::link::NewLink;
 use lockgate_proxy::pipeline;
@@ -133,7 +133,8 @@ pub(crate) fn node_of(
 pub(crate) fn parts(servers: Vec<Server>, policy: &str, dir: &Path) -> Parts {
     Parts {
         servers,
-        policies: Policies::parse(&[Source { name: "test.cedar", text: policy }], 1).unwrap(),
+        policies: Policies::parse(&[Source { name: "test.cedar", text: policy }], &PolicyOptions::bare(1))
+            .unwrap(),
         detector: Detector::new(Vec::new()),
         link_watch: LinkWatch::new(Vec::new(), Continuity::default()),
         audit: Log::open(&dir.join("audit"), Options::default()).unwrap(),
