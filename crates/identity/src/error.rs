@@ -113,6 +113,14 @@ pub enum IdentityError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A secret cannot be sealed or opened.
+    #[error("the secret {name}: {reason}")]
+    Secret {
+        /// Its name.
+        name: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Nobody minted this invite here.
     #[error(
         "this invite is unknown here; it was made by another gateway or withdrawn, ask for a new one (`lockgate identity invite`)"

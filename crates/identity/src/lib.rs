@@ -68,6 +68,7 @@ mod proven;
 mod request;
 mod revocation;
 mod roots;
+mod sealed;
 mod signed;
 mod spiffe;
 mod update;
@@ -89,6 +90,7 @@ pub use revocation::{
     Revoked, Subject, Target,
 };
 pub use roots::Rotation;
+pub use sealed::{SECRET_BYTES_MAX, SECRET_NAME_BYTES_MAX, SECRETS_MAX, SealedStore, Secret};
 pub use spiffe::{Role, SPIFFE_ID_BYTES_MAX, SpiffeId, TRUST_DOMAIN_BYTES_MAX};
 pub use update::SIGNED_BUNDLE_BYTES_MAX;
 
