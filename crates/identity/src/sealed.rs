@@ -190,7 +190,10 @@ fn check_name(name: &str) -> Result<(), IdentityError> {
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     match fits {
         true => Ok(()),
-        false => Err(refused(&crate::error::quoted(name), "names are lower-case letters, digits and hyphens".to_owned())),
+        false => Err(refused(
+            &crate::error::quoted(name),
+            "names are lower-case letters, digits and hyphens".to_owned(),
+        )),
     }
 }
 

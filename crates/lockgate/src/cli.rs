@@ -79,6 +79,9 @@ pub(crate) enum Verb {
     /// The rules that permit calls
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Credentials that this node presents to servers, sealed
+    #[command(subcommand)]
+    Secret(SecretVerb),
     /// Algorithms and profiles: show, plan, change, ban, probe, rehearse
     #[command(subcommand)]
     Crypto(CryptoVerb),
@@ -321,6 +324,60 @@ pub(crate) enum PolicyVerb {
     },
     /// Show the policies in force
     Show(OutputArgs),
+}
+
+/// `lockgate secret …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretVerb {
+    /// Seal a secret, read from stdin or a file, in place of one of the same name
+    #[command(after_help = help::SECRET)]
+    Put {
+        /// Lower-case letters, digits and hyphens
+        name: String,
+        /// Read it from this file instead of stdin
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the names of sealed secrets, and whether they open
+    List {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Remove a secret; its server gets nothing any more
+    Remove {
+        /// The name that `lockgate secret list` shows
+        name: String,
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// The configuration that says where the key of the sealed store is.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "LOCKGATE_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+impl SecretVerb {
+    pub(crate) fn config(&self) -> Option<&std::path::Path> {
+        let (Self::Put { config, .. } | Self::List { config, .. } | Self::Remove { config, .. }) = self;
+        config.config.as_deref()
+    }
+
+    pub(crate) fn output(&self) -> &OutputArgs {
+        let (Self::Put { output, .. } | Self::List { output, .. } | Self::Remove { output, .. }) = self;
+        output
+    }
 }
 
 /// `lockgate config …`.

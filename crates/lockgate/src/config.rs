@@ -22,7 +22,7 @@ mod tree;
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
-pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
+pub(crate) use settings::{CredentialPlace, FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use target::Target;
 pub(crate) use tree::{Origin, Tree};
 
@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     /// The rules that permit calls.
     pub(crate) policy: Policy,
+    /// The sealed store of the credentials that this node presents to servers.
+    pub(crate) secrets: Secrets,
     /// The admin interface: status, metrics, approvals.
     pub(crate) admin: Admin,
     /// What is told on stderr.
@@ -151,6 +153,35 @@ pub(crate) struct Server {
     /// Algorithms that the connection to an https:// server may use.
     #[serde(default = "foreign_profile")]
     pub(crate) profile: String,
+    /// What this node proves itself by to the server, out of the sealed store; the client's credentials never go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) credential: Option<Credential>,
+}
+
+/// A secret of the sealed store (`lockgate secret put NAME`), and how it is presented.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credential {
+    /// Name of the secret.
+    pub(crate) secret: String,
+    /// Header of an HTTP server that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) header: Option<String>,
+    /// What stands before the secret in that header, such as Bearer; empty for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scheme: Option<String>,
+    /// Environment variable of a stdio server that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) env: Option<String>,
+}
+
+/// The sealed store of the credentials that this node presents.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Secrets {
+    /// File with the key, 32 bytes or 64 hexadecimal digits, if it is not to lie beside what it seals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 /// The hash-chained record of calls.

@@ -54,6 +54,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Config(verb) => verbs::config::run(verb, global),
         Verb::Crypto(verb) => on_one_thread(global, verbs::crypto::run(verb, global)),
         Verb::Audit(verb) => verbs::audit::run(verb, global),
+        Verb::Secret(verb) => verbs::secret::run(verb, global),
         Verb::Policy(verb) => verbs::policy::run(verb, global),
         Verb::Identity(verb) => on_one_thread(global, verbs::identity::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),

@@ -21,6 +21,7 @@ use crate::verbs::config::variables;
 mod administer;
 mod agility;
 mod control;
+pub(crate) mod credentials;
 mod faces;
 mod parts;
 mod ready;
@@ -60,7 +61,8 @@ pub(crate) fn run(launch: &Launch, global: &Global) -> Result<Exit, Failure> {
 async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let mut hangup = signals::reload()?;
-    let Running { control, faces, admin, token } = parts::put_together(launch, settings, state).await?;
+    let Running { control, faces, admin, token, credentials } =
+        parts::put_together(launch, settings, state).await?;
     let node = Arc::clone(control.node());
     for (face, listener) in faces {
         tokio::spawn(lockgate_proxy::face::serve(Arc::clone(&node), face, listener));
@@ -74,6 +76,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(faces::keep_certificates(Arc::clone(&control)));
     tokio::spawn(agility::keep_calendar(Arc::clone(&control)));
     tokio::spawn(watch::files(Arc::clone(&control)));
+    tokio::spawn(credentials.keep(Arc::clone(&node)));
 
     record(&control, "node started");
     let note = control.note(admin_address, &token);

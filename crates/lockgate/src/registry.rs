@@ -145,6 +145,12 @@ const ENTRIES: &[Entry] = entries! {
     "The embedded store (store.redb) holds pins of tool definitions, invites and sessions. It is damaged, or not ours."
     ["Check the disk: lockgate doctor", "Last resort: move store.redb away. Pins are learned anew and open invites are void."]
 
+    "LG-S006" Configuration
+    "a secret cannot be sealed or opened"
+    "The sealed store holds the credentials that this node presents to servers. A secret opens only with the key that it was sealed under and under its own name; without it, nothing is sent to its server."
+    ["Seal it again: lockgate secret put NAME.",
+     "Bring the key back to where `secrets.key` says, or to STATE/secrets/seal.key."]
+
     "LG-N001" Configuration
     "address cannot be listened on"
     "The address is in use by another process, needs rights that this process does not have, or is not of this machine."

@@ -6,6 +6,7 @@
 //!   connectors/NAME/      keys and certificates of connectors on this machine, one folder for each gateway
 //!   audit/                the hash-chained log (lockgate-audit)
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
+//!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
 //!   run/node.lock         held by the running node
 //!   run/node.json  0600   where the running node is reached, and the token for its admin interface
@@ -99,6 +100,11 @@ impl State {
         self.root.join("store.redb")
     }
 
+    /// Where sealed credentials are.
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
     fn run(&self) -> PathBuf {
         self.root.join("run")
     }
@@ -115,10 +121,8 @@ impl State {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(unusable(&folder, &error)),
         };
-        let mut files: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| is_policy(path))
-            .collect();
+        let mut files: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_policy(path)).collect();
         files.sort();
         Ok(files)
     }

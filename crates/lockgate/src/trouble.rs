@@ -109,3 +109,10 @@ pub(crate) fn compile(
             .hint("choose another: lockgate crypto profiles")
     })
 }
+
+/// A secret that cannot be sealed or opened.
+pub(crate) fn secret(what: String, cause: &str) -> Diagnostic {
+    Diagnostic::new("LG-S006", what)
+        .cause(cause)
+        .hint("see what is sealed, and what opens: lockgate secret list")
+}

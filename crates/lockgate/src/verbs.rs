@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod identity;
 pub(crate) mod ping;
 pub(crate) mod policy;
+pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod threats;
@@ -38,6 +39,7 @@ fn output_of(verb: &Verb) -> Output {
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
         | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
         | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output)) => output,
+        Verb::Secret(verb) => verb.output(),
         Verb::Crypto(verb) => return verb.output().output,
         Verb::Config(ConfigVerb::Validate(args) | ConfigVerb::Show(args)) => &args.output,
         Verb::Config(ConfigVerb::Schema) | Verb::Sample => return Output::Human,

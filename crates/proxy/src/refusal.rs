@@ -381,7 +381,12 @@ fn upstream_hint(error: &UpstreamError) -> &'static str {
         UpstreamError::Broken(_) => "the call may have taken effect at the server; look before you repeat it",
         UpstreamError::TooLarge { .. } => "ask for less, or raise `limits.result_bytes_max`",
         UpstreamError::Malformed(_) => "the server breaks the MCP specification; tell its maintainer",
-        UpstreamError::Unauthorized(_) => "give the gateway a credential for this server",
+        UpstreamError::Unauthorized(_) => {
+            "give the gateway a credential for this server: `credential` in its [[server]]; see `lockgate secret --help`"
+        }
+        UpstreamError::NoCredential(_) => {
+            "seal it: lockgate secret put NAME; the node's log says what is wrong"
+        }
         UpstreamError::Unsupported(_) => "see the MCP revision that the client speaks",
         UpstreamError::Declined(_) => "the server's log says why",
         UpstreamError::TooManyChildren(_) => {

@@ -190,3 +190,18 @@ In the node's configuration:
   [crypto]
   document = \"crypto.toml\"
   trust = [\"crypto.key.pub\"]";
+
+pub(super) const SECRET: &str = "\
+Examples:
+  lockgate secret put crm-token < token.txt
+  pass show crm | lockgate secret put crm-token
+  lockgate secret list
+
+In the configuration, beside the server that gets it:
+  [[server]]
+  name = \"crm\"
+  to = \"https://crm.internal/mcp\"
+  credential = { secret = \"crm-token\" }        # as Authorization: Bearer …
+
+The key lies beside the secrets, or where `secrets.key` says: a credential of the service manager,
+a token that can be pulled. Without it nothing opens, and servers get nothing.";

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::HeaderName;
 use lockgate_crypto::{Profile, Profiles};
 
 use super::check::nearest;
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) audit: Audit,
     /// Cedar files; none means those of the state directory.
     pub(crate) policy_files: Vec<PathBuf>,
+    /// The key of the sealed store, if it lies elsewhere.
+    pub(crate) secrets_key: Option<PathBuf>,
     /// Where the admin interface listens.
     pub(crate) admin: SocketAddr,
     /// What is told on stderr.
@@ -85,6 +88,24 @@ pub(crate) struct ServerPlan {
     /// Roots and profile, of https:// servers only.
     pub(crate) roots: Option<PathBuf>,
     pub(crate) profile: &'static Profile,
+    /// What it is shown of the sealed store.
+    pub(crate) credential: Option<CredentialPlan>,
+}
+
+/// A secret of the sealed store, and where it goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CredentialPlan {
+    pub(crate) secret: String,
+    pub(crate) place: CredentialPlace,
+}
+
+/// Where a server finds its credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CredentialPlace {
+    /// In a header, after a scheme.
+    Header { name: HeaderName, scheme: String },
+    /// In an environment variable.
+    Variable(String),
 }
 
 impl Settings {
@@ -191,6 +212,7 @@ impl Resolver<'_> {
             limits: config.limits.clone(),
             audit: config.audit.clone(),
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
+            secrets_key: config.secrets.key.as_ref().map(|key| self.base.join(key)),
             admin: admin?,
             log_level: config.log.level.clone(),
             log_format: config.log.format,

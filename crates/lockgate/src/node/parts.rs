@@ -24,6 +24,7 @@ use lockgate_transport::{Dialer, Listener, Trust, dialer};
 use super::Launch;
 use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
+use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
 use crate::authority::Registrar;
 use crate::config::{ServerPlan, Settings, Target};
@@ -41,6 +42,13 @@ pub(super) struct Running {
     pub(super) faces: Vec<(Arc<Face>, Listener)>,
     pub(super) admin: AdminServer,
     pub(super) token: Token,
+    pub(super) credentials: Credentials,
+}
+
+/// What reaching the servers takes beside the servers themselves.
+struct Reached {
+    dialled: Vec<Dialled>,
+    credentials: Credentials,
 }
 
 /// Puts a node together.
@@ -52,12 +60,13 @@ pub(super) async fn put_together(
     let limits = Arc::new(settings.limits.proxy());
     let store = open_store(&state)?;
     let (decided, in_force) = agility::restore(&settings, &store).map_err(|problem| problem.diagnostic())?;
-    let mut dialled = Vec::new();
+    let mut reached =
+        Reached { dialled: Vec::new(), credentials: Credentials::new(credentials::store(&settings, &state)) };
     let servers = settings
         .servers
         .iter()
         .map(|plan| {
-            let upstream = upstream(plan, &settings, &limits, &in_force, &mut dialled)?;
+            let upstream = upstream(plan, &settings, &limits, &in_force, &mut reached)?;
             Ok(Server::new(plan.name.clone(), upstream))
         })
         .collect::<Result<Vec<_>, Diagnostic>>()?;
@@ -71,6 +80,7 @@ pub(super) async fn put_together(
     agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
     let registrar = Arc::new(Registrar::new(authority, store.clone(), endpoint, settings.agent_lifetime));
+    let Reached { dialled, credentials } = reached;
     let node = Node::new(Parts {
         servers,
         policies,
@@ -112,7 +122,7 @@ pub(super) async fn put_together(
                 .hint("choose another address: --admin 127.0.0.1:0")
         },
     )?;
-    Ok(Running { control, faces, admin, token })
+    Ok(Running { control, faces, admin, token, credentials })
 }
 
 /// The policies of the configuration, or those of the state directory, where a first start writes a readable one.
@@ -193,14 +203,14 @@ fn upstream(
     settings: &Settings,
     limits: &Arc<lockgate_proxy::Limits>,
     in_force: &Compiled,
-    dialled: &mut Vec<Dialled>,
+    reached: &mut Reached,
 ) -> Result<Upstream, Diagnostic> {
     let transport = match &plan.target {
         Target::Http(uri) => {
             let dialer = match in_force.upstream(&plan.name) {
                 Some(suite) => {
                     let made = upstream_dialer(plan, suite)?;
-                    dialled.push(made.clone());
+                    reached.dialled.push(made.clone());
                     made.dialer
                 }
                 None => Arc::new(Dialer::plain(dialer::Limits::default())),
@@ -210,7 +220,11 @@ fn upstream(
                     .because(&error)
             })?;
             let pool = Pool::new(target, PoolLimits::default());
-            Transport::Http(HttpUpstream::new(uri.clone(), pool, Arc::clone(limits)))
+            let upstream = HttpUpstream::new(uri.clone(), pool, Arc::clone(limits));
+            Transport::Http(match reached.credentials.header(plan)? {
+                Some(credential) => upstream.with_credential(credential),
+                None => upstream,
+            })
         }
         Target::Stdio { command } => {
             let spawner = Arc::new(Spawner::new(child_limits(settings)));
@@ -219,7 +233,7 @@ fn upstream(
                 server: plan.name.clone(),
                 program: program.clone(),
                 args: args.to_vec(),
-                env: plan.env.clone(),
+                env: plan.env.clone().into_iter().chain(reached.credentials.variable(plan)?).collect(),
                 cwd: plan.cwd.clone(),
             };
             Transport::Stdio(StdioUpstream::new(spawner, spec, Arc::clone(limits)))

@@ -62,7 +62,8 @@ pub(crate) fn parse(files: &[File], generation: u64) -> Result<Policies, Failure
     let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let sources: Vec<Source<'_>> =
         files.iter().zip(&names).map(|(file, name)| Source { name, text: &file.text }).collect();
-    Policies::parse(&sources, &Options::bare(generation)).map_err(|errors| Failure(errors.iter().map(diagnose).collect()))
+    Policies::parse(&sources, &Options::bare(generation))
+        .map_err(|errors| Failure(errors.iter().map(diagnose).collect()))
 }
 
 fn diagnose(error: &PolicyError) -> Diagnostic {

@@ -12,6 +12,7 @@ use lockgate_mcp::{Era, Message};
 use lockgate_transport::http::{Body, LinkStatus, Pool, PoolError};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::credential::Credential;
 use super::headers::{media_type, pass_request_headers, pass_response_headers};
 use super::{Answer, AnswerBody, Exchange, Frame, Frames, UpstreamError, UpstreamSession, Verb};
 use crate::limits::Limits;
@@ -37,6 +38,7 @@ pub struct HttpUpstream {
     /// hundred clients, doing nothing, would leave none for calls.
     listeners: Pool,
     limits: Arc<Limits>,
+    credential: Option<Arc<Credential>>,
 }
 
 impl HttpUpstream {
@@ -45,7 +47,14 @@ impl HttpUpstream {
         let listening =
             lockgate_transport::http::Limits { links_max: limits.sessions_max, ..Default::default() };
         let listeners = Pool::new(pool.target().clone(), listening);
-        Self { endpoint, pool, listeners, limits }
+        Self { endpoint, pool, listeners, limits, credential: None }
+    }
+
+    /// The same, with a credential of this node on each request. Without its value nothing is sent.
+    #[must_use]
+    pub fn with_credential(mut self, credential: Arc<Credential>) -> Self {
+        self.credential = Some(credential);
+        self
     }
 
     /// The connections to this server that are open now.
@@ -133,6 +142,13 @@ impl HttpUpstream {
         if let Some(id) = session {
             let value = HeaderValue::from_str(id).map_err(|_| UpstreamError::SessionLost)?;
             headers.insert(SESSION_ID, value);
+        }
+        if let Some(credential) = &self.credential {
+            let header = credential.header();
+            let (name, value) =
+                header.ok_or_else(|| UpstreamError::NoCredential(credential.name().to_owned()))?;
+            // In place of whatever the client sent under this name.
+            headers.insert(name, value);
         }
         Ok(request)
     }

@@ -4,6 +4,7 @@
 //! a stream of frames. Sessions of the legacy era are the upstream's own ([`UpstreamSession`]); the ids that clients
 //! hold are minted by the pipeline and never leave it.
 
+pub mod credential;
 mod headers;
 pub mod http;
 pub(crate) mod prefix;
@@ -206,6 +207,9 @@ pub enum UpstreamError {
     /// The server wants credentials that the gateway has not got.
     #[error("the server answered {0}: it wants credentials of its own, and the client's are never passed on")]
     Unauthorized(StatusCode),
+    /// The credential that this node presents to the server is not there.
+    #[error("the credential `{0}` for this server cannot be opened, so nothing is sent")]
+    NoCredential(String),
     /// The server understood that the transport cannot do this.
     #[error("{0}")]
     Unsupported(&'static str),
