@@ -16,10 +16,15 @@ use crate::tree::Tree;
 /// When `raw` is not one JSON value, is nested deeper than 64 levels, or can be read in two ways:
 /// an object with a name twice, a string with an unpaired surrogate.
 pub fn canonicalize(raw: &str) -> Result<Vec<u8>, DecodeError> {
-    let tree = Tree::read(raw)?;
-    let mut out = Vec::with_capacity(raw.len());
-    write(&tree, &mut out);
-    Ok(out)
+    Ok(of(&Tree::read(raw)?).into_bytes())
+}
+
+/// The canonical form of a value that was read before, see [`canonicalize`].
+#[must_use]
+pub fn of(tree: &Tree<'_>) -> String {
+    let mut out = Vec::with_capacity(256);
+    write(tree, &mut out);
+    String::from_utf8(out).expect("all that is written comes from text")
 }
 
 fn write(tree: &Tree<'_>, out: &mut Vec<u8>) {

@@ -179,6 +179,14 @@ pub enum DecodeError {
         /// The limit.
         members_max: usize,
     },
+    /// More values in the arguments of a call than are held in memory one by one.
+    #[error("more than {values_max} values in the arguments, at byte {at}: send fewer at once")]
+    TooManyValues {
+        /// Where the first one too many starts.
+        at: usize,
+        /// The limit.
+        values_max: usize,
+    },
     /// A method, id or subject above its own limit.
     #[error("{what} of {bytes} bytes: at most {bytes_max} are carried")]
     TooLong {

@@ -48,7 +48,7 @@ pub mod reply;
 mod scan;
 pub mod sse;
 mod text;
-mod tree;
+pub mod tree;
 pub mod version;
 
 pub use error::{DecodeError, Place};

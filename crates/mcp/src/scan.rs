@@ -37,12 +37,18 @@ impl Span {
 
 /// What a JSON value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shape {
+pub enum Shape {
+    /// Named values.
     Object,
+    /// Values in order.
     Array,
+    /// Text.
     String,
+    /// A number of any size and precision.
     Number,
+    /// True or false.
     Bool,
+    /// Null.
     Null,
 }
 

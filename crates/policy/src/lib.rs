@@ -38,6 +38,7 @@
 //!   reversible whatever the two hold.
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 mod decide;
 mod entity;
 mod error;
