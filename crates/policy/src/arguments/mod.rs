@@ -33,7 +33,8 @@ pub use self::{
     needles::{NEEDLE_CHARS_MIN, Needles, TooShort},
     scan::{SCAN_BYTES_MAX, Scan},
     shape::{
-        ATTRIBUTES_MAX, DEFINITION_BYTES_MAX, DEPTH_MAX, Field, NAME_BYTES_MAX, Record, Shape, ShapeError, Type, Unmapped, Why,
+        ATTRIBUTES_MAX, DEFINITION_BYTES_MAX, DEPTH_MAX, Field, NAME_BYTES_MAX, Record, Shape, ShapeError,
+        Type, Unmapped, Why,
     },
 };
 

@@ -6,8 +6,12 @@ use super::{fold::Role, needles::Search, walk};
 /// long once in 65,536 places, so that pictures and archives are not searched for three letters.
 const STRETCH_BYTES_MIN: usize = 16;
 
-/// Longest input of base64 that is decoded whole, in characters; of longer ones only what decodes to mostly ASCII.
+/// Longest input of base64 that is decoded whole, in characters. Longer ones are if they begin as text, and else only
+/// where they decode to mostly ASCII.
 const WHOLE_CHARS_MAX: usize = 64;
+
+/// How many more groups of ASCII than others make a stretch worth decoding.
+const STRETCH_GROUPS_MIN: usize = 3;
 
 /// Searches everything that `text` may encode, each as a text of the given layer.
 pub(super) fn peel(text: &str, role: Role, search: &mut Search<'_>, layer: u8) {
@@ -204,17 +208,23 @@ fn base64(bytes: &[u8], search: &mut Search<'_>, layer: u8) {
     if sextets.len() * 3 / 4 < search.needles().shortest() {
         return;
     }
-    let whole = sextets.len() <= WHOLE_CHARS_MAX || !search.needles().ascii();
+    let (all, ascii) = (octets_of(sextets.len()), search.needles().ascii());
     for offset in 0..4 {
         let Some(sextets) = sextets.get(offset..) else { return };
-        if whole {
-            decoded(&octets(sextets), octets_of(sextets.len()), search, layer);
+        if sextets.len() <= WHOLE_CHARS_MAX || !ascii || begins_as_text(sextets) {
+            decoded(&octets(sextets), all, search, layer);
             continue;
         }
         for stretch in stretches(sextets) {
-            decoded(&octets(stretch), octets_of(sextets.len()), search, layer);
+            decoded(&octets(stretch), all, search, layer);
         }
     }
+}
+
+/// Whether the first bytes are UTF-8. Bytes that are none by intention are not for so long.
+fn begins_as_text(sextets: &[u8]) -> bool {
+    let first = octets(&sextets[..WHOLE_CHARS_MAX.min(sextets.len())]);
+    std::str::from_utf8(&first).map_or_else(|error| error.error_len().is_none(), |_| true)
 }
 
 const SEXTETS: [u8; 256] = {
@@ -244,8 +254,8 @@ fn octets(sextets: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Where groups of four decode to ASCII more often than not, at least three more. In other text, one group in eight
-/// does.
+/// Where groups of four decode to ASCII more often than not, at least three more, and the group before, which may end
+/// with a letter of the first word. In other text, one group in eight is ASCII.
 fn stretches(sextets: &[u8]) -> Vec<&[u8]> {
     let mut found = Vec::new();
     let (mut start, mut score, mut best) = (0, 0usize, 0usize);
@@ -255,17 +265,17 @@ fn stretches(sextets: &[u8]) -> Vec<&[u8]> {
             score = score.saturating_sub(1);
         } else {
             if score == 0 {
-                (start, best) = (index, 0);
+                (start, best) = (index.saturating_sub(1), 0);
             }
             score += 1;
             best = best.max(score);
         }
-        if score == 0 && best >= 3 {
+        if score == 0 && best >= STRETCH_GROUPS_MIN {
             found.push(&sextets[start * 4..(index * 4 + 4).min(sextets.len())]);
             best = 0;
         }
     }
-    if best >= 3 {
+    if best >= STRETCH_GROUPS_MIN {
         found.push(&sextets[start * 4..]);
     }
     found

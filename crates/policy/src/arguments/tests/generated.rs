@@ -15,6 +15,8 @@ fn name() -> impl Strategy<Value = String> {
         Just("\n\r\t\\\u{202e}".to_owned()),
         ".{0,6}",
     ]
+    // No name with a NUL is read at all.
+    .prop_map(|name| name.replace('\0', "\u{1}"))
 }
 
 /// Anything that might be a JSON Schema.

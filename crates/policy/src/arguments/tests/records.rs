@@ -77,11 +77,7 @@ fn arguments_that_do_not_fit_are_refused_with_their_place() {
 
 #[test]
 fn without_a_shape_each_value_is_what_comes_nearest() {
-    let natural = |raw| {
-        Arguments::read(Some(raw))
-            .and_then(|arguments| arguments.to_record(None))
-            .map(shown)
-    };
+    let natural = |raw| Arguments::read(Some(raw)).and_then(|arguments| arguments.to_record(None)).map(shown);
     let raw = r#"{"a":"x","b":true,"c":-7,"d":1.5,"e":[1,"y",[]],"f":{"g":null,"h":{}},"i":null}"#;
     let expected =
         r#"{"a": "x", "b": true, "c": -7, "d": decimal("1.5000"), "e": [1, "y", []], "f": {"h": {}}}"#;
