@@ -104,6 +104,10 @@ pub struct Algorithm {
     pub not_after: Option<&'static str>,
     /// What a reader should know, with its source.
     pub advisory: Option<&'static str>,
+    /// Names in tokens and JSON Web Keys (IANA's registry of JOSE `alg` values), the one that
+    /// we write first. Empty where JOSE has none: then nothing in a token can be of it.
+    #[serde(skip)]
+    pub jose: &'static [&'static str],
     /// What runs it.
     #[serde(skip)]
     pub(crate) code: Code,
@@ -175,6 +179,12 @@ pub fn by_oid(oid: &str) -> Option<&'static Algorithm> {
     CATALOG.iter().find(|row| row.oid == Some(oid))
 }
 
+/// The row that JOSE calls so. Names are matched whole and in their case (RFC 7515 section 4.1.1).
+#[must_use]
+pub fn by_jose_name(name: &str) -> Option<&'static Algorithm> {
+    CATALOG.iter().find(|row| row.jose.contains(&name))
+}
+
 /// The name of a code point as people should see it: the catalog's id, else `0x1a2b`.
 pub(crate) fn name(kind: Kind, code_point: u16) -> String {
     match by_code_point(kind, code_point) {
@@ -241,6 +251,7 @@ const ROW: Algorithm = Algorithm {
     warn_after: None,
     not_after: None,
     advisory: None,
+    jose: &[],
     code: Code::Group,
 };
 const HYBRID_GROUP: Algorithm = Algorithm { nature: Nature::Hybrid, status: Status::Preferred, ..ROW };
@@ -392,6 +403,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0904),
         oid: Some("2.16.840.1.101.3.4.3.17"),
         nist_level: 2,
+        jose: &["ML-DSA-44"],
         code: Code::Signature(&library::ML_DSA_44),
         ..ML_DSA
     },
@@ -400,6 +412,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0905),
         oid: Some("2.16.840.1.101.3.4.3.18"),
         nist_level: 3,
+        jose: &["ML-DSA-65"],
         code: Code::Signature(&library::ML_DSA_65),
         ..ML_DSA
     },
@@ -408,6 +421,7 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0906),
         oid: Some("2.16.840.1.101.3.4.3.19"),
         nist_level: 5,
+        jose: &["ML-DSA-87"],
         code: Code::Signature(&library::ML_DSA_87),
         ..ML_DSA
     },
@@ -433,6 +447,7 @@ static CATALOG: &[Algorithm] = &[
         id: "ECDSA-P256-SHA256",
         code_point: Some(0x0403),
         oid: Some("1.2.840.10045.4.3.2"),
+        jose: &["ES256"],
         code: Code::Signature(&library::ECDSA_P256),
         ..TRADITIONAL_SIGNATURE
     },
@@ -440,6 +455,7 @@ static CATALOG: &[Algorithm] = &[
         id: "ECDSA-P384-SHA384",
         code_point: Some(0x0503),
         oid: Some("1.2.840.10045.4.3.3"),
+        jose: &["ES384"],
         code: Code::Signature(&library::ECDSA_P384),
         ..TRADITIONAL_SIGNATURE
     },
@@ -447,6 +463,7 @@ static CATALOG: &[Algorithm] = &[
         id: "Ed25519",
         code_point: Some(0x0807),
         oid: Some("1.3.101.112"),
+        jose: &["EdDSA", "Ed25519"],
         code: Code::Signature(&library::ED25519),
         ..TRADITIONAL_SIGNATURE
     },
@@ -455,6 +472,7 @@ static CATALOG: &[Algorithm] = &[
         id: "RSA-PSS-SHA256",
         code_point: Some(0x0804),
         oid: Some("1.2.840.113549.1.1.10"),
+        jose: &["PS256"],
         code: Code::Signature(&library::RSA_PSS_SHA256_CODE),
         ..TRADITIONAL_SIGNATURE
     },
@@ -474,6 +492,7 @@ static CATALOG: &[Algorithm] = &[
         id: "RSA-PKCS1-SHA256",
         code_point: Some(0x0401),
         oid: Some("1.2.840.113549.1.1.11"),
+        jose: &["RS256"],
         code: Code::Signature(&library::RSA_PKCS1_SHA256_CODE),
         ..CHAIN_ONLY
     },

@@ -56,6 +56,7 @@ pub mod catalog;
 pub mod cbom;
 pub mod digest;
 pub mod document;
+pub mod jose;
 pub mod profile;
 pub mod random;
 pub mod seal;

@@ -67,7 +67,7 @@ pub fn algorithm_of_spki(spki_der: &[u8]) -> Result<&'static Algorithm, CryptoEr
 
 const SPKI: &str = "SubjectPublicKeyInfo";
 
-fn read_spki(spki_der: &[u8]) -> Result<(&'static Algorithm, &[u8]), CryptoError> {
+pub(crate) fn read_spki(spki_der: &[u8]) -> Result<(&'static Algorithm, &[u8]), CryptoError> {
     let spki =
         SubjectPublicKeyInfoRef::try_from(spki_der).map_err(|error| CryptoError::malformed(SPKI, error))?;
     let identifier = spki.algorithm.to_der().map_err(|error| CryptoError::malformed(SPKI, error))?;

@@ -13,6 +13,22 @@ fn identifiers_are_unique() {
     assert_eq!(points.iter().collect::<HashSet<_>>().len(), points.len());
     let oids: Vec<_> = all().iter().filter_map(|row| row.oid).collect();
     assert_eq!(oids.iter().collect::<HashSet<_>>().len(), oids.len());
+    let jose: Vec<_> = all().iter().flat_map(|row| row.jose).collect();
+    assert_eq!(jose.iter().collect::<HashSet<_>>().len(), jose.len());
+}
+
+/// What has a name in tokens is a signature with code, and none of the names that mean "unsigned" or "shared secret".
+#[test]
+fn names_in_tokens_stand_for_signatures_that_run() {
+    for row in all().iter().filter(|row| !row.jose.is_empty()) {
+        assert!(row.kind == Kind::Signature && row.is_usable() && row.components.is_empty(), "{}", row.id);
+        for name in row.jose {
+            assert_eq!(by_jose_name(name), Some(row));
+        }
+    }
+    for name in ["none", "None", "NONE", "", "HS256", "HS384", "HS512", "es256", "ES256K", "RS1"] {
+        assert_eq!(by_jose_name(name), None, "{name}");
+    }
 }
 
 #[test]
