@@ -1,5 +1,6 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
-//! document of `lockgate-crypto`, and the answers that the prober of `lockgate-transport` reads.
+//! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, and the answers that the prober of
+//! `lockgate-transport` reads.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -13,6 +14,7 @@
 pub mod crypto;
 pub mod mutate;
 pub mod probe;
+pub mod tokens;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -37,6 +39,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "headers", run: headers, seeds: HEADERS_SEEDS },
     Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
+    Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
+    Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
+    Target { name: "proof", run: tokens::proof, seeds: tokens::PROOF_SEEDS },
 ];
 
 const ENVELOPE_SEEDS: &[&[u8]] = &[

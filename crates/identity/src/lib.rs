@@ -1,6 +1,6 @@
 //! Keys, certificates and evidence become principals and callers.
 //!
-//! This is the only crate that opens private keys. It knows four things:
+//! This is the only crate that opens private keys. It knows five things:
 //!
 //! - **Names.** Agents and nodes have SPIFFE ids ([`SpiffeId`]), such as
 //!   `spiffe://example.org/agent/claude`.
@@ -12,6 +12,7 @@
 //!   bundle that the old ones have signed ([`TrustBundle::accept_update`]).
 //! - **Enrolment.** An agent makes its own key, proves that it has it ([`enrol`]) and is let in by
 //!   a one-time [`invite`]. Renewal is the same, with the old certificate in place of the invite.
+//! - **Tokens.** [`token`] issues and judges short-lived tokens that are always bound to a key or a connection.
 //! - **Judgement.** [`verifier`] answers TLS, [`verify`] turns the [`Evidence`] of a link into a
 //!   [`Principal`] (stage 3), [`bind`] turns that into the [`Caller`] of a call (stage 5).
 //!
@@ -71,6 +72,7 @@ mod roots;
 mod sealed;
 mod signed;
 mod spiffe;
+pub mod token;
 mod update;
 pub mod verifier;
 
