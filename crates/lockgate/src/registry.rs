@@ -335,6 +335,16 @@ const ENTRIES: &[Entry] = entries! {
     "The file holds characters that make it read otherwise than it means, such as controls that reverse the direction of text."
     ["Remove the character that the message names.", "Find out how it got there before you trust the file."]
 
+    "LG-P006" Configuration
+    "role file says what no rule can say"
+    "A role file names a key, an operator, a tool's argument, a fact, a day or a time zone that does not exist, or contradicts itself. Nothing of the file is used; a running node keeps its old policies."
+    ["Every key and operator is in docs/policy.md.", "Check a file before it is used: lockgate policy check FILE"]
+
+    "LG-P007" Configuration
+    "role file is unfinished"
+    "The last line of a role file is [end]. A file that was cut off, by a full disk or an editor that is still writing, may lack a [[never]] rule or a condition and would then allow more than it should, so a file without its end is not used."
+    ["Write [end] as the last line of a finished file.", "Write a file beside and rename it over the old one, so that nobody reads half of it."]
+
     "LG-P010" Negative
     "call denied by policy"
     "Everything is denied that no policy permits. The JSON-RPC error names the policy that forbade the call, or says that none permits it."

@@ -33,6 +33,10 @@ pub enum Fault {
     Id,
     /// Text that shows something else than it says (bidirectional controls).
     Deceptive,
+    /// A role file says what no rule can say.
+    Role,
+    /// A role file without its last line: half-written, or cut off.
+    Unfinished,
 }
 
 impl Fault {
@@ -44,6 +48,8 @@ impl Fault {
             Fault::NeverApplies => "LG-P003",
             Fault::Id => "LG-P004",
             Fault::Deceptive => "LG-P005",
+            Fault::Role => "LG-P006",
+            Fault::Unfinished => "LG-P007",
         }
     }
 
@@ -65,6 +71,8 @@ impl Fault {
             Fault::Deceptive => {
                 "write the character away, or allow the item by its server instead of its name"
             }
+            Fault::Role => "role files are described in docs/policy.md",
+            Fault::Unfinished => "write the file to its end; its last line is [end]",
         }
     }
 }

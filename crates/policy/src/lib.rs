@@ -52,6 +52,7 @@ mod nearest;
 mod options;
 mod permit;
 mod query;
+pub mod role;
 mod source;
 mod starter;
 

@@ -148,6 +148,11 @@ pub(crate) fn find(method: &str) -> &'static Method {
     METHODS.get(name).expect("every name chosen above is the name of a row")
 }
 
+/// The methods that have a row of their own.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|&(name, _, _)| name).filter(|name| ![NOTIFICATION, RESPONSE, OTHER].contains(name))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

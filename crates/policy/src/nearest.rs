@@ -24,7 +24,7 @@ pub(crate) fn advice(error: &ValidationError) -> Option<String> {
 
 /// Insertions, deletions and replacements that turn one text into the other
 /// (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, from) in a.chars().enumerate() {

@@ -1,0 +1,544 @@
+//! The operators: what is asked of one argument or one field of a fact.
+
+use toml::de::DeValue;
+
+use super::cedar;
+use super::read::{Section, Value, shown};
+use super::report::did_you_mean;
+
+/// What type a value has: an argument by its tool's pinned definition, a field
+/// of a fact by its declaration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ValueType {
+    /// A text.
+    Text,
+    /// A whole number that fits 64 bits.
+    Integer,
+    /// A number with up to four decimal places.
+    Number,
+    /// True or false.
+    Flag,
+    /// A point in time (facts only).
+    Time,
+    /// A list of texts, compared as a set.
+    Texts,
+    /// A list of whole numbers, compared as a set.
+    Integers,
+    /// A list of numbers, compared as a set.
+    Numbers,
+    /// A record, whose members are reached by dotted paths.
+    Record,
+    /// Anything else: can be required, absent or any, but not compared.
+    Other,
+}
+
+impl ValueType {
+    fn in_words(self) -> &'static str {
+        match self {
+            ValueType::Text => "a text",
+            ValueType::Integer => "a whole number",
+            ValueType::Number => "a number",
+            ValueType::Flag => "true or false",
+            ValueType::Time => "a time",
+            ValueType::Texts => "a list of texts",
+            ValueType::Integers => "a list of whole numbers",
+            ValueType::Numbers => "a list of numbers",
+            ValueType::Record => "a record",
+            ValueType::Other => "of a type that cannot be compared",
+        }
+    }
+
+    /// The type of the elements of a list.
+    fn element(self) -> Option<ValueType> {
+        match self {
+            ValueType::Texts => Some(ValueType::Text),
+            ValueType::Integers => Some(ValueType::Integer),
+            ValueType::Numbers => Some(ValueType::Number),
+            _ => None,
+        }
+    }
+}
+
+/// A literal of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Literal {
+    Text(String),
+    Integer(i64),
+    /// In ten-thousandths, as Cedar's decimal keeps them.
+    Number(i64),
+    Flag(bool),
+}
+
+/// Cedar's decimal has four places.
+const PLACES: i64 = 10_000;
+
+impl Literal {
+    /// In Cedar, as a value of `wanted`, or by its own form if that is not known.
+    fn render(&self, wanted: Option<ValueType>) -> Option<String> {
+        use ValueType::{Flag, Integer, Number, Text};
+        match (self, wanted) {
+            (Literal::Text(text), None | Some(Text)) => Some(cedar::text(text)),
+            (Literal::Flag(flag), None | Some(Flag)) => Some(flag.to_string()),
+            (Literal::Integer(n), None | Some(Integer)) => Some(n.to_string()),
+            (Literal::Integer(n), Some(Number)) => n.checked_mul(PLACES).map(decimal),
+            (Literal::Number(n), None | Some(Number)) => Some(decimal(*n)),
+            (Literal::Number(n), Some(Integer)) if n % PLACES == 0 => Some((n / PLACES).to_string()),
+            _ => None,
+        }
+    }
+
+    /// As a number that orders whole and broken numbers alike.
+    fn order(&self) -> Option<i128> {
+        match self {
+            Literal::Integer(n) => Some(i128::from(*n) * i128::from(PLACES)),
+            Literal::Number(n) => Some(i128::from(*n)),
+            Literal::Text(_) | Literal::Flag(_) => None,
+        }
+    }
+
+    fn is_decimal(&self, wanted: Option<ValueType>) -> bool {
+        match wanted {
+            Some(wanted) => wanted == ValueType::Number,
+            None => matches!(self, Literal::Number(_)),
+        }
+    }
+}
+
+fn decimal(ten_thousandths: i64) -> String {
+    let sign = if ten_thousandths < 0 { "-" } else { "" };
+    let n = ten_thousandths.unsigned_abs();
+    let places = PLACES.unsigned_abs();
+    let fraction = format!("{:04}", n % places);
+    let fraction = match fraction.trim_end_matches('0') {
+        "" => "0",
+        some => some,
+    };
+    format!("decimal(\"{sign}{}.{fraction}\")", n / places)
+}
+
+/// One question about a value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Test {
+    Is(Literal),
+    OneOf(Vec<Literal>),
+    /// A pattern with stars.
+    Like(String),
+    StartsWith(String),
+    /// A path at or below this one.
+    Inside(String),
+    Min(Literal),
+    Max(Literal),
+    /// Every element is one of these.
+    Only(Vec<Literal>),
+    /// Some element is one of these.
+    Includes(Vec<Literal>),
+    /// Equal to the argument at this path.
+    IsArgument(String),
+    /// A list that holds the argument at this path.
+    IncludesArgument(String),
+    /// Not later than the call.
+    BeforeNow,
+    /// Later than the call.
+    AfterNow,
+}
+
+/// Whether the value must be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// There, and every test holds.
+    Required,
+    /// If it is there, every test holds.
+    Optional,
+    /// Not there.
+    Absent,
+}
+
+/// All that is asked of one value.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) presence: Presence,
+    /// Each test with the byte offset where it stands.
+    pub(super) tests: Vec<(Test, usize)>,
+}
+
+/// Operators for arguments.
+pub(super) const ARGUMENT: &[&str] = &[
+    "is",
+    "one_of",
+    "like",
+    "starts_with",
+    "inside",
+    "min",
+    "max",
+    "only",
+    "includes",
+    "required",
+    "optional",
+    "absent",
+    "any",
+];
+
+/// Operators for fields of facts.
+pub(super) const FACT: &[&str] = &[
+    "is",
+    "one_of",
+    "like",
+    "starts_with",
+    "inside",
+    "min",
+    "max",
+    "only",
+    "includes",
+    "is_argument",
+    "includes_argument",
+    "before",
+    "after",
+];
+
+/// Reads `name = { operator = … }`, or the short forms `name = value` for `is`
+/// and `name = [values]` for `one_of`.
+pub(super) fn read(
+    name: &str,
+    value: Value<'_>,
+    known: &[&'static str],
+    within: &Section<'_>,
+) -> Option<Asked> {
+    let DeValue::Table(table) = value.value else {
+        let short = if matches!(value.value, DeValue::Array(_)) { "one_of" } else { "is" };
+        let test = read_test(short, value, within)?;
+        return Some(Asked { presence: Presence::Required, tests: vec![(test, value.at)] });
+    };
+    let section = Section::new(table, value.at, within.report);
+    if section.entries().is_empty() {
+        let what = format!("nothing is asked of `{}`", shown(name));
+        section.report.say(value.at, what, format!("operators are {}", known.join(", ")));
+        return None;
+    }
+    let mut asked = Asked { presence: Presence::Required, tests: Vec::new() };
+    let mut presences: Vec<&str> = Vec::new();
+    for entry in section.entries() {
+        let Some(operator) = known.iter().copied().find(|known| *known == entry.key) else {
+            unknown(name, entry.key, entry.at, known, &section);
+            continue;
+        };
+        match operator {
+            "required" | "optional" | "absent" | "any" => match section.flag(operator) {
+                Some(true) => presences.push(operator),
+                Some(false) => section.report.say(
+                    entry.at,
+                    format!("`{operator} = false` says nothing"),
+                    "leave it out: an argument that is named must be there unless it is optional",
+                ),
+                None => {}
+            },
+            _ => asked.tests.extend(read_test(operator, entry.value, &section).map(|test| (test, entry.at))),
+        }
+    }
+    asked.presence = presence(name, &presences, &asked.tests, &section)?;
+    contradictions(name, &asked.tests, &section);
+    Some(asked)
+}
+
+fn unknown(name: &str, operator: &str, at: usize, known: &[&str], section: &Section<'_>) {
+    let what = format!("`{}` is no operator", shown(operator));
+    let hint = did_you_mean(operator, known.iter().copied());
+    let nested =
+        format!("; what lies in a record is written \"{}.{}\", with quotes", shown(name), shown(operator));
+    let nested = if hint.starts_with("did") { String::new() } else { nested };
+    section.report.say(at, what, hint + &nested);
+}
+
+fn presence(name: &str, said: &[&str], tests: &[(Test, usize)], section: &Section<'_>) -> Option<Presence> {
+    let (presence, alone) = match said {
+        [] | ["required"] => return Some(Presence::Required),
+        ["optional"] if !tests.is_empty() => return Some(Presence::Optional),
+        ["any" | "optional"] => (Presence::Optional, true),
+        ["absent"] => (Presence::Absent, true),
+        _ => (Presence::Required, false),
+    };
+    if alone && tests.is_empty() {
+        return Some(presence);
+    }
+    let what = format!("what is asked of `{}` contradicts itself", shown(name));
+    section.report.say(
+        section.at,
+        what,
+        "`absent` and `any` stand alone; `required` and `optional` exclude each other",
+    );
+    None
+}
+
+fn contradictions(name: &str, tests: &[(Test, usize)], section: &Section<'_>) {
+    let bound = |least: bool| {
+        tests.iter().find_map(|(test, at)| match test {
+            Test::Min(literal) if least => literal.order().map(|n| (n, *at)),
+            Test::Max(literal) if !least => literal.order().map(|n| (n, *at)),
+            _ => None,
+        })
+    };
+    if let (Some((min, at)), Some((max, _))) = (bound(true), bound(false))
+        && min > max
+    {
+        section.report.say(
+            at,
+            format!("`min` of `{}` is above its `max`", shown(name)),
+            "nothing can be both",
+        );
+    }
+    let exact = tests.iter().find(|(test, _)| matches!(test, Test::Is(_)));
+    if let (Some((_, at)), true) = (exact, tests.len() > 1) {
+        let what = format!("`is` stands beside other tests of `{}`", shown(name));
+        section.report.say(*at, what, "`is` says it all; for several values write one_of");
+    }
+}
+
+fn read_test(operator: &str, value: Value<'_>, section: &Section<'_>) -> Option<Test> {
+    let text = || section.as_text(operator, value).map(|text| text.value.to_owned());
+    let list = || {
+        if !matches!(value.value, DeValue::Array(_)) {
+            section.wrong_type(operator, "a list", value.value, value.at);
+            return None;
+        }
+        literals(operator, value, section)
+    };
+    let now = |test: Test| match text()?.as_str() {
+        "now" => Some(test),
+        other => {
+            let what = format!("`{operator}` cannot be {:?}", shown(other));
+            section.report.say(value.at, what, format!("write {operator} = \"now\": the time of the call"));
+            None
+        }
+    };
+    match operator {
+        "is" => literal(operator, value, section).map(Test::Is),
+        "one_of" => list().map(Test::OneOf),
+        "only" => list().map(Test::Only),
+        "includes" => literals(operator, value, section).map(Test::Includes),
+        "like" => text().map(Test::Like),
+        "starts_with" => text().map(Test::StartsWith),
+        "inside" => inside(text()?, value.at, section),
+        "min" => number(operator, value, section).map(Test::Min),
+        "max" => number(operator, value, section).map(Test::Max),
+        "is_argument" => text().map(Test::IsArgument),
+        "includes_argument" => text().map(Test::IncludesArgument),
+        "before" => now(Test::BeforeNow),
+        "after" => now(Test::AfterNow),
+        _ => None,
+    }
+}
+
+fn inside(path: String, at: usize, section: &Section<'_>) -> Option<Test> {
+    let path = path.trim_end_matches('/').to_owned();
+    if path.is_empty() || is_evasive(&path) {
+        let hint =
+            "write a path such as /srv/public or file:///srv/public, without `..`, backslash or percent sign";
+        section.report.say(at, "`inside` is not a plain path", hint);
+        return None;
+    }
+    Some(Test::Inside(path))
+}
+
+fn is_evasive(path: &str) -> bool {
+    ["\\", "%", "..", "/./"].iter().any(|evasion| path.contains(evasion))
+}
+
+fn number(operator: &str, value: Value<'_>, section: &Section<'_>) -> Option<Literal> {
+    match value.value {
+        DeValue::Integer(_) | DeValue::Float(_) => literal(operator, value, section),
+        other => {
+            section.wrong_type(operator, "a number", other, value.at);
+            None
+        }
+    }
+}
+
+fn literals(operator: &str, value: Value<'_>, section: &Section<'_>) -> Option<Vec<Literal>> {
+    let values = section.values(operator, value);
+    let all: Vec<Literal> = values.iter().filter_map(|value| literal(operator, *value, section)).collect();
+    if all.len() != values.len() || all.is_empty() {
+        return None;
+    }
+    let kind = std::mem::discriminant(&all[0]);
+    if all.iter().any(|literal| std::mem::discriminant(literal) != kind) {
+        section.report.say(
+            value.at,
+            format!("`{operator}` mixes types"),
+            "write all of them as texts, as whole numbers, or with a decimal point",
+        );
+        return None;
+    }
+    Some(all)
+}
+
+fn literal(operator: &str, value: Value<'_>, section: &Section<'_>) -> Option<Literal> {
+    match value.value {
+        DeValue::String(_) => {
+            section.as_text(operator, value).map(|text| Literal::Text(text.value.to_owned()))
+        }
+        DeValue::Boolean(flag) => Some(Literal::Flag(*flag)),
+        DeValue::Integer(n) => match i64::from_str_radix(n.as_str(), n.radix()) {
+            Ok(n) => Some(Literal::Integer(n)),
+            Err(_) => {
+                section.report.say(value.at, "the number does not fit 64 bits", "write a smaller one");
+                None
+            }
+        },
+        DeValue::Float(n) => match ten_thousandths(n.as_str()) {
+            Some(n) => Some(Literal::Number(n)),
+            None => {
+                let hint = "numbers here have up to four decimal places and reach ±922337203685477.5807";
+                section.report.say(value.at, "the number cannot be compared exactly", hint);
+                None
+            }
+        },
+        other => {
+            section.wrong_type(operator, "a text, a number, true or false", other, value.at);
+            None
+        }
+    }
+}
+
+/// A TOML float without an exponent, exactly.
+fn ten_thousandths(text: &str) -> Option<i64> {
+    let text: String = text.chars().filter(|&c| c != '_').collect();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let (whole, fraction) = digits.split_once('.')?;
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 4 || !fraction.bytes().chain(whole.bytes()).all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: i64 = format!("{whole}{fraction:0<4}").parse().ok()?;
+    Some(if negative { -n } else { n })
+}
+
+/// Why a test cannot be asked of a value, and what to do.
+pub(super) type Misfit = (String, String);
+
+/// The test in Cedar, of the value at `subject`, whose type is `of` if known.
+///
+/// `never` is whether a match forbids: a path that may lead elsewhere then
+/// counts as inside, as it counts as outside of what is allowed.
+pub(super) fn render(
+    test: &Test,
+    subject: &str,
+    of: Option<ValueType>,
+    never: bool,
+) -> Result<String, Misfit> {
+    let misfit = || {
+        let found = of.map_or("of another type", ValueType::in_words);
+        (format!("the value is {found}, which this cannot be compared with"), wanted_hint(of))
+    };
+    let one = |literal: &Literal| literal.render(of).ok_or_else(misfit);
+    let many = |literals: &[Literal], of: Option<ValueType>| {
+        let items: Option<Vec<String>> = literals.iter().map(|literal| literal.render(of)).collect();
+        items.map(cedar::set).ok_or_else(misfit)
+    };
+    let element = match of {
+        None => None,
+        Some(of) => Some(of.element()),
+    };
+    // The type of a list's elements: known, unknown, or an error.
+    let elements = || match element {
+        None => Ok(None),
+        Some(Some(of)) => Ok(Some(of)),
+        Some(None) => Err(misfit()),
+    };
+    let must_be = |wanted: ValueType| if of.is_none_or(|of| of == wanted) { Ok(()) } else { Err(misfit()) };
+    match test {
+        Test::Is(literal) => Ok(format!("{subject} == {}", one(literal)?)),
+        Test::OneOf(literals) => Ok(format!("{}.contains({subject})", many(literals, of)?)),
+        Test::Like(text) => {
+            must_be(ValueType::Text).map(|()| format!("{subject} like {}", cedar::pattern(text)))
+        }
+        Test::StartsWith(text) => {
+            must_be(ValueType::Text).map(|()| format!("{subject} like {}", cedar::prefix(text)))
+        }
+        Test::Inside(path) => must_be(ValueType::Text).map(|()| inside_path(subject, path, never)),
+        Test::Min(literal) | Test::Max(literal) => {
+            let least = matches!(test, Test::Min(_));
+            let bound = one(literal)?;
+            Ok(match (literal.is_decimal(of), least) {
+                (true, true) => format!("{subject}.greaterThanOrEqual({bound})"),
+                (true, false) => format!("{subject}.lessThanOrEqual({bound})"),
+                (false, true) => format!("{subject} >= {bound}"),
+                (false, false) => format!("{subject} <= {bound}"),
+            })
+        }
+        Test::Only(literals) => Ok(format!("{}.containsAll({subject})", many(literals, elements()?)?)),
+        Test::Includes(literals) => Ok(format!("{subject}.containsAny({})", many(literals, elements()?)?)),
+        Test::IsArgument(_) | Test::IncludesArgument(_) => Err(misfit()),
+        Test::BeforeNow => must_be(ValueType::Time).map(|()| format!("{subject} <= context.now")),
+        Test::AfterNow => must_be(ValueType::Time).map(|()| format!("{subject} > context.now")),
+    }
+}
+
+fn wanted_hint(of: Option<ValueType>) -> String {
+    match of {
+        Some(ValueType::Record) => {
+            "name what lies in it by a dotted path in quotes: \"customer.id\"".to_owned()
+        }
+        Some(ValueType::Texts | ValueType::Integers | ValueType::Numbers) => {
+            "for lists there are `only` (every element is one of) and `includes` (some element is)".to_owned()
+        }
+        Some(ValueType::Other) => "use required, absent, or `touching` in a [[never]] rule".to_owned(),
+        _ => "write the value in the type of the argument or fact; docs/policy.md lists what fits".to_owned(),
+    }
+}
+
+/// Ways to write a path that leads out of the directory that it begins with.
+const EVASIONS: [&str; 4] = ["..", "\\\\", "%", "/./"];
+
+fn inside_path(subject: &str, path: &str, never: bool) -> String {
+    let inside = format!(
+        "{subject} == {} || {subject} like {}",
+        cedar::text(path),
+        cedar::prefix(&format!("{path}/"))
+    );
+    let evasive =
+        EVASIONS.map(|evasion| format!("{subject} like {}", cedar::pattern(&format!("*{evasion}*"))));
+    let evasive = evasive.join(" || ");
+    if never { format!("{inside} || {evasive}") } else { format!("({inside}) && !({evasive})") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_exact() {
+        for (written, expected) in [
+            ("1.5", Some("decimal(\"1.5\")")),
+            ("-0.0001", Some("decimal(\"-0.0001\")")),
+            ("+1_000.0", Some("decimal(\"1000.0\")")),
+            ("922337203685477.5807", Some("decimal(\"922337203685477.5807\")")),
+            ("922337203685477.5808", None),
+            ("0.00001", None),
+            ("1e3", None),
+            ("inf", None),
+            ("nan", None),
+        ] {
+            assert_eq!(ten_thousandths(written).map(decimal).as_deref(), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_literal_takes_the_type_of_the_value() {
+        use ValueType::*;
+        let max = |literal: Literal, of| render(&Test::Max(literal), "x", of, false).ok();
+        for (literal, of, expected) in [
+            (Literal::Integer(5), None, Some("x <= 5")),
+            (Literal::Integer(5), Some(Integer), Some("x <= 5")),
+            (Literal::Integer(5), Some(Number), Some("x.lessThanOrEqual(decimal(\"5.0\"))")),
+            (Literal::Number(50_000), Some(Integer), Some("x <= 5")),
+            (Literal::Number(55_000), Some(Integer), None),
+            (Literal::Number(55_000), None, Some("x.lessThanOrEqual(decimal(\"5.5\"))")),
+            (Literal::Integer(5), Some(Text), None),
+            (Literal::Integer(i64::MAX), Some(Number), None),
+        ] {
+            assert_eq!(max(literal.clone(), of).as_deref(), expected, "{literal:?} {of:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Role files and the Cedar that they become.
