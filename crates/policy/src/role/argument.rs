@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cedar::{self, Guard};
-use super::condition::{self, Asked, Presence, ValueType};
+use super::condition::{self, Asked, Presence};
+use super::literal::ValueType;
 use super::read::{Section, shown};
 use super::report::{Report, did_you_mean};
 

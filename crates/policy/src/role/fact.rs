@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::cedar::Guard;
-use super::condition::{self, Misfit, Test, ValueType};
+use super::condition::{self, Misfit, Test};
+use super::literal::ValueType;
 use super::read::{Section, shown};
 use super::report::{Report, did_you_mean};
 

@@ -40,6 +40,7 @@ mod condition;
 mod fact;
 mod hours;
 mod link;
+mod literal;
 mod members;
 mod read;
 mod report;
@@ -53,8 +54,8 @@ use std::collections::BTreeSet;
 use toml::de::DeTable;
 
 pub use self::argument::Arguments;
-pub use self::condition::ValueType;
 pub use self::fact::Facts;
+pub use self::literal::ValueType;
 pub use self::members::Members;
 use self::{
     read::{Section, shown},
