@@ -41,6 +41,8 @@ servers = ["clinic"]
 touching = ["system_config"]
 on_violation = "kill"
 reason = "nobody but operators changes the system's configuration"
+
+[end]
 `;
 
 const SERVICE = `
@@ -55,6 +57,8 @@ tools = ["clinic/get_customer"]
 [[never]]
 id = "billing"
 servers = ["billing"]
+
+[end]
 `;
 
 const server = (name) => new URL(`servers/${name}.mjs`, import.meta.url).pathname;

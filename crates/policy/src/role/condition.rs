@@ -133,9 +133,13 @@ pub(super) fn read(
 fn unknown(name: &str, operator: &str, at: usize, known: &[&str], section: &Section<'_>) {
     let what = format!("`{}` is no operator", shown(operator));
     let hint = did_you_mean(operator, known.iter().copied());
-    let nested =
-        format!("; what lies in a record is written \"{}.{}\", with quotes", shown(name), shown(operator));
-    let nested = if hint.starts_with("did") { String::new() } else { nested };
+    // Only arguments nest.
+    let nested = match known.contains(&"required") {
+        true => {
+            format!("; what lies in a record is written \"{}.{}\", with quotes", shown(name), shown(operator))
+        }
+        false => String::new(),
+    };
     section.report.say(at, what, hint + &nested);
 }
 

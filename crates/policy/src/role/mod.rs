@@ -176,7 +176,9 @@ fn read_file(text: &str, known: &Known<'_>, report: &Report<'_>) -> Option<Compi
     header.refuse_others(known_keys, if everyone { "[everyone]" } else { "[role]" });
     let name = read_name(&header);
     header.text("description");
-    let zone = header.text("zone").and_then(|zone| hours::read_zone(zone, &header));
+    // A wrong zone is one mistake, not one more for each rule with hours.
+    let zone =
+        header.text("zone").map(|zone| hours::read_zone(zone, &header).unwrap_or_else(|| "UTC".to_owned()));
     let shadow = header.choice("mode", &["shadow", "enforce"]) == Some("shadow");
     let agents = header.texts("agents").unwrap_or_default();
     let members = (!everyone).then(|| Members::read(&agents, known.trust_domain, report));

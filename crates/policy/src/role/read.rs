@@ -98,7 +98,7 @@ impl<'a> Section<'a> {
             let what = format!("`{key}` has {} entries, the limit is {LIST_MAX}", array.len());
             self.report.say(value.at, what, "use a pattern, a group of servers, or several rules");
         }
-        items(array)
+        items(array).take(LIST_MAX).collect()
     }
 
     pub(super) fn flag(&self, key: &str) -> Option<bool> {
@@ -176,8 +176,8 @@ fn entry<'a>(key: &'a Spanned<std::borrow::Cow<'a, str>>, value: &'a Spanned<DeV
     }
 }
 
-fn items<'a>(array: &'a DeArray<'a>) -> Vec<Value<'a>> {
-    array.iter().take(LIST_MAX).map(|item| Value { value: item.get_ref(), at: item.span().start }).collect()
+fn items<'a>(array: &'a DeArray<'a>) -> impl Iterator<Item = Value<'a>> {
+    array.iter().map(|item| Value { value: item.get_ref(), at: item.span().start })
 }
 
 fn article(kind: &str) -> String {
