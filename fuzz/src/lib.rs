@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod crypto;
+pub mod facts;
 pub mod mutate;
 pub mod probe;
 pub mod tokens;
@@ -38,6 +39,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sse", run: sse, seeds: SSE_SEEDS },
     Target { name: "headers", run: headers, seeds: HEADERS_SEEDS },
     Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
+    Target { name: "fact_document", run: facts::document, seeds: facts::DOCUMENT_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
