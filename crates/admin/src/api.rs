@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 mod change;
 mod crypto;
+mod facts;
 
 pub use change::{
     ApplyRequest, BanRequest, Change, Drill, DrillRequest, DrillStep, InventoryFormat, LiftRequest,
@@ -18,6 +19,7 @@ pub use crypto::{
     PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
     PlannedPlace, ProviderView, Scope, Verdict,
 };
+pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
 
 /// A document that the interface gives, by its name and version.
 pub trait Document: Serialize {
@@ -48,6 +50,9 @@ macro_rules! documents {
 
 documents! {
     Status = "lockgate.status/1";
+    Facts = "lockgate.facts/1";
+    FactAnswer = "lockgate.fact-answer/1";
+    FactReceipt = "lockgate.fact-receipt/1";
     Links = "lockgate.links/1";
     Upstreams = "lockgate.upstreams/1";
     MintedInvite = "lockgate.invite/1";

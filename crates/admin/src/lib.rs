@@ -35,6 +35,9 @@
 //! | `POST /v1/crypto/rollback` ([`RollbackRequest`]) | [`Change`] |
 //! | `POST /v1/crypto/ban` ([`BanRequest`]), `…/lift` ([`LiftRequest`]) | [`Change`] |
 //! | `POST /v1/crypto/drill` ([`DrillRequest`]) | [`Drill`], `lockgate.crypto-drill/1` |
+//! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
+//! | `POST /v1/facts/ask` ([`FactQuestion`]) | [`FactAnswer`], `lockgate.fact-answer/1` |
+//! | `POST /v1/facts/push` (a signed statement, `lockgate.fact-push/1`) | [`FactReceipt`], `lockgate.fact-receipt/1` |
 //! | `POST /v1/identity/rotate-root` ([`RotateRootRequest`]) | [`RotatedRoot`], `lockgate.root-rotated/1` |
 //!
 //! Every document carries its `schema`; fields may be added under the same number, and readers ignore what they do not
@@ -51,11 +54,11 @@ mod server;
 pub use api::{
     ApplyRequest, Approval, AuditTail, AuditView, BanRequest, BanView, CapabilitiesView, Certificate, Change,
     CostView, CryptoShow, Csr, Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, EndingView,
-    FindingView, ForeseenView, InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener,
-    Migration, MintedInvite, NewInvite, PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate,
-    PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView, Reloaded, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams,
-    Verdict, Versioned, Waiting,
+    FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView,
+    InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Migration, MintedInvite,
+    NewInvite, PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink,
+    PlannedPeer, PlannedPlace, ProviderView, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot,
+    Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError};
 pub use fault::Fault;

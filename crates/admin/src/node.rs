@@ -2,8 +2,9 @@
 
 use crate::api::{
     ApplyRequest, Approval, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill, DrillRequest,
-    InventoryFormat, Invites, LiftRequest, Links, Migration, MintedInvite, NewInvite, Plan, PlanRequest,
-    Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    FactAnswer, FactQuestion, FactReceipt, Facts, InventoryFormat, Invites, LiftRequest, Links, Migration,
+    MintedInvite, NewInvite, Plan, PlanRequest, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot,
+    Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
 
@@ -128,4 +129,19 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 404 when the authority has no root of that algorithm, 409 when it cannot be replaced now.
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault>;
+
+    /// Every fact and how it stands.
+    fn facts(&self) -> Facts;
+
+    /// Asks for a fact now, whatever is known of it.
+    ///
+    /// # Errors
+    /// 404 when there is none of this name, 400 when the key cannot be.
+    fn ask_fact(&self, question: &FactQuestion) -> Result<FactAnswer, Fault>;
+
+    /// Takes a signed statement, given as its JSON text.
+    ///
+    /// # Errors
+    /// 400 when it is none, 403 when another key signed it, 409 when it is not new, 404 when nobody waits for it.
+    fn push_fact(&self, signed: &str) -> Result<FactReceipt, Fault>;
 }

@@ -22,6 +22,7 @@ use crate::guard::{self, Token};
 use crate::node::Node;
 
 mod crypto;
+mod facts;
 
 /// Largest request body in bytes: a certification request with a composite ML-DSA key has under 10 kB.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -58,6 +59,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .merge(crypto::routes())
+        .merge(facts::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(access.clone(), require_token));

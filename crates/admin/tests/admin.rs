@@ -6,10 +6,11 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use lockgate_admin::{
     AUDIT_TAIL_MAX, ApplyRequest, Approval, AuditView, BODY_BYTES_MAX, BanRequest, Certificate, Change,
-    Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, Fault, InventoryFormat, Invite,
-    Invites, LiftRequest, Link, Links, Listener, Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest,
-    Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Server, ServerError, Status, Threat,
-    Threats, Token, Upstream, Upstreams, Waiting,
+    Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, FactAnswer, FactQuestion,
+    FactReceipt, FactUsed, FactView, Facts, Fault, InventoryFormat, Invite, Invites, LiftRequest, Link,
+    Links, Listener, Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, Reloaded, RollbackRequest,
+    RotateRootRequest, RotatedRoot, Scope, Server, ServerError, Status, Threat, Threats, Token, Upstream,
+    Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +18,17 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 const TOKEN: &str = "the-token";
+
+fn fact_used() -> FactUsed {
+    FactUsed {
+        at_ms: 1,
+        key: None,
+        age_ms: None,
+        present: false,
+        outcome: "absent: nothing was pushed for it".into(),
+        code: Some("LG-F001".into()),
+    }
+}
 
 /// A node that knows one of everything.
 struct Sample;
@@ -285,6 +297,42 @@ impl Node for Sample {
             epoch: 3,
         })
     }
+
+    fn facts(&self) -> Facts {
+        let fact = FactView {
+            name: "staff".into(),
+            from: "push".into(),
+            key: None,
+            max_age_ms: 60_000,
+            deadline_ms: 50,
+            known: 1,
+            failures: 0,
+            resting: false,
+            last: Some(fact_used()),
+        };
+        Facts { facts: vec![fact] }
+    }
+
+    fn ask_fact(&self, question: &FactQuestion) -> Result<FactAnswer, Fault> {
+        match question.name.as_str() {
+            "staff" => Ok(FactAnswer { name: "staff".into(), used: fact_used(), record: None }),
+            _ => Err(Fault::new(StatusCode::NOT_FOUND, "LG-F007", "there is no such fact", "")),
+        }
+    }
+
+    fn push_fact(&self, signed: &str) -> Result<FactReceipt, Fault> {
+        match signed {
+            // White space and all: the signature is over what was sent.
+            r#"{"a": 1,"a":2}"# => Ok(FactReceipt {
+                fact: "staff".into(),
+                key: None,
+                issued_ms: 1,
+                until_ms: 2,
+                withdrawn: false,
+            }),
+            _ => Err(Fault::new(StatusCode::FORBIDDEN, "LG-F005", "the signature does not match", "")),
+        }
+    }
 }
 
 /// A running interface; it ends when the sender is dropped.
@@ -540,4 +588,18 @@ async fn the_client_tells_apart_nobody_a_stranger_and_another_version() {
         assert!(error.to_string().contains(cause), "{cause}: {error}");
         stranger.await.expect("ends");
     }
+}
+
+#[tokio::test]
+async fn facts_are_listed_asked_for_and_brought() {
+    let (_, client, _keep) = start().await;
+    assert_eq!(client.facts().await.unwrap().facts[0].name, "staff");
+    let question = |name: &str| FactQuestion { name: name.into(), key: None };
+    assert_eq!(client.ask_fact(&question("staff")).await.unwrap().used, fact_used());
+    let refused = client.ask_fact(&question("ward")).await.unwrap_err();
+    assert!(matches!(refused, ClientError::Refused(fault) if fault.code == "LG-F007"));
+    let signed: &serde_json::value::RawValue = serde_json::from_str(r#"{"a": 1,"a":2}"#).unwrap();
+    assert_eq!(client.push_fact(signed).await.unwrap().until_ms, 2);
+    let other: &serde_json::value::RawValue = serde_json::from_str("{}").unwrap();
+    assert!(matches!(client.push_fact(other).await.unwrap_err(), ClientError::Refused(_)));
 }

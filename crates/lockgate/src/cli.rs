@@ -12,12 +12,14 @@ use crate::endpoint::Endpoint;
 
 mod crypto;
 mod duration;
+mod facts;
 mod help;
 
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
 pub(crate) use duration::Seconds;
+pub(crate) use facts::FactsVerb;
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
 #[derive(Debug, Parser)]
@@ -82,6 +84,9 @@ pub(crate) enum Verb {
     /// Credentials that this node presents to servers, sealed
     #[command(subcommand)]
     Secret(SecretVerb),
+    /// What policy is told of the world
+    #[command(subcommand)]
+    Facts(FactsVerb),
     /// Algorithms and profiles: show, plan, change, ban, probe, rehearse
     #[command(subcommand)]
     Crypto(CryptoVerb),

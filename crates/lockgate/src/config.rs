@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod check;
 mod crypto;
+mod facts;
 mod limits;
 mod load;
 mod servers;
@@ -20,6 +21,7 @@ mod target;
 mod tree;
 
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
+pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 pub(crate) use settings::{CredentialPlace, FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
@@ -38,6 +40,9 @@ pub(crate) struct Config {
     /// The MCP servers behind the gateway.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) server: Vec<Server>,
+    /// What policy is told of the world.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) fact: Vec<Fact>,
     /// How the algorithms in force may change while the node runs.
     pub(crate) crypto: Crypto,
     /// Those who are held to another profile for a while.

@@ -23,6 +23,7 @@ mod agility;
 mod control;
 pub(crate) mod credentials;
 mod faces;
+mod facts;
 mod parts;
 mod ready;
 mod reload;

@@ -1,7 +1,7 @@
 //! The one list of codes. A code never changes its meaning; a new meaning gets a new code.
 //!
 //! The letter says who has to act: `U` the command line, `C` the configuration, `S` the state directory, `N` the
-//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `A` audit, `M` the protocol, `X` us.
+//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `F` facts, `A` audit, `M` the protocol, `X` us.
 
 use crate::exit::Exit;
 
@@ -389,6 +389,41 @@ const ENTRIES: &[Entry] = entries! {
     "peer offers less than before"
     "The algorithms that a peer offers became fewer. An older version or another build looks like this, and so does somebody in between who removes what is strong."
     ["See what it offered before and now: the record of the finding, lockgate audit tail", "Ask whoever runs the peer what changed."]
+
+    "LG-F001" Negative
+    "fact: nothing is known"
+    "A policy needs a fact, and there is none: the provider has no record for the key, nothing was pushed, or the call does not name what the fact is about. A permit that needs it cannot match."
+    ["Ask the provider yourself: lockgate facts get NAME --key VALUE", "See what was asked for last: lockgate facts list"]
+
+    "LG-F002" Negative
+    "fact: too old, or of the future"
+    "What the provider says is older than the fact's max_age, or its time is ahead of this node's clock by more than five seconds. The age counts from as_of in the document where there is one, else from the question, or from when the file was written."
+    ["See its age: lockgate facts get NAME --key VALUE", "Mend what keeps the provider's data new, or the clocks; or raise max_age."]
+
+    "LG-F003" Negative
+    "fact: the answer is none"
+    "The provider answered, but not with what the configuration promises to policy: no JSON, a name twice, too large, a field missing or of another type, or a record about something else."
+    ["See what is wrong: lockgate facts get NAME --key VALUE", "Correct the provider, or fields in the [[fact]]."]
+
+    "LG-F004" Negative
+    "fact: the provider does not answer"
+    "The provider did not answer within the fact's deadline, cannot be reached, or refuses. After three failures in a row it is left alone for a while, so that calls do not wait for it."
+    ["Is it running? lockgate facts get NAME --key VALUE waits longer than a call does.", "Raise deadline if the provider is slow but well."]
+
+    "LG-F005" Negative
+    "fact: statement that is not signed"
+    "What was pushed is no statement signed by the key that the fact names as its signer, or its algorithm must not be used any more."
+    ["Push with that key: lockgate facts push NAME FILE --key KEY", "Compare the .pub file in the [[fact]] with the key."]
+
+    "LG-F006" Negative
+    "fact: statement that says nothing new"
+    "The statement is signed, but cannot be used: a later one was taken already, it is too old or too early, or its record does not fit the fact."
+    ["Issue a new one: lockgate facts push signs with the time of now.", "Check the clocks of both machines."]
+
+    "LG-F007" Negative
+    "no such fact"
+    "No fact of this name is configured, or it does not come in this way: it has another provider, or has a key where none was named."
+    ["List them: lockgate facts list"]
 
     "LG-A001" Negative
     "audit chain is broken"

@@ -1,11 +1,12 @@
 //! What each verb does.
 
-use crate::cli::{AuditVerb, ConfigVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
+use crate::cli::{AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
 
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod doctor;
+pub(crate) mod facts;
 pub(crate) mod identity;
 pub(crate) mod ping;
 pub(crate) mod policy;
@@ -40,6 +41,9 @@ fn output_of(verb: &Verb) -> Output {
         | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
         | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output)) => output,
         Verb::Secret(verb) => verb.output(),
+        Verb::Facts(
+            FactsVerb::List(output) | FactsVerb::Get { output, .. } | FactsVerb::Push { output, .. },
+        ) => output,
         Verb::Crypto(verb) => return verb.output().output,
         Verb::Config(ConfigVerb::Validate(args) | ConfigVerb::Show(args)) => &args.output,
         Verb::Config(ConfigVerb::Schema) | Verb::Sample => return Output::Human,

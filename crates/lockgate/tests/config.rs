@@ -282,3 +282,78 @@ fn a_document_needs_a_signature_that_is_trusted() {
         assert!(ended.stderr.contains(code) && ended.stderr.contains(said), "{}", ended.stderr);
     }
 }
+
+/// Facts that cannot be, each told where it stands.
+#[test]
+fn facts_that_cannot_be() {
+    let (folder, state) = place();
+    let path = folder.path().join("lockgate.toml");
+    let text = r#"[[server]]
+name = "calendar"
+to = "http://127.0.0.1:1/mcp"
+
+[[fact]]
+name = "On-Duty"
+from = "push"
+fields = { as_of = "time" }
+max_age = "soon"
+
+[[fact]]
+name = "ward"
+from = "http://his.internal/x?y={key}"
+fields = { a = "text" }
+max_age = "60s"
+roots = "x.pem"
+
+[[fact]]
+name = "ward"
+from = "mcp:calender/list"
+fields = {}
+max_age = "90d"
+deadline = "1m"
+
+[[fact]]
+name = "room"
+from = "https://his.internal/x?y={key}"
+fields = { "a-b" = "text" }
+max_age = "60s"
+signer = "x.pub"
+profile = "pq-kxe"
+
+[[fact]]
+name = "bed"
+from = "htps://his.internal/x"
+fields = { a = "flag" }
+max_age = "60s"
+"#;
+    std::fs::write(&path, text).unwrap();
+    let ended = run(&state, &["config", "validate", path.to_str().unwrap()]);
+    assert_eq!(ended.code, 3);
+    let name = path.display();
+    for (code, place, said) in [
+        ("LG-C007", "6:8", "lower-case letters, digits and underscores"),
+        ("LG-C006", "5:1", "signer = \"FILE.pub\""),
+        ("LG-C007", "8:20", "`as_of` is no field"),
+        ("LG-C007", "9:11", "\"soon\" is no time span"),
+        ("LG-C007", "13:8", "loopback"),
+        ("LG-C008", "19:8", "two facts are called \"ward\""),
+        ("LG-C007", "20:8", "did you mean mcp:calendar/list?"),
+        ("LG-C007", "21:10", "has 0 fields"),
+        ("LG-C005", "22:11", "too short or too long"),
+        ("LG-C005", "23:12", "too short or too long"),
+        ("LG-C012", "31:11", "did you mean \"pq-kex\"?"),
+        ("LG-C007", "35:8", "did you mean `https`?"),
+    ] {
+        let found = ended.stderr.split("\n\n").any(|block| {
+            block.contains(&format!("error[{code}]"))
+                && block.contains(&format!("{name}:{place}"))
+                && block.contains(said)
+        });
+        assert!(found, "{code} at {place}: {said}\nin:\n{}", ended.stderr);
+    }
+    // A type that is none is told before anything else.
+    let text = "[[fact]]\nname = \"a\"\nfrom = \"file:x\"\nmax_age = \"1s\"\nfields = { b = \"txt\" }\n";
+    std::fs::write(&path, text).unwrap();
+    let ended = run(&state, &["config", "validate", path.to_str().unwrap()]);
+    assert!(ended.stderr.contains("did you mean \"text\"?"), "{}", ended.stderr);
+}

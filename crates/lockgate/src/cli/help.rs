@@ -104,6 +104,29 @@ Examples:
   lockgate policy check new.cedar       before you put it there
   lockgate policy show";
 
+pub(super) const FACTS: &str = "\
+Examples:
+  lockgate facts list
+  lockgate facts get appointment --key p-17     asks the provider now; exit code 1 if absent
+  lockgate facts list --output json | jq '.facts[] | select(.last.present | not)'
+
+A permit that needs a fact cannot match while the fact is missing or older than its max_age.";
+
+pub(super) const FACTS_PUSH: &str = "\
+Examples:
+  lockgate crypto keygen roster.key                            once; also makes roster.key.pub
+  lockgate facts push staff roster.json --key roster.key
+  lockgate facts push appointment p17.json --about p-17 --key roster.key
+  lockgate facts push staff --withdraw --key roster.key
+
+In the node's configuration:
+  [[fact]]
+  name = \"staff\"
+  from = \"push\"
+  signer = \"roster.key.pub\"
+  fields = { on_duty = \"integer\" }
+  max_age = \"15m\"";
+
 pub(super) const CONFIG: &str = "\
 Examples:
   lockgate config schema > lockgate.schema.json     for completion in your editor

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use http::HeaderName;
 use lockgate_crypto::{Profile, Profiles};
+use lockgate_facts::FactShape;
 
 use super::check::nearest;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, Limits, LogFormat, Target};
+use super::{Audit, Config, FactPlan, Limits, LogFormat, Target};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
@@ -42,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) further: Vec<ListenerPlan>,
     /// The servers behind the gateway.
     pub(crate) servers: Vec<ServerPlan>,
+    /// What policy is told of the world.
+    pub(crate) facts: Vec<FactPlan>,
     /// Profiles, document, exceptions.
     pub(crate) crypto: CryptoPlan,
     /// Bounds.
@@ -125,9 +128,21 @@ impl Settings {
         std::iter::once(&self.tunnel).chain(&self.foreign).chain(&self.further)
     }
 
-    /// Whether there is a server of this name that is reached by https.
-    pub(crate) fn is_https(&self, server: &str) -> bool {
-        self.servers.iter().any(|plan| plan.name == server && plan.is_https())
+    /// Every place that this node reaches by https, with its profile: servers, then facts.
+    pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
+        let servers = self.servers.iter().filter(|plan| plan.is_https());
+        let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
+        servers.chain(self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?))))
+    }
+
+    /// What the facts look like, which policies are read against.
+    pub(crate) fn fact_shapes(&self) -> Vec<FactShape> {
+        self.facts.iter().map(|plan| FactShape::clone(&plan.shape)).collect()
+    }
+
+    /// Whether there is a place of this name that is reached by https.
+    pub(crate) fn is_https(&self, place: &str) -> bool {
+        self.https().any(|(name, _)| name == place)
     }
 }
 
@@ -197,6 +212,7 @@ impl Resolver<'_> {
         let foreign = self.foreign(node.foreign.as_deref(), listen);
         let further = self.listeners(config);
         let servers = self.servers(config);
+        let facts = self.facts(config);
         let admin = self.admin(&config.admin.listen);
         let settings = Settings {
             name: node.name.clone(),
@@ -208,6 +224,7 @@ impl Resolver<'_> {
             foreign: foreign?,
             further: further?,
             servers: servers?,
+            facts: facts?,
             crypto,
             limits: config.limits.clone(),
             audit: config.audit.clone(),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use http::StatusCode;
 use lockgate_admin::{
     ApplyRequest, Approval, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill,
-    DrillRequest, Fault, InventoryFormat, Invites, LiftRequest, Links, Migration, MintedInvite, NewInvite,
-    Plan, PlanRequest, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, InventoryFormat, Invites, LiftRequest,
+    Links, Migration, MintedInvite, NewInvite, Plan, PlanRequest, Reloaded, RollbackRequest,
+    RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use lockgate_audit::Kind;
 use lockgate_identity::invite;
@@ -224,5 +225,17 @@ impl lockgate_admin::Node for Control {
 
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault> {
         self.rotate(request).map_err(|problem| problem.fault())
+    }
+
+    fn facts(&self) -> Facts {
+        self.facts_shown()
+    }
+
+    fn ask_fact(&self, question: &FactQuestion) -> Result<FactAnswer, Fault> {
+        self.fact_now(question)
+    }
+
+    fn push_fact(&self, signed: &str) -> Result<FactReceipt, Fault> {
+        self.take_statement(signed)
     }
 }

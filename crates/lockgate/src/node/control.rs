@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use super::agility::{Clock, Compiled, CryptoState, Dialled};
 use super::faces::{self, Served};
+use super::facts;
 use crate::authority::Registrar;
 use crate::config::{Flags, Settings, TUNNEL};
 use crate::diagnostic::Diagnostic;
@@ -29,6 +30,7 @@ pub(crate) struct Control {
     node: Arc<Node>,
     registrar: Arc<Registrar>,
     store: Store,
+    facts: Arc<facts::InForce>,
     state: State,
     flags: Flags,
     endpoint: String,
@@ -68,6 +70,7 @@ pub(super) struct Parts {
     pub(super) node: Arc<Node>,
     pub(super) registrar: Arc<Registrar>,
     pub(super) store: Store,
+    pub(super) facts: Arc<facts::InForce>,
     pub(super) served: Vec<Served>,
     pub(super) identity: NodeIdentity,
     pub(super) state: State,
@@ -87,6 +90,7 @@ impl Control {
             node,
             registrar,
             store,
+            facts,
             served,
             identity,
             state,
@@ -107,6 +111,7 @@ impl Control {
             node,
             registrar,
             store,
+            facts,
             state,
             flags,
             endpoint,
@@ -144,6 +149,11 @@ impl Control {
 
     pub(super) fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What policy is told of the world.
+    pub(super) fn facts(&self) -> &facts::InForce {
+        &self.facts
     }
 
     pub(super) fn clock(&self) -> &Clock {

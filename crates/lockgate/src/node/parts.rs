@@ -26,6 +26,7 @@ use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
+use super::facts;
 use crate::authority::Registrar;
 use crate::config::{ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
@@ -72,7 +73,8 @@ pub(super) async fn put_together(
         .collect::<Result<Vec<_>, Diagnostic>>()?;
     let authority = authority(&settings, &state, &in_force)?;
     let policy_files = policy_files(&settings, &state)?;
-    let policies = policy::parse(&policy_files, 1)?;
+    let facts = facts::open(&settings, &store, &in_force, &mut dialled, moment_ms())?;
+    let policies = policy::parse(&policy_files, &facts.shapes(), 1)?;
     let detector = Detector::new(pins(&store)?);
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = open_audit(&settings, &state)?;
@@ -101,6 +103,7 @@ pub(super) async fn put_together(
         node,
         registrar,
         store,
+        facts: Arc::new(facts::InForce::new(facts)),
         served,
         identity,
         state,
@@ -137,6 +140,12 @@ pub(super) fn policy_files(settings: &Settings, state: &State) -> Result<Vec<pol
         files.push(first);
     }
     policy::read(files)
+}
+
+/// Milliseconds since the Unix epoch.
+fn moment_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn authority(settings: &Settings, state: &State, in_force: &Compiled) -> Result<Authority, Diagnostic> {

@@ -11,7 +11,7 @@ use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::profile;
 
 use super::control::Control;
-use super::{agility, faces, parts};
+use super::{agility, faces, facts, parts};
 use crate::config::{self, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
@@ -68,9 +68,14 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let old_files = control.changing().lock().policy_files.clone();
     let files = parts::policy_files(&settings, control.state())?;
     let generation = control.node().policies.load().generation() + 1;
-    let policies = if files == old_files { None } else { Some(policy::parse(&files, generation)?) };
+    facts::check(&settings)?;
+    let shapes = settings.fact_shapes();
+    // Policies are read against the shapes of facts.
+    let same = files == old_files && shapes == old.fact_shapes();
+    let policies = if same { None } else { Some(policy::parse(&files, &shapes, generation)?) };
 
     let mut changed = algorithms(control, &old, &settings)?;
+    changed.extend(control.renew_facts(&old.facts, &settings)?);
     if let Some(policies) = policies {
         changed.push(format!("{} policies, generation {generation}", policies.len()));
         control.node().policies.store(Arc::new(policies));
@@ -165,6 +170,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
         }
     }
     merged.crypto.clone_from(&new.crypto);
+    merged.facts.clone_from(&new.facts);
     merged.policy_files.clone_from(&new.policy_files);
     merged.log_level.clone_from(&new.log_level);
     merged

@@ -45,6 +45,7 @@ fn look(control: &Control) -> Look {
         }
         paths.extend(settings.policy_files.iter().cloned());
         paths.extend(settings.crypto.files.iter().cloned());
+        paths.extend(settings.facts.iter().filter_map(|plan| plan.trusted().cloned()));
         for tls in settings.listeners().filter_map(|plan| plan.tls.as_ref()) {
             paths.extend([tls.certificate.clone(), tls.key.clone()]);
         }

@@ -215,7 +215,8 @@ fn policies(state: &State, settings: Option<&Settings>) -> Check {
         Ok(files) => policy::read(files),
         Err(failure) => Err(failure),
     };
-    let parsed = files.and_then(|files| policy::parse(&files, 1));
+    let shapes = settings.map(Settings::fact_shapes).unwrap_or_default();
+    let parsed = files.and_then(|files| policy::parse(&files, &shapes, 1));
     Check::of("policy", parsed.map(|policies| format!("{} policies are valid", policies.len())))
 }
 

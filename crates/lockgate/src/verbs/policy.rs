@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lockgate_policy::{Options, Policies, PolicyError, Source};
+use lockgate_policy::{FactShape, Options, Policies, PolicyError, Source};
 use serde::Serialize;
 
 use crate::cli::{Global, Output, PolicyVerb};
@@ -27,7 +27,7 @@ pub(crate) fn run(verb: &PolicyVerb, global: &Global) -> Result<Exit, Failure> {
             if files.is_empty() {
                 return Err(none(&state).into());
             }
-            let policies = parse(&files, 1)?;
+            let policies = parse(&files, &[], 1)?;
             say_valid(&files, &policies, output.output);
         }
         PolicyVerb::Show(output) => {
@@ -58,11 +58,11 @@ pub(crate) fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, Failure> {
 }
 
 /// Parses policy files; every mistake of every file at once.
-pub(crate) fn parse(files: &[File], generation: u64) -> Result<Policies, Failure> {
+pub(crate) fn parse(files: &[File], facts: &[FactShape], generation: u64) -> Result<Policies, Failure> {
     let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let sources: Vec<Source<'_>> =
         files.iter().zip(&names).map(|(file, name)| Source { name, text: &file.text }).collect();
-    Policies::parse(&sources, &Options::bare(generation))
+    Policies::parse(&sources, &Options { facts, ..Options::bare(generation) })
         .map_err(|errors| Failure(errors.iter().map(diagnose).collect()))
 }
 

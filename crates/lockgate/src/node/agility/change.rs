@@ -83,7 +83,7 @@ struct Built {
     identity: NodeIdentity,
     bundle: TrustBundle,
     listeners: Vec<Prepared>,
-    dialers: Vec<dialer::Prepared>,
+    dialers: Vec<Option<dialer::Prepared>>,
 }
 
 impl Control {
@@ -205,9 +205,13 @@ impl Control {
         }
         let mut dialers = Vec::new();
         for dialled in &dialled {
-            let suite = draft.compiled.upstream(&dialled.name).expect("what is dialled is wanted").clone();
-            let prepared = dialled.dialer.prepare(suite, None, Trust::foreign(&dialled.roots));
-            dialers.push(prepared.map_err(|error| failed("TLS cannot be set up")(&error))?);
+            // A fact that is about to go is dialled, but not wanted any more.
+            let Some(suite) = draft.compiled.upstream(&dialled.name) else {
+                dialers.push(None);
+                continue;
+            };
+            let prepared = dialled.dialer.prepare(suite.clone(), None, Trust::foreign(&dialled.roots));
+            dialers.push(Some(prepared.map_err(|error| failed("TLS cannot be set up")(&error))?));
         }
         Ok(Built { identity, bundle, listeners, dialers })
     }
@@ -224,7 +228,9 @@ impl Control {
             tracing::debug!(listener = %served.name, ?sessions, "listener swapped");
         }
         for (dialled, prepared) in dialled.iter().zip(built.dialers) {
-            dialled.dialer.publish(prepared);
+            if let Some(prepared) = prepared {
+                dialled.dialer.publish(prepared);
+            }
         }
         let published = self.node().publish(in_force, pace);
         let migration = published.map_err(|error| Problem::Published(error.to_string()))?;
@@ -241,6 +247,7 @@ impl Control {
         self.node().link_watch().set_continuity(self.changing().lock().settings.crypto.continuity);
         self.tell_sunsets();
         self.woken().notify_one();
+        self.facts().load().retire_links();
         self.move_upstreams(&before, &in_force, pace.deadline);
         Ok(migration)
     }

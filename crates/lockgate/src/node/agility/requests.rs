@@ -303,12 +303,9 @@ fn text(text: &str) -> Result<&str, Problem> {
 }
 
 fn unknown(settings: &Settings, slot: &Slot, what: &'static str) -> Problem {
-    let (name, known): (&String, Vec<&str>) = match slot {
-        Slot::Listener(name) => (name, settings.listeners().map(|plan| plan.name.as_str()).collect()),
-        Slot::Upstream(name) => {
-            let https = settings.servers.iter().filter(|plan| plan.is_https());
-            (name, https.map(|plan| plan.name.as_str()).collect())
-        }
+    let (name, known): (&String, Vec<String>) = match slot {
+        Slot::Listener(name) => (name, settings.listeners().map(|plan| plan.name.clone()).collect()),
+        Slot::Upstream(name) => (name, settings.https().map(|(place, _)| place).collect()),
     };
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     Problem::Place { what, name: name.chars().take(64).collect(), known }

@@ -52,10 +52,7 @@ impl Wanted {
 pub(crate) fn configured(settings: &Settings, slot: &Slot) -> Option<&'static Profile> {
     match slot {
         Slot::Listener(name) => settings.listeners().find(|plan| plan.name == *name).map(|plan| plan.profile),
-        Slot::Upstream(name) => {
-            let https = settings.servers.iter().filter(|plan| plan.is_https());
-            https.into_iter().find(|plan| plan.name == *name).map(|plan| plan.profile)
-        }
+        Slot::Upstream(name) => settings.https().find(|(place, _)| place == name).map(|(_, profile)| profile),
     }
 }
 
@@ -71,10 +68,8 @@ pub(crate) fn wanted(settings: &Settings, state: &CryptoState, now_ms: u64) -> R
         .map(|plan| place(Slot::Listener(plan.name.clone()), &plan.name, plan.profile))
         .collect::<Result<_, _>>()?;
     let upstreams = settings
-        .servers
-        .iter()
-        .filter(|plan| plan.is_https())
-        .map(|plan| place(Slot::Upstream(plan.name.clone()), &plan.name, plan.profile))
+        .https()
+        .map(|(name, profile)| place(Slot::Upstream(name.clone()), &name, profile))
         .collect::<Result<_, _>>()?;
     let mut peers = Vec::new();
     for spared in state.spared.iter().filter(|spared| spared.until_ms > now_ms) {
