@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 

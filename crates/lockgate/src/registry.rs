@@ -464,7 +464,7 @@ mod tests {
     fn codes_are_unique_and_well_formed() {
         for (n, entry) in ENTRIES.iter().enumerate() {
             let (letter, digits) = entry.code["LG-".len()..].split_at(1);
-            assert!(letter.chars().all(|c| "UCSNKIPDAMX".contains(c)), "{}", entry.code);
+            assert!(letter.chars().all(|c| "UCSNKIPDFAMX".contains(c)), "{}", entry.code);
             assert!(digits.len() == 3 && digits.chars().all(|c| c.is_ascii_digit()), "{}", entry.code);
             assert!(ENTRIES[n + 1..].iter().all(|other| other.code != entry.code), "{} twice", entry.code);
             assert!(entry.meaning.ends_with('.') && !entry.title.ends_with('.'), "{}", entry.code);

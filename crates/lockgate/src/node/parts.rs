@@ -73,7 +73,7 @@ pub(super) async fn put_together(
         .collect::<Result<Vec<_>, Diagnostic>>()?;
     let authority = authority(&settings, &state, &in_force)?;
     let policy_files = policy_files(&settings, &state)?;
-    let facts = facts::open(&settings, &store, &in_force, &mut dialled, moment_ms())?;
+    let facts = facts::open(&settings, &store, &in_force, &mut reached.dialled, moment_ms())?;
     let policies = policy::parse(&policy_files, &facts.shapes(), 1)?;
     let detector = Detector::new(pins(&store)?);
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
