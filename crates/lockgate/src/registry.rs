@@ -345,10 +345,25 @@ const ENTRIES: &[Entry] = entries! {
     "The last line of a role file is [end]. A file that was cut off, by a full disk or an editor that is still writing, may lack a [[never]] rule or a condition and would then allow more than it should, so a file without its end is not used."
     ["Write [end] as the last line of a finished file.", "Write a file beside and rename it over the old one, so that nobody reads half of it."]
 
+    "LG-P008" Configuration
+    "annotation of a policy cannot be read"
+    "An annotation such as @on_violation or @rate is misspelt, has a value that means nothing, or stands where it has no effect. A consequence that is misspelt must not silently be a weaker one."
+    ["Write what the message says.", "Check again: lockgate policy check FILE"]
+
+    "LG-P009" Configuration
+    "policy would not cover pinned tools"
+    "A policy compares the action with tools/call by ==. Each tool has an action of its own within tools/call, so such a policy never applies, and a forbid that never applies is a hole."
+    ["Write: action in Lockgate::Action::\"tools/call\"."]
+
     "LG-P010" Negative
     "call denied by policy"
     "Everything is denied that no policy permits. The JSON-RPC error names the policy that forbade the call, or says that none permits it."
     ["See the decision: lockgate audit tail", "See the rules: lockgate policy show. Edit DIR/policy/local.cedar; a running node takes it up by itself."]
+
+    "LG-P011" Configuration
+    "policy names what nobody has shown yet"
+    "A warning: a policy names a tool whose definition has not been seen, or a group of servers that is not configured. What it says of the tool's arguments cannot be checked yet; while it is so, arguments of another type than expected deny."
+    ["Mend the name, or list the tools of that server once."]
 
     "LG-D001" Negative
     "invisible characters"

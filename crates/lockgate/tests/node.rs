@@ -203,7 +203,7 @@ fn policy_is_taken_up_while_the_node_runs() {
     let path = node.state.join("policy/local.cedar");
     let text = std::fs::read_to_string(&path).unwrap();
 
-    std::fs::write(&path, format!("{text}\n@id(\"no-echo\")\nforbid(principal, action == Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"sample/echo\");\n")).unwrap();
+    std::fs::write(&path, format!("{text}\n@id(\"no-echo\")\nforbid(principal, action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"sample/echo\");\n")).unwrap();
     node.process.signal("HUP");
     follow(&node, |record| record["kind"] == "policy" && record["outcome"] == "ok");
     let denied = client.ask(&call(3, "echo", json!({"text": "a"})));

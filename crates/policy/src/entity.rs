@@ -12,7 +12,7 @@ use std::{
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use lockgate_identity::{Caller, Principal};
 
-use crate::method::Subject;
+use crate::method::{self, Subject};
 
 /// The Cedar entity types, parsed once.
 struct Types {
@@ -20,6 +20,8 @@ struct Types {
     agent: EntityTypeName,
     local_user: EntityTypeName,
     anonymous: EntityTypeName,
+    role: EntityTypeName,
+    group: EntityTypeName,
     subjects: [EntityTypeName; Subject::ALL.len()],
 }
 
@@ -32,6 +34,8 @@ static TYPES: LazyLock<Types> = LazyLock::new(|| {
         agent: parse("Agent"),
         local_user: parse("LocalUser"),
         anonymous: parse("Anonymous"),
+        role: parse("Role"),
+        group: parse("ServerGroup"),
         subjects: Subject::ALL.map(|subject| parse(subject.type_name())),
     }
 });
@@ -43,6 +47,71 @@ fn uid(entity_type: &EntityTypeName, id: &str) -> EntityUid {
 /// The id of an action or of an action group.
 pub(crate) fn action(id: &str) -> EntityUid {
     uid(&TYPES.action, id)
+}
+
+/// The id of the action of calling one tool.
+pub(crate) fn tool_action(server: &str, tool: &str) -> EntityUid {
+    action(&format!("{}:{}", method::TOOLS_CALL, joined(server, tool)))
+}
+
+/// Server and tool of an action of one tool.
+pub(crate) fn tool_of_action(id: &EntityUid) -> Option<(String, String)> {
+    if *id.type_name() != TYPES.action {
+        return None;
+    }
+    let id: &str = id.id().unescaped();
+    split(id.strip_prefix(method::TOOLS_CALL)?.strip_prefix(':')?)
+}
+
+/// Server and name of a tool.
+pub(crate) fn tool_of_resource(id: &EntityUid) -> Option<(String, String)> {
+    if id.type_name() != subject_type(Subject::Tool) {
+        return None;
+    }
+    split(id.id().unescaped())
+}
+
+/// The server of a tool, resource, prompt or task.
+pub(crate) fn server_of(id: &EntityUid) -> Option<String> {
+    subject_of(id.type_name()).filter(|subject| *subject != Subject::Server)?;
+    split(id.id().unescaped()).map(|(server, _)| server)
+}
+
+/// Takes apart what [`joined`] joined.
+fn split(id: &str) -> Option<(String, String)> {
+    let (server, name) = id.split_once('/')?;
+    // %25 last, so that an escaped percent sign begins no new escape.
+    Some((server.replace("%2F", "/").replace("%25", "%"), name.to_owned()))
+}
+
+/// The id of a role.
+pub(crate) fn role(name: &str) -> EntityUid {
+    uid(&TYPES.role, name)
+}
+
+/// The id of a group of servers.
+pub(crate) fn group(name: &str) -> EntityUid {
+    uid(&TYPES.group, name)
+}
+
+/// Whether this is an action (or a group of them).
+pub(crate) fn is_action(id: &EntityUid) -> bool {
+    *id.type_name() == TYPES.action
+}
+
+/// Whether this is a group of servers.
+pub(crate) fn is_group(id: &EntityUid) -> bool {
+    *id.type_name() == TYPES.group
+}
+
+/// The subject whose entities have this type.
+pub(crate) fn subject_of(kind: &EntityTypeName) -> Option<Subject> {
+    Subject::ALL.into_iter().find(|subject| subject_type(*subject) == kind)
+}
+
+/// An action and the actions that it is in.
+pub(crate) fn action_entity(id: EntityUid, parents: &[EntityUid]) -> Entity {
+    entity(id, HashMap::new(), parents.iter().cloned())
 }
 
 /// The id of a server.
@@ -99,29 +168,32 @@ pub(crate) fn principal(caller: &Caller) -> EntityUid {
     uid(entity_type, &principal_id(caller).1)
 }
 
-/// The caller as an entity, with the attributes that the schema gives it.
-pub(crate) fn principal_entity(caller: &Caller) -> Entity {
+/// The caller as an entity, with the attributes that the schema gives it, in
+/// its roles.
+pub(crate) fn principal_entity(caller: &Caller, roles: &[String]) -> Entity {
     let attributes = match &*caller.principal {
         Principal::Workload { id, role, .. } => {
             strings(&[("trust_domain", id.trust_domain()), ("path", id.path()), ("role", &role.to_string())])
         }
         Principal::LocalUser { .. } | Principal::Anonymous => HashMap::new(),
     };
-    entity(principal(caller), attributes, None)
+    entity(principal(caller), attributes, roles.iter().map(|name| role(name)))
 }
 
-/// What is acted on, and its server if that is another entity.
+/// What is acted on, and its server if that is another entity, in its groups.
 pub(crate) fn resource_entities(
     subject: Subject,
     server_name: &str,
     name: Option<&str>,
+    groups: &[String],
 ) -> Option<Vec<Entity>> {
-    let server_entity = entity(server(server_name), strings(&[("name", server_name)]), None);
+    let parents = groups.iter().map(|name| group(name));
+    let server_entity = entity(server(server_name), strings(&[("name", server_name)]), parents);
     if subject == Subject::Server {
         return Some(vec![server_entity]);
     }
     let attributes = strings(&[("server", server_name), ("name", name?)]);
-    let item = entity(resource(subject, server_name, name)?, attributes, Some(server(server_name)));
+    let item = entity(resource(subject, server_name, name)?, attributes, [server(server_name)]);
     Some(vec![item, server_entity])
 }
 
@@ -135,9 +207,9 @@ fn strings(pairs: &[(&str, &str)]) -> HashMap<String, RestrictedExpression> {
 fn entity(
     id: EntityUid,
     attributes: HashMap<String, RestrictedExpression>,
-    parent: Option<EntityUid>,
+    parents: impl IntoIterator<Item = EntityUid>,
 ) -> Entity {
-    Entity::new(id, attributes, parent.into_iter().collect::<HashSet<_>>())
+    Entity::new(id, attributes, parents.into_iter().collect::<HashSet<_>>())
         .expect("attributes are plain strings, whose evaluation cannot fail")
 }
 
@@ -162,6 +234,8 @@ mod tests {
             b in ("[a/%\"\\\\é\u{202e}]{0,4}", "[b/%\"\\\\é\u{202e}]{0,4}"),
         ) {
             prop_assert_eq!(a == b, joined(&a.0, &a.1) == joined(&b.0, &b.1));
+            prop_assert_eq!(split(&joined(&a.0, &a.1)), Some(a.clone()));
+            prop_assert_eq!(tool_of_action(&tool_action(&a.0, &a.1)), Some(a));
         }
 
         #[test]

@@ -37,6 +37,12 @@ pub enum Fault {
     Role,
     /// A role file without its last line: half-written, or cut off.
     Unfinished,
+    /// An annotation that cannot be read or is misspelt.
+    Annotation,
+    /// `action == "tools/call"`, which no call of a pinned tool is.
+    Uncovered,
+    /// It names something that nobody has shown yet, such as a tool. A warning.
+    NotSeen,
 }
 
 impl Fault {
@@ -50,6 +56,9 @@ impl Fault {
             Fault::Deceptive => "LG-P005",
             Fault::Role => "LG-P006",
             Fault::Unfinished => "LG-P007",
+            Fault::Annotation => "LG-P008",
+            Fault::Uncovered => "LG-P009",
+            Fault::NotSeen => "LG-P011",
         }
     }
 
@@ -58,7 +67,7 @@ impl Fault {
         match self {
             Fault::Syntax => {
                 "a policy reads: permit(principal == Lockgate::Agent::\"spiffe://…\", \
-                 action == Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"server/tool\");"
+                 action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"server/tool\");"
             }
             Fault::Schema => {
                 "what can be named is listed at the top of the policy file that `lockgate up` writes"
@@ -67,6 +76,15 @@ impl Fault {
                 "check that the action fits the resource type (tools/call with Tool, \
                  resources/read with Resource, lists with Server) and that the condition can be true"
             }
+            Fault::Annotation => {
+                "annotations with a meaning are id, reason, hint, on_violation, approval, result_fields, \
+                 result_hidden, rate and mode"
+            }
+            Fault::Uncovered => {
+                "write: action in Lockgate::Action::\"tools/call\"; a call of a pinned tool is an action of its \
+                 own, in \"tools/call\""
+            }
+            Fault::NotSeen => "list the tools of that server once, or mend the name",
             Fault::Id => "give each policy its own @id(\"…\"), or none",
             Fault::Deceptive => {
                 "write the character away, or allow the item by its server instead of its name"

@@ -43,9 +43,10 @@ impl FactValues {
     /// SHA-256 of the facts in canonical form, lower-case hexadecimal: what the
     /// record of a decision says that it rested on.
     pub fn digest(&self) -> String {
-        // serde_json's maps are sorted, so equal facts give equal texts.
         let text = serde_json::to_string(&self.0).expect("strings as keys and JSON as values");
-        lockgate_crypto::digest::hex(&lockgate_crypto::digest::sha256(text.as_bytes()))
+        // What is nested too deeply for the canonical form stays as it is.
+        let text = lockgate_mcp::canonical::canonicalize(&text).unwrap_or(text.into_bytes());
+        lockgate_crypto::digest::hex(&lockgate_crypto::digest::sha256(&text))
     }
 }
 

@@ -4,70 +4,91 @@
 //! cost 17 ms a call. Nearly every policy names its principal, its action or
 //! its resource in its scope, so each policy is filed under the three names in
 //! its scope ("any" where it names none), and a call looks only at the drawers
-//! that its own names, and the groups that they are in, can open.
+//! that its own names, and the groups that they are in, can open. Names are
+//! numbered, so that a drawer's label is three numbers.
 
 use std::{collections::HashMap, sync::Arc};
 
-use cedar_policy::{
-    ActionConstraint, Effect, EntityTypeName, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint,
-};
-use parking_lot::Mutex;
+use cedar_policy::{EntityTypeName, EntityUid};
 
-use crate::source::Rule;
+use crate::{known::Scope, rule::Rule};
 
-/// Slices kept ready as Cedar policy sets. Calls of one tool by many agents
-/// share a slice, so few exist; when the table is full it starts afresh.
-const SLICES_MAX: usize = 256;
+/// The number of "any".
+const ANY: u32 = 0;
 
-/// The names in a policy's scope; `None` is "any".
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Drawer {
-    principal: Option<EntityUid>,
-    action: Option<EntityUid>,
-    resource: Option<EntityUid>,
-}
+/// Principal, action and resource of a scope, by number.
+type Drawer = (u32, u32, u32);
 
-/// What a drawer's label leaves open: `is` in a policy's scope, and whether
-/// `==` or `in` stood before the resource. `None` is "any".
-#[derive(Debug, Default)]
+/// What a drawer's label leaves open. `None` is "any".
+#[derive(Debug)]
 struct Finer {
     principal_is: Option<EntityTypeName>,
     resource_is: Option<EntityTypeName>,
-    resource_eq: Option<EntityUid>,
+    /// `action ==` and `resource ==`: groups do not count.
+    action_eq: Option<u32>,
+    resource_eq: Option<u32>,
 }
 
 /// What a call is known by, each list from the entity itself to its groups.
 #[derive(Debug)]
-pub(crate) struct Scope<'a> {
-    pub(crate) principal: &'a EntityUid,
-    pub(crate) action: &'a [&'a EntityUid],
-    pub(crate) resource: &'a [&'a EntityUid],
+pub(crate) struct Names {
+    pub(crate) principal: Vec<EntityUid>,
+    pub(crate) action: Vec<EntityUid>,
+    pub(crate) resource: Vec<EntityUid>,
 }
 
 /// All rules, filed.
 pub(crate) struct Index {
     rules: Vec<Rule>,
+    by_id: HashMap<String, u32>,
+    numbers: HashMap<EntityUid, u32>,
     finer: Vec<Finer>,
     drawers: HashMap<Drawer, Vec<u32>>,
-    slices: Mutex<HashMap<Arc<[u32]>, Arc<PolicySet>>>,
 }
 
 impl Index {
     /// Files the rules.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
-        let mut drawers: HashMap<Drawer, Vec<u32>> = HashMap::new();
-        let mut finer = Vec::with_capacity(rules.len());
+        let by_id = rules.iter().zip(0..).map(|(rule, n)| (rule.id().to_owned(), n)).collect();
+        let mut index = Index {
+            by_id,
+            finer: Vec::with_capacity(rules.len()),
+            drawers: HashMap::new(),
+            numbers: HashMap::new(),
+            rules: Vec::new(),
+        };
         for (rule, n) in rules.iter().zip(0u32..) {
-            let mut open = Finer::default();
-            let principal = principal(rule, &mut open);
-            let resource = resource(rule, &mut open);
-            for action in actions(rule) {
-                let drawer = Drawer { principal: principal.clone(), action, resource: resource.clone() };
-                drawers.entry(drawer).or_default().push(n);
-            }
-            finer.push(open);
+            index.file(&rule.known.scope, n);
         }
-        Index { rules, finer, drawers, slices: Mutex::default() }
+        index.rules = rules;
+        index
+    }
+
+    fn file(&mut self, scope: &Scope, n: u32) {
+        let principal = scope.principal.as_ref().map_or(ANY, |id| self.number(id));
+        let resource = scope.resource.as_ref().map_or(ANY, |id| self.number(id));
+        let mut actions: Vec<u32> = scope.actions.iter().map(|id| self.number(id)).collect();
+        self.finer.push(Finer {
+            principal_is: scope.principal_is.clone(),
+            resource_is: scope.resource_is.clone(),
+            action_eq: actions.first().copied().filter(|_| scope.action_exact),
+            resource_eq: Some(resource).filter(|_| scope.resource_exact),
+        });
+        if scope.is_any_action() {
+            actions.push(ANY);
+        }
+        for action in actions {
+            self.drawers.entry((principal, action, resource)).or_default().push(n);
+        }
+    }
+
+    fn number(&mut self, id: &EntityUid) -> u32 {
+        if let Some(&number) = self.numbers.get(id) {
+            return number;
+        }
+        let number = u32::try_from(self.numbers.len() + 1).expect("fewer names than bytes of policy text");
+        self.numbers.insert(id.clone(), number);
+        number
     }
 
     /// Every rule.
@@ -77,18 +98,17 @@ impl Index {
 
     /// The rules whose scope fits the call, in reading order. Exactly these
     /// can permit or forbid it; all others are false before their conditions.
-    pub(crate) fn select(&self, scope: &Scope<'_>) -> Arc<[u32]> {
-        let mut found: Vec<u32> = Vec::new();
-        let with_any = |names: &[&EntityUid]| -> Vec<Option<EntityUid>> {
-            names.iter().map(|&name| Some(name.clone())).chain([None]).collect()
+    pub(crate) fn select(&self, names: &Names) -> Arc<[u32]> {
+        let numbers = |names: &[EntityUid]| -> Vec<u32> {
+            names.iter().filter_map(|name| self.numbers.get(name).copied()).chain([ANY]).collect()
         };
-        for principal in with_any(&[scope.principal]) {
-            for action in with_any(scope.action) {
-                for resource in with_any(scope.resource) {
-                    let drawer = Drawer { principal: principal.clone(), action: action.clone(), resource };
-                    found.extend(
-                        self.drawers.get(&drawer).into_iter().flatten().filter(|&&n| self.fits(n, scope)),
-                    );
+        let (actions, resources) = (numbers(&names.action), numbers(&names.resource));
+        let mut found: Vec<u32> = Vec::new();
+        for principal in numbers(&names.principal) {
+            for &action in &actions {
+                for &resource in &resources {
+                    let drawer = self.drawers.get(&(principal, action, resource));
+                    found.extend(drawer.into_iter().flatten().filter(|&&n| self.fits(n, names)));
                 }
             }
         }
@@ -98,87 +118,29 @@ impl Index {
         found.into()
     }
 
-    fn fits(&self, n: u32, scope: &Scope<'_>) -> bool {
-        let finer = &self.finer[n as usize];
-        let is = |kind: &Option<EntityTypeName>, id: &EntityUid| {
-            kind.as_ref().is_none_or(|kind| kind == id.type_name())
+    fn fits(&self, n: u32, names: &Names) -> bool {
+        let Finer { principal_is, resource_is, action_eq, resource_eq } = &self.finer[n as usize];
+        let is = |kind: &Option<EntityTypeName>, names: &[EntityUid]| {
+            kind.as_ref().is_none_or(|kind| names.first().is_some_and(|id| kind == id.type_name()))
         };
-        is(&finer.principal_is, scope.principal)
-            && is(&finer.resource_is, scope.resource[0])
-            && finer.resource_eq.as_ref().is_none_or(|id| id == scope.resource[0])
+        let eq = |number: &Option<u32>, names: &[EntityUid]| {
+            number.is_none_or(|number| {
+                names.first().and_then(|id| self.numbers.get(id)).is_some_and(|own| *own == number)
+            })
+        };
+        is(principal_is, &names.principal)
+            && is(resource_is, &names.resource)
+            && eq(action_eq, &names.action)
+            && eq(resource_eq, &names.resource)
     }
 
-    /// The rules of a selection.
-    pub(crate) fn get<'a>(&'a self, selected: &'a [u32]) -> impl Iterator<Item = &'a Rule> {
-        selected.iter().map(|&n| &self.rules[n as usize])
+    /// A rule by its number.
+    pub(crate) fn rule(&self, n: u32) -> &Rule {
+        &self.rules[n as usize]
     }
 
-    /// The rule of an id, within a selection.
-    pub(crate) fn find<'a>(&'a self, selected: &'a [u32], id: &str) -> Option<&'a Rule> {
-        self.get(selected).find(|rule| rule.id() == id)
-    }
-
-    /// The permits of a selection.
-    pub(crate) fn permits<'a>(&'a self, selected: &'a [u32]) -> impl Iterator<Item = &'a Rule> {
-        self.get(selected).filter(|rule| rule.policy.effect() == Effect::Permit)
-    }
-
-    /// A selection as a Cedar policy set.
-    pub(crate) fn policy_set(&self, selected: &Arc<[u32]>) -> Arc<PolicySet> {
-        if let Some(ready) = self.slices.lock().get(selected) {
-            return ready.clone();
-        }
-        let set = PolicySet::from_policies(self.get(selected).map(|rule| rule.policy.clone()))
-            .expect("ids are unique, as loading has checked");
-        let set = Arc::new(set);
-        let mut slices = self.slices.lock();
-        if slices.len() >= SLICES_MAX {
-            slices.clear();
-        }
-        slices.insert(selected.clone(), set.clone());
-        set
-    }
-}
-
-fn principal(rule: &Rule, finer: &mut Finer) -> Option<EntityUid> {
-    match rule.policy.principal_constraint() {
-        PrincipalConstraint::Any => None,
-        // No principal has parents, so `in` means `==` here.
-        PrincipalConstraint::In(id) | PrincipalConstraint::Eq(id) => Some(id),
-        PrincipalConstraint::Is(kind) => {
-            finer.principal_is = Some(kind);
-            None
-        }
-        PrincipalConstraint::IsIn(kind, id) => {
-            finer.principal_is = Some(kind);
-            Some(id)
-        }
-    }
-}
-
-fn resource(rule: &Rule, finer: &mut Finer) -> Option<EntityUid> {
-    match rule.policy.resource_constraint() {
-        ResourceConstraint::Any => None,
-        ResourceConstraint::In(id) => Some(id),
-        ResourceConstraint::Eq(id) => {
-            finer.resource_eq = Some(id.clone());
-            Some(id)
-        }
-        ResourceConstraint::Is(kind) => {
-            finer.resource_is = Some(kind);
-            None
-        }
-        ResourceConstraint::IsIn(kind, id) => {
-            finer.resource_is = Some(kind);
-            Some(id)
-        }
-    }
-}
-
-fn actions(rule: &Rule) -> Vec<Option<EntityUid>> {
-    match rule.policy.action_constraint() {
-        ActionConstraint::Any => vec![None],
-        ActionConstraint::In(ids) => ids.into_iter().map(Some).collect(),
-        ActionConstraint::Eq(id) => vec![Some(id)],
+    /// The number of the rule with this id.
+    pub(crate) fn number_of(&self, id: &str) -> Option<u32> {
+        self.by_id.get(id).copied()
     }
 }

@@ -9,9 +9,9 @@ use lockgate_crypto::{Kind, Posture, catalog};
 /// A word instead of a missing attribute, so that no policy can fail on it.
 const NONE: &str = "none";
 
-/// The facts of `context.link` in the schema, and nothing else: both the
-/// Cedar context and the memo key are made from here, so a decision cannot
-/// depend on something that its key does not hold.
+/// The facts of `context.link` in the schema, and nothing else: the Cedar
+/// context is made from here and what is remembered is found by it, so a
+/// decision cannot depend on something that its memory does not tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Link<'a> {
     encrypted: bool,
@@ -40,6 +40,22 @@ impl<'a> Link<'a> {
             profile: or_none(posture.map(|p| p.profile.as_str())),
             resumed: posture.is_some_and(|p| p.resumed),
             loopback,
+        }
+    }
+
+    /// The same, for keeping.
+    pub(crate) fn into_owned(self) -> Link<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Link {
+            encrypted: self.encrypted,
+            quantum_safe: self.quantum_safe,
+            quantum_safe_group: self.quantum_safe_group,
+            group: own(self.group),
+            peer_signature: own(self.peer_signature),
+            own_signature: own(self.own_signature),
+            profile: own(self.profile),
+            resumed: self.resumed,
+            loopback: self.loopback,
         }
     }
 
@@ -72,27 +88,6 @@ impl<'a> Link<'a> {
             flag("loopback", loopback),
         ])
         .expect("the nine names above differ")
-    }
-
-    /// Feeds every fact to the memo key.
-    pub(crate) fn write_key(&self, key: &mut crate::memo::Key) {
-        let Link {
-            encrypted,
-            quantum_safe,
-            quantum_safe_group,
-            group,
-            peer_signature,
-            own_signature,
-            profile,
-            resumed,
-            loopback,
-        } = self;
-        for flag in [encrypted, quantum_safe, quantum_safe_group, resumed, loopback] {
-            key.flag(*flag);
-        }
-        for text in [group, peer_signature, own_signature, profile] {
-            key.text(text);
-        }
     }
 
     /// The link in words, for a denial: "a loopback link, group X25519, not

@@ -20,6 +20,12 @@ const NOTIFICATION: &str = "notifications/*";
 /// Stands for each other method without a row.
 const OTHER: &str = "other";
 
+/// The action of reaching a server at all. No message has it as its method.
+pub(crate) const CONNECT: &str = "connect";
+
+/// The action of calling a tool, and the group of what has a tool's name in it.
+pub(crate) const TOOLS_CALL: &str = "tools/call";
+
 /// The action groups of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
@@ -77,6 +83,7 @@ impl Subject {
 const ROWS: &[(&str, Option<Group>, Subject)] = {
     use {Group::*, Subject::*};
     &[
+        (CONNECT, Some(Session), Server),
         ("initialize", Some(Session), Server),
         ("ping", Some(Session), Server),
         ("logging/setLevel", Some(Session), Server),
@@ -93,7 +100,7 @@ const ROWS: &[(&str, Option<Group>, Subject)] = {
         ("prompts/list", Some(List), Server),
         ("tasks/list", Some(List), Server),
         ("subscriptions/listen", Some(List), Server),
-        ("tools/call", Some(Use), Tool),
+        (TOOLS_CALL, Some(Use), Tool),
         ("resources/read", Some(Use), Resource),
         ("resources/subscribe", Some(Use), Resource),
         ("resources/unsubscribe", Some(Use), Resource),
@@ -141,6 +148,7 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
 /// The row of an MCP method, or the row that stands for methods like it.
 pub(crate) fn find(method: &str) -> &'static Method {
     let name = match method {
+        CONNECT => OTHER,
         known if METHODS.contains_key(known) => known,
         notification if notification.starts_with("notifications/") => NOTIFICATION,
         _ => OTHER,
@@ -153,12 +161,22 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|&(name, _, _)| name).filter(|name| ![NOTIFICATION, RESPONSE, OTHER].contains(name))
 }
 
+/// The row of reaching a server.
+pub(crate) fn connect() -> &'static Method {
+    METHODS.get(CONNECT).expect("it is a row")
+}
+
+/// The methods that have an action of their own, and what stands for others.
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, Option<Group>, Subject)> {
+    ROWS.iter().copied()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::source::SCHEMA;
+    use crate::schema::SCHEMA;
 
     #[test]
     fn rows_and_schema_say_the_same() {
@@ -196,6 +214,7 @@ mod tests {
             ("other", "other"),
             ("", "other"),
             ("com.example/reset", "other"),
+            ("connect", "other"),
         ] {
             let found = find(method);
             assert_eq!(found.action, entity::action(action), "{method:?}");

@@ -5,7 +5,7 @@
 
 use cedar_policy::ValidationError;
 
-use crate::source::SCHEMA;
+use crate::schema::SCHEMA;
 
 /// Advice on an unknown action or entity type; `None` for other errors.
 pub(crate) fn advice(error: &ValidationError) -> Option<String> {
@@ -20,6 +20,15 @@ pub(crate) fn advice(error: &ValidationError) -> Option<String> {
     let unknown = text.rsplit_once(" `")?.1.strip_suffix('`')?;
     let best = known.iter().min_by_key(|name| (distance(name, unknown), *name))?;
     Some(format!("did you mean {best}?"))
+}
+
+/// Most letters that may differ between a misspelt word and the word meant.
+const MISSPELT_MAX: usize = 2;
+
+/// The word that was probably meant; `None` if none is near.
+pub(crate) fn word<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let rated = known.into_iter().map(|word| (distance(word, unknown), word));
+    rated.min().filter(|(distance, _)| *distance <= MISSPELT_MAX).map(|(_, word)| word)
 }
 
 /// Insertions, deletions and replacements that turn one text into the other

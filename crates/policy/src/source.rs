@@ -1,90 +1,70 @@
-//! Policy text to checked rules.
+//! Policy files, cut into statements: each with the place that errors point to.
 //!
 //! Each policy is parsed by itself: one broken policy then hides no mistake in
-//! the next, and ten thousand parse in a quarter of the memory of one text.
+//! the next, ten thousand parse in a quarter of the memory of one text, and
+//! what did not change since the last time need not be parsed again.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::LazyLock,
-};
+use std::borrow::Cow;
 
-use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use miette::Diagnostic;
 
-use crate::{
-    error::{Fault, Lines, PolicyError},
-    nearest,
-};
-
-/// The schema that every policy is checked against, in Cedar schema syntax.
-pub const SCHEMA_TEXT: &str = include_str!("schema.cedarschema");
-
-/// The schema, read once.
-pub(crate) static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
-    let (schema, _warnings) = Schema::from_cedarschema_str(SCHEMA_TEXT)
-        .expect("schema.cedarschema is part of this crate and tested");
-    schema
-});
+use crate::error::{Fault, Lines, PolicyError};
 
 /// One policy file.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
     /// What people know the file by, such as its path: shown in errors, in
     /// denials to callers on this machine and, its last part only, in ids and
-    /// in denials to others.
+    /// in denials to others. A name that ends in `.toml` is a role file's.
     pub name: &'a str,
-    /// Its Cedar text.
+    /// Its text.
     pub text: &'a str,
 }
 
-/// One checked policy and where it stands.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    /// The policy; its Cedar id is the id that people see.
-    pub(crate) policy: Policy,
-    /// Name of its file.
-    pub(crate) file: String,
-    /// Line of its first word.
-    pub(crate) line: u32,
-}
-
-impl Rule {
-    /// The `@id`, or `file#n` with the last part of the file's path.
-    pub(crate) fn id(&self) -> &str {
-        self.policy.id().as_ref()
-    }
-}
-
 /// A piece of a file that holds one policy.
-struct Statement<'a> {
+#[derive(Debug)]
+pub(crate) struct Statement<'a> {
     /// Name of the file.
-    file: &'a str,
-    lines: &'a Lines<'a>,
-    /// Where the piece begins, in bytes.
-    offset: usize,
-    /// Where its first word begins, in bytes.
-    first_word: usize,
-    text: &'a str,
+    pub(crate) file: &'a str,
+    /// Cedar.
+    pub(crate) text: Cow<'a, str>,
     /// Its number in the file, from 1.
-    number: usize,
+    pub(crate) number: usize,
+    pub(crate) origin: Origin<'a>,
 }
 
-impl Statement<'_> {
-    fn error(&self, fault: Fault, offset: Option<usize>, what: String, hint: Option<String>) -> PolicyError {
-        let at = offset.map_or(self.first_word, |offset| self.offset + offset);
-        let (line, column) = self.lines.position(at);
-        PolicyError {
-            fault,
-            file: self.file.to_owned(),
-            line,
-            column,
-            what,
-            hint: hint.unwrap_or_else(|| fault.hint().to_owned()),
-        }
+/// Where a statement stands.
+#[derive(Debug)]
+pub(crate) enum Origin<'a> {
+    /// In a file of Cedar.
+    Cedar {
+        lines: &'a Lines<'a>,
+        /// Where the piece begins, in bytes.
+        offset: usize,
+        /// Where its first word begins, in bytes.
+        first_word: usize,
+    },
+    /// In a role file, which it was compiled from: line and column of the rule.
+    Role { line: u32, column: u32 },
+}
+
+/// One thing to say about a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
+    pub(crate) fault: Fault,
+    /// Where in the statement's text, in bytes; `None` is its first word.
+    pub(crate) offset: Option<usize>,
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(fault: Fault, what: impl Into<String>, hint: Option<String>) -> Self {
+        Finding { fault, offset: None, what: what.into(), hint }
     }
 
     /// An error of Cedar's, with its place and advice where it has them.
-    fn cedar_error(&self, fault: Fault, error: &dyn Diagnostic) -> PolicyError {
+    pub(crate) fn of_cedar(fault: Fault, error: &dyn Diagnostic) -> Self {
         let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
         let text = error.to_string();
         // "for policy `id`, …" repeats what the place already says.
@@ -92,59 +72,27 @@ impl Statement<'_> {
             Some((_, rest)) => rest.to_owned(),
             None => text,
         };
-        self.error(fault, offset, what, error.help().map(|help| help.to_string()))
+        Finding { fault, offset, what, hint: error.help().map(|help| help.to_string()) }
     }
 }
 
-/// Parses and strictly validates all sources.
-///
-/// # Errors
-/// Every mistake of every file, in reading order.
-pub(crate) fn load(sources: &[Source<'_>]) -> Result<Vec<Rule>, Vec<PolicyError>> {
-    let mut errors = Vec::new();
-    let mut statements = Vec::new();
-    let mut rules = Vec::new();
-    let mut taken: HashMap<String, usize> = HashMap::new();
-    let lines: Vec<Lines<'_>> = sources.iter().map(|source| Lines::new(source.text)).collect();
-    for statement in sources.iter().zip(&lines).flat_map(|(source, lines)| split(*source, lines)) {
-        match parse(&statement) {
-            Ok(policy) => {
-                let id: &str = policy.id().as_ref();
-                if let Some(&first) = taken.get(id) {
-                    let first: &Rule = &rules[first];
-                    let what =
-                        format!("the id `{id}` is taken by the policy at {}:{}", first.file, first.line);
-                    errors.push(statement.error(Fault::Id, None, what, None));
-                    continue;
-                }
-                taken.insert(id.to_owned(), rules.len());
-                let (line, _) = statement.lines.position(statement.first_word);
-                rules.push(Rule { policy, file: statement.file.to_owned(), line });
-                statements.push(statement);
+impl Statement<'_> {
+    /// Line and column, from 1.
+    pub(crate) fn position(&self, within: Option<usize>) -> (u32, u32) {
+        match &self.origin {
+            Origin::Cedar { lines, offset, first_word } => {
+                lines.position(within.map_or(*first_word, |within| offset + within))
             }
-            Err(mut found) => errors.append(&mut found),
+            Origin::Role { line, column } => (*line, *column),
         }
     }
-    validate(&rules, &statements, &taken, &mut errors);
-    if errors.is_empty() {
-        return Ok(rules);
-    }
-    let order = |file: &str| sources.iter().position(|source| source.name == file);
-    errors.sort_by_cached_key(|e| (order(&e.file), e.line, e.column, e.fault, e.what.clone()));
-    // Cedar reports a mistake once for each action that it shows in.
-    errors.dedup_by(|b, a| (&b.file, b.line, b.column, b.fault) == (&a.file, a.line, a.column, a.fault));
-    Err(errors)
-}
 
-fn parse(statement: &Statement<'_>) -> Result<Policy, Vec<PolicyError>> {
-    let own_id = format!("{}#{}", base_name(statement.file), statement.number);
-    let policy = Policy::parse(Some(PolicyId::new(own_id)), statement.text).map_err(|errors| {
-        errors.iter().map(|error| statement.cedar_error(Fault::Syntax, error)).collect::<Vec<_>>()
-    })?;
-    match policy.annotation("id").map(str::trim) {
-        None => Ok(policy),
-        Some("") => Err(vec![statement.error(Fault::Id, None, "the @id is empty".to_owned(), None)]),
-        Some(id) => Ok(policy.new_id(PolicyId::new(id))),
+    /// A finding with its place.
+    pub(crate) fn error(&self, finding: Finding) -> PolicyError {
+        let Finding { fault, offset, what, hint } = finding;
+        let (line, column) = self.position(offset);
+        let hint = hint.unwrap_or_else(|| fault.hint().to_owned());
+        PolicyError { fault, file: self.file.to_owned(), line, column, what, hint }
     }
 }
 
@@ -154,52 +102,10 @@ pub(crate) fn base_name(file: &str) -> &str {
     file.rsplit(['/', '\\']).next().unwrap_or(file)
 }
 
-fn validate(
-    rules: &[Rule],
-    statements: &[Statement<'_>],
-    by_id: &HashMap<String, usize>,
-    errors: &mut Vec<PolicyError>,
-) {
-    let set = PolicySet::from_policies(rules.iter().map(|rule| rule.policy.clone()))
-        .expect("ids are unique and templates do not parse as policies");
-    let result = Validator::new(SCHEMA.clone()).validate(&set, ValidationMode::Strict);
-    let statement = |id: &PolicyId| {
-        let id: &str = id.as_ref();
-        by_id.get(id).map(|&n| &statements[n])
-    };
-    let mut wrong: HashSet<&PolicyId> = HashSet::new();
-    for error in result.validation_errors() {
-        if let Some(at) = statement(error.policy_id()) {
-            wrong.insert(error.policy_id());
-            let mut found = at.cedar_error(Fault::Schema, error);
-            found.hint = nearest::advice(error).unwrap_or(found.hint);
-            errors.push(found);
-        }
-    }
-    for warning in result.validation_warnings() {
-        let fault = match warning {
-            // No wonder that it never applies if it names what is not there.
-            _ if wrong.contains(warning.policy_id()) => continue,
-            ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => {
-                Fault::NeverApplies
-            }
-            ValidationWarning::BidiCharsInString(_) | ValidationWarning::BidiCharsInIdentifier(_) => {
-                Fault::Deceptive
-            }
-            // Names in mixed or rare scripts exist; refusing them would make
-            // them impossible to permit.
-            _ => continue,
-        };
-        if let Some(at) = statement(warning.policy_id()) {
-            errors.push(at.cedar_error(fault, warning));
-        }
-    }
-}
-
 /// Cuts a file after each semicolon that ends a policy, that is, one outside
 /// of strings and comments. What is left after the last one is a piece too,
 /// so that an unfinished policy is an error and not forgotten.
-fn split<'a>(source: Source<'a>, lines: &'a Lines<'a>) -> Vec<Statement<'a>> {
+pub(crate) fn split<'a>(source: Source<'a>, lines: &'a Lines<'a>) -> Vec<Statement<'a>> {
     let bytes = source.text.as_bytes();
     let mut statements = Vec::new();
     let (mut begin, mut first_word, mut at) = (0, None, 0);
@@ -207,7 +113,8 @@ fn split<'a>(source: Source<'a>, lines: &'a Lines<'a>) -> Vec<Statement<'a>> {
         if let Some(first_word) = first_word {
             let number = statements.len() + 1;
             let text = &source.text[begin..end];
-            statements.push(Statement { file: source.name, lines, offset: begin, first_word, text, number });
+            let origin = Origin::Cedar { lines, offset: begin, first_word };
+            statements.push(Statement { file: source.name, text: Cow::Borrowed(text), number, origin });
         }
     };
     while at < bytes.len() {

@@ -208,7 +208,7 @@ async fn policy_denies_by_default_filters_lists_and_says_what_to_add() {
     let upstream = wire().await;
     let policy = r#"
         @id("look") permit(principal, action in [Lockgate::Action::"session", Lockgate::Action::"list"], resource);
-        @id("echo") permit(principal, action == Lockgate::Action::"tools/call", resource == Lockgate::Tool::"wire/echo");
+        @id("echo") permit(principal, action in Lockgate::Action::"tools/call", resource == Lockgate::Tool::"wire/echo");
     "#;
     let rig = gateway(&[("wire", upstream)], policy, Limits::default()).await;
     let mut client = Client::to(rig.address).await;

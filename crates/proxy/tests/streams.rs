@@ -136,7 +136,7 @@ async fn a_list_that_comes_late_by_resumption_is_filtered_all_the_same() {
     .await;
     let policy = r#"
         @id("look") permit(principal, action in [Lockgate::Action::"session", Lockgate::Action::"list"], resource);
-        @id("open") permit(principal, action == Lockgate::Action::"tools/call", resource == Lockgate::Tool::"wire/open");
+        @id("open") permit(principal, action in Lockgate::Action::"tools/call", resource == Lockgate::Tool::"wire/open");
     "#;
     let rig = gateway(&[("wire", upstream)], policy, Limits::default()).await;
     let mut client = Client::to(rig.address).await;

@@ -104,7 +104,7 @@ fn forbid_beats_permit() {
     let policies = policies(
         "@id(\"all\") permit(principal, action, resource);
          @id(\"no-delete\") @reason(\"deleting needs a person\")
-         forbid(principal, action == Lockgate::Action::\"tools/call\", resource is Lockgate::Tool)
+         forbid(principal, action in Lockgate::Action::\"tools/call\", resource is Lockgate::Tool)
          when { resource.name like \"delete*\" };",
     );
     let caller = anonymous();

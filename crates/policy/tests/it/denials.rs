@@ -24,7 +24,7 @@ fn denials_name_everything() {
              no policy permits it",
             "to allow it, add this line to policy.cedar: \
              permit(principal == Lockgate::Agent::\"spiffe://example.org/agent/billing\", \
-             action == Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"crm/drop_table\");",
+             action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"crm/drop_table\");",
         ),
         (
             &user,

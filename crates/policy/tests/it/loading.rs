@@ -34,7 +34,7 @@ fn mistakes_are_found_where_they_are() {
         ("permit(principal == Lockgate::Anonymous::\"root\", action, resource);", vec![(Schema, 1, 21)]),
         // Scopes that can never fit.
         (
-            "permit(principal, action == Lockgate::Action::\"tools/call\", resource is Lockgate::Server);",
+            "permit(principal, action in Lockgate::Action::\"tools/call\", resource is Lockgate::Server);",
             vec![(NeverApplies, 1, 1)],
         ),
         ("permit(principal, action == Lockgate::Action::\"session\", resource);", vec![(NeverApplies, 1, 1)]),

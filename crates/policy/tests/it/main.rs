@@ -7,5 +7,7 @@ mod decisions;
 mod denials;
 mod loading;
 mod names;
+mod outcomes;
+mod roles;
 mod scale;
 mod subjects;

@@ -9,7 +9,7 @@ use crate::subjects::{Call, anonymous, policies, request};
 /// A policy set that permits one tool, given by its entity id.
 fn only(id: &str) -> Policies {
     policies(&format!(
-        "permit(principal, action == Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"{id}\");"
+        "permit(principal, action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"{id}\");"
     ))
 }
 

@@ -11,7 +11,7 @@ fn ten_thousand_policies_are_decided_through_the_slice() {
         let (server, tool) = (n / 100, n % 100);
         writeln!(
             text,
-            "permit(principal == Lockgate::Agent::\"{AGENT}\", action == Lockgate::Action::\"tools/call\", \
+            "permit(principal == Lockgate::Agent::\"{AGENT}\", action in Lockgate::Action::\"tools/call\", \
              resource == Lockgate::Tool::\"s{server}/t{tool}\") when {{ context.link.quantum_safe }};"
         )
         .unwrap();
@@ -56,7 +56,10 @@ fn a_slice_holds_exactly_the_policies_whose_scope_fits() {
     ];
     let actions = [
         ("action", true),
-        ("action == Lockgate::Action::\"tools/call\"", true),
+        ("action in Lockgate::Action::\"tools/call\"", true),
+        ("action == Lockgate::Action::\"tools/call:crm/read\"", true),
+        ("action in Lockgate::Action::\"tools/call:crm/read\"", true),
+        ("action == Lockgate::Action::\"tools/call:crm/write\"", false),
         ("action in Lockgate::Action::\"use\"", true),
         ("action in [Lockgate::Action::\"tools/call\", Lockgate::Action::\"use\"]", true),
         ("action in [Lockgate::Action::\"list\", Lockgate::Action::\"tools/call\"]", true),
@@ -85,5 +88,102 @@ fn a_slice_holds_exactly_the_policies_whose_scope_fits() {
                 assert_eq!(call.decide(&policies).is_ok(), fits, "{text}");
             }
         }
+    }
+}
+
+/// Not a check but a measurement: `cargo test --release -p lockgate-policy -- --ignored --nocapture costs`.
+#[test]
+#[ignore = "prints times"]
+fn costs() {
+    use std::time::Instant;
+
+    use lockgate_policy::{Circumstances, Definition, Definitions, Options, Policies, Query, Source};
+
+    let definition = |n: usize| Definition {
+        server: format!("s{}", n / 100),
+        tool: format!("t{}", n % 100),
+        json: serde_json::json!({"name": format!("t{}", n % 100), "inputSchema": {"type": "object",
+            "properties": {format!("own{n}"): {"type": "string"}, "limit": {"type": "integer"},
+            "fields": {"type": "array", "items": {"type": "string"}}}}})
+        .to_string(),
+        sha256: n.to_string(),
+    };
+    let definitions = Definitions::new((0..1_000).map(definition));
+    let options = Options { definitions: &definitions, ..Options::bare(1) };
+    for count in [10, 100, 1_000, 10_000] {
+        let text = |changed: usize| {
+            let mut text = String::new();
+            for n in 0..count {
+                let tool = n % 1_000;
+                let limit = 50 + usize::from(n < changed);
+                writeln!(
+                    text,
+                    "@id(\"p{n}\") permit(principal in Lockgate::Role::\"r{}\", action in Lockgate::Action::\"tools/call\", \
+                     resource == Lockgate::Tool::\"s{}/t{}\") when {{ context has input && context.input has limit && \
+                     context.input.limit <= {limit} && [\"name\", \"email\"].containsAll(context.names) || \
+                     context.link.resumed }};",
+                    n / 1_000,
+                    tool / 100,
+                    tool % 100
+                )
+                .unwrap();
+            }
+            text.push_str("@id(\"never\") forbid(principal, action, resource) when { context.touched.contains(\"system_config\") };");
+            text
+        };
+        let (first, second) = (text(0), text(10));
+        let begin = Instant::now();
+        let policies = Policies::parse(&[Source { name: "p.cedar", text: &first }], &options).unwrap();
+        let load = begin.elapsed();
+        let begin = Instant::now();
+        let policies = policies.parse_again(&[Source { name: "p.cedar", text: &second }], &options).unwrap();
+        let reload = begin.elapsed();
+        let caller = agent(AGENT).with_roles(["r0".to_owned()].into());
+        let link = hybrid();
+        let mut times = Vec::new();
+        let mut lists = Vec::new();
+        for round in 0..20 {
+            let begin = Instant::now();
+            for n in 0..1_000 {
+                let (server, tool) = (format!("s{}", n / 100), format!("t{}", n % 100));
+                let query = Query {
+                    caller: &caller,
+                    server: &server,
+                    method: "tools/call",
+                    name: Some(&tool),
+                    posture: Some(&link),
+                    loopback: false,
+                };
+                policies.allows(&query);
+            }
+            lists.push(begin.elapsed());
+            for n in 0..count.min(100) {
+                let (server, tool) = (format!("s{}", n / 100), format!("t{}", n % 100));
+                let arguments = serde_json::json!({"limit": 5, "name": "Ann", "email": "a@example.org"});
+                let message = crate::subjects::request_with("tools/call", &tool, arguments);
+                let query = Query {
+                    caller: &caller,
+                    server: &server,
+                    method: "tools/call",
+                    name: Some(&tool),
+                    posture: Some(&link),
+                    loopback: false,
+                };
+                let begin = Instant::now();
+                let answer = policies.decide(query, &Circumstances::at(1_800_000_000_000), message);
+                if round > 0 {
+                    times.push(begin.elapsed());
+                }
+                drop(answer);
+            }
+        }
+        times.sort();
+        println!(
+            "{count} policies: load {load:?}, reload {reload:?}, decision p50 {:?} p99 {:?}, list of 1,000 first {:?} then {:?}",
+            times[times.len() / 2],
+            times[times.len() * 99 / 100],
+            lists[0],
+            lists[10]
+        );
     }
 }

@@ -81,6 +81,12 @@ pub(crate) fn request(method: &str, name: Option<&str>) -> Message {
     decode(&request)
 }
 
+/// A request with arguments.
+pub(crate) fn request_with(method: &str, name: &str, arguments: serde_json::Value) -> Message {
+    let params = serde_json::json!({"name": name, "arguments": arguments});
+    decode(&serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+}
+
 pub(crate) fn notification(method: &str) -> Message {
     decode(&serde_json::json!({"jsonrpc": "2.0", "method": method}))
 }

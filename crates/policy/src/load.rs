@@ -1,0 +1,187 @@
+//! From files to checked rules, reusing what did not change.
+
+use std::{collections::HashMap, sync::Arc};
+
+use cedar_policy::PolicyId;
+
+use crate::{
+    clock::{self, Zones},
+    error::{Fault, Lines, PolicyError},
+    known::Known,
+    members::Members,
+    options::Options,
+    role_file,
+    rule::Rule,
+    schema::Vocabulary,
+    shapes::Shapes,
+    source::{Finding, Source, Statement, base_name, split},
+    validate::{Checked, Checker},
+};
+
+/// What is remembered of each policy text from one load to the next.
+pub(crate) type Library = HashMap<Arc<str>, (Arc<Known>, Arc<Checked>)>;
+
+/// A loaded set.
+pub(crate) struct Loaded {
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) members: Members,
+    pub(crate) zones: Zones,
+    pub(crate) shapes: Shapes,
+    pub(crate) warnings: Vec<PolicyError>,
+    pub(crate) library: Library,
+    pub(crate) vocabulary: Vocabulary,
+}
+
+/// Parses and strictly validates all sources.
+///
+/// # Errors
+/// Every mistake of every file, in reading order.
+pub(crate) fn load(
+    sources: &[Source<'_>],
+    options: &Options<'_>,
+    before: Option<(&Library, &Shapes)>,
+) -> Result<Loaded, Vec<PolicyError>> {
+    let shapes = Shapes::new(options.definitions, before.map(|(_, shapes)| shapes));
+    let lines: Vec<Lines<'_>> = sources.iter().map(|source| Lines::new(source.text)).collect();
+    let mut reading = Reading { errors: Vec::new(), members: Members::default(), zones: Zones::new() };
+    let statements = reading.statements(sources, &lines, options, &shapes);
+    let (statements, knowns) = reading.parse(statements, before.map(|(library, _)| library));
+    let ids = reading.ids(&statements, &knowns);
+    for known in &knowns {
+        reading
+            .zones
+            .extend(known.reads.zones.iter().filter_map(|name| Some((name.clone(), clock::zone(name)?))));
+    }
+    reading.zones.entry(clock::UTC.to_owned()).or_insert(jiff::tz::TimeZone::UTC);
+    let vocabulary = Vocabulary::new(options.facts, reading.zones.keys().map(String::as_str));
+    let checked = Checker::new(&vocabulary, &shapes).check(&knowns, |n| {
+        let (library, _) = before?;
+        library.get(&*statements[n].text).map(|(_, checked)| checked.clone())
+    });
+    let mut warnings = shapes.warnings.clone();
+    for (statement, (known, checked)) in statements.iter().zip(knowns.iter().zip(&checked)) {
+        reading.errors.extend(checked.errors.iter().cloned().map(|finding| statement.error(finding)));
+        warnings.extend(checked.warnings.iter().cloned().map(|finding| statement.error(finding)));
+        warnings.extend(unknown_groups(known, options).map(|finding| statement.error(finding)));
+    }
+    if !reading.errors.is_empty() {
+        return Err(sorted(reading.errors, sources));
+    }
+    let mut library = Library::with_capacity(statements.len());
+    let mut rules = Vec::with_capacity(statements.len());
+    for (((statement, known), checked), id) in statements.into_iter().zip(knowns).zip(checked).zip(ids) {
+        let (line, _) = statement.position(None);
+        let policy = known.policy.new_id(PolicyId::new(id));
+        rules.push(Rule { policy, file: statement.file.to_owned(), line, known: known.clone() });
+        library.insert(Arc::from(&*statement.text), (known, checked));
+    }
+    let Reading { members, zones, .. } = reading;
+    Ok(Loaded { rules, members, zones, shapes, warnings, library, vocabulary })
+}
+
+fn sorted(mut errors: Vec<PolicyError>, sources: &[Source<'_>]) -> Vec<PolicyError> {
+    let order = |file: &str| sources.iter().position(|source| source.name == file);
+    errors.sort_by_cached_key(|e| (order(&e.file), e.line, e.column, e.fault, e.what.clone()));
+    // Cedar reports a mistake once for each action that it shows in.
+    errors.dedup_by(|b, a| (&b.file, b.line, b.column, b.fault) == (&a.file, a.line, a.column, a.fault));
+    errors
+}
+
+fn unknown_groups(known: &Known, options: &Options<'_>) -> Option<Finding> {
+    let group = known.needs.groups.iter().find(|group| !options.groups.contains_key(*group))?;
+    let what = format!("there is no group of servers named `{group}`, so nothing is in it");
+    Some(Finding::new(Fault::NotSeen, what, Some("name the group in the configuration".to_owned())))
+}
+
+/// What is collected while reading.
+struct Reading {
+    errors: Vec<PolicyError>,
+    members: Members,
+    zones: Zones,
+}
+
+impl Reading {
+    fn statements<'a>(
+        &mut self,
+        sources: &[Source<'a>],
+        lines: &'a [Lines<'a>],
+        options: &Options<'_>,
+        shapes: &Shapes,
+    ) -> Vec<Statement<'a>> {
+        let mut all = Vec::new();
+        for (source, lines) in sources.iter().zip(lines) {
+            if source.name.ends_with(".toml") {
+                all.extend(self.role_file(*source, options, shapes));
+            } else {
+                all.extend(split(*source, lines));
+            }
+        }
+        all
+    }
+
+    fn role_file<'a>(
+        &mut self,
+        source: Source<'a>,
+        options: &Options<'_>,
+        shapes: &Shapes,
+    ) -> Vec<Statement<'a>> {
+        match role_file::compile(source, options, shapes) {
+            Ok(compiled) => {
+                let zones = compiled.zones.into_iter();
+                self.zones.extend(zones.filter_map(|name| clock::zone(&name).map(|zone| (name, zone))));
+                if let Some(members) = compiled.members {
+                    self.members.add(compiled.name, members);
+                }
+                role_file::statements(source.name, compiled.statements)
+            }
+            Err(errors) => {
+                self.errors.extend(errors);
+                Vec::new()
+            }
+        }
+    }
+
+    fn parse<'a>(
+        &mut self,
+        statements: Vec<Statement<'a>>,
+        library: Option<&Library>,
+    ) -> (Vec<Statement<'a>>, Vec<Arc<Known>>) {
+        let mut kept = Vec::with_capacity(statements.len());
+        let mut knowns = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let remembered = library.and_then(|library| library.get(&*statement.text));
+            match remembered
+                .map_or_else(|| Known::parse(&statement.text).map(Arc::new), |(known, _)| Ok(known.clone()))
+            {
+                Ok(known) => {
+                    knowns.push(known);
+                    kept.push(statement);
+                }
+                Err(findings) => {
+                    self.errors.extend(findings.into_iter().map(|finding| statement.error(finding)));
+                }
+            }
+        }
+        (kept, knowns)
+    }
+
+    /// The id of each policy; two with one id are a mistake.
+    fn ids(&mut self, statements: &[Statement<'_>], knowns: &[Arc<Known>]) -> Vec<String> {
+        let mut first: HashMap<String, usize> = HashMap::with_capacity(statements.len());
+        let mut ids = Vec::with_capacity(statements.len());
+        for (n, (statement, known)) in statements.iter().zip(knowns).enumerate() {
+            let own = || format!("{}#{}", base_name(statement.file), statement.number);
+            let id = known.own_id().map_or_else(own, str::to_owned);
+            if let Some(&taken) = first.get(&id) {
+                let by = &statements[taken];
+                let what =
+                    format!("the id `{id}` is taken by the policy at {}:{}", by.file, by.position(None).0);
+                self.errors.push(statement.error(Finding::new(Fault::Id, what, None)));
+            } else {
+                first.insert(id.clone(), n);
+            }
+            ids.push(id);
+        }
+        ids
+    }
+}

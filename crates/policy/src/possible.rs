@@ -1,0 +1,57 @@
+//! What a caller could ever do: for lists, and before anything is opened.
+
+use std::sync::Arc;
+
+use crate::{
+    frame::{Foreseen, Frame},
+    index::{Index, Names},
+    rule::Rule,
+    terms::Violation,
+};
+
+/// Permits named when a caller may reach a server: enough to see why.
+const NAMED_MAX: usize = 8;
+
+/// Whether some call of this kind could pass, at least once a person approved
+/// it. A policy that certainly fails denies; a `forbid` that certainly matches
+/// denies unless it holds; and something must permit, or hold for a person.
+pub(crate) fn allows(index: &Index, frame: &Frame, foreseen: &Foreseen) -> bool {
+    let rule = |n: &u32| index.rule(*n);
+    let barred = foreseen
+        .certain
+        .iter()
+        .map(rule)
+        .any(|rule| !rule.is_permit() && rule.violation() != Violation::Hold);
+    if foreseen.failed.is_some() || barred {
+        return false;
+    }
+    let could = foreseen.certain.iter().chain(&foreseen.possible).map(rule).any(Rule::is_permit);
+    could || frame.slice.rules.iter().map(rule).any(waits_for_a_person)
+}
+
+/// Whether a permit holds what it does not permit, instead of leaving it
+/// denied.
+fn waits_for_a_person(rule: &Rule) -> bool {
+    rule.is_permit() && !rule.terms().shadow && rule.terms().violation == Some(Violation::Hold)
+}
+
+/// The permits on connecting itself.
+pub(crate) fn permits(index: &Index, foreseen: &Foreseen) -> Vec<String> {
+    let both = foreseen.certain.iter().chain(&foreseen.possible).map(|&n| index.rule(n));
+    both.filter(|rule| rule.is_permit()).take(NAMED_MAX).map(|rule| rule.id().to_owned()).collect()
+}
+
+/// The first permits whose scope fits the caller and anything on the server.
+pub(crate) fn reach(index: &Index, names: &Names, server: &str) -> Arc<[String]> {
+    let rules = index.rules().iter().filter(|rule| {
+        let scope = &rule.known.scope;
+        let principal = scope.principal.as_ref().is_none_or(|id| names.principal.contains(id));
+        let kind = scope.principal_is.as_ref();
+        let kind = kind.is_none_or(|kind| names.principal.first().is_some_and(|id| id.type_name() == kind));
+        let resource = scope.resource.as_ref().is_none_or(|id| {
+            names.resource.contains(id) || crate::entity::server_of(id).is_some_and(|own| own == server)
+        });
+        rule.is_permit() && !rule.terms().shadow && principal && kind && resource
+    });
+    rules.take(NAMED_MAX).map(|rule| rule.id().to_owned()).collect()
+}
