@@ -1,21 +1,27 @@
-//! A bounded memory of decisions.
+//! A bounded memory, of frames.
 //!
-//! A tool-level decision is a pure function of who, what, where and over which
-//! link. The memo is a table of fixed size: a key hashes to one slot, a new
-//! decision replaces the old one there. No list to keep in order, no growth,
-//! and no caller can push out more than the slots that it hits; the hash is
-//! keyed at random, so it cannot choose them.
+//! What all calls of one caller to one thing have in common is a pure function
+//! of who, what and where. The memo is a table of fixed size: a key hashes to
+//! one bucket, where a new entry pushes out the one that was used longest ago.
+//! No list to keep in order, no growth, and no caller can push out more than
+//! the buckets that it hits; the hash is keyed at random, so it cannot choose
+//! them.
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher, sync::Arc};
 
 use parking_lot::Mutex;
 
-/// Decisions remembered. 8,192 is 8 agents × 1,000 tools; each costs about
-/// 300 bytes, so the table stays below 3 MiB in ordinary use.
-pub(crate) const DECISIONS_MAX: usize = 8_192;
+/// Entries remembered. 8,192 is 8 agents × 1,000 tools; a frame costs about
+/// 4 KiB, so a full table is some 32 MiB.
+pub(crate) const ENTRIES_MAX: usize = 8_192;
+
+/// Entries that share a bucket. With eight, a table that is half full pushes
+/// nothing out.
+const WAYS: usize = 8;
 
 /// Longest key remembered, in bytes. Resource URIs may be megabytes long;
-/// those are decided anew each time, so the memo can never exceed 8 MiB.
+/// those are looked up anew each time, so that keys can never take more than
+/// 8 MiB.
 pub(crate) const KEY_BYTES_MAX: usize = 1_024;
 
 /// Everything that a decision depends on, as unambiguous bytes: texts carry
@@ -51,39 +57,50 @@ struct Entry<V> {
     value: V,
 }
 
-/// One place of the table. The lock is held for a copy of the pointer only.
-type Slot<V> = Mutex<Option<Arc<Entry<V>>>>;
+/// Some places of the table, the latest used first. The lock is held for a
+/// search and a copy of a pointer only.
+type Bucket<V> = Mutex<Vec<Arc<Entry<V>>>>;
 
 /// The table.
 pub(crate) struct Memo<V> {
-    slots: Box<[Slot<V>]>,
+    buckets: Box<[Bucket<V>]>,
     hasher: RandomState,
 }
 
 impl<V: Clone> Memo<V> {
     /// An empty table.
     pub(crate) fn new() -> Self {
-        Memo { slots: (0..DECISIONS_MAX).map(|_| Mutex::new(None)).collect(), hasher: RandomState::new() }
+        let buckets = (0..ENTRIES_MAX / WAYS).map(|_| Mutex::new(Vec::new())).collect();
+        Memo { buckets, hasher: RandomState::new() }
     }
 
-    /// The remembered value, or the value that `decide` gives now.
-    pub(crate) fn get_or(&self, key: Key, decide: impl FnOnce() -> V) -> V {
+    /// The remembered value, or the value that `make` gives now.
+    pub(crate) fn get_or(&self, key: Key, make: impl FnOnce() -> V) -> V {
         if key.0.len() > KEY_BYTES_MAX {
-            return decide();
+            return make();
         }
         let hash = self.hasher.hash_one(key.0.as_slice());
-        let slot = &self.slots[(hash % DECISIONS_MAX as u64) as usize];
-        let held = slot.lock().clone();
-        if let Some(entry) = held.filter(|entry| *entry.key == *key.0) {
-            return entry.value.clone();
+        let bucket = &self.buckets[(hash % self.buckets.len() as u64) as usize];
+        if let Some(value) = find(bucket, &key) {
+            return value;
         }
-        // Decided without the lock: two callers may decide the same thing
-        // twice, which is cheaper than making one wait for the other.
-        let value = decide();
+        // Made without the lock: two callers may make the same thing twice,
+        // which is cheaper than making one wait for the other.
+        let value = make();
         let entry = Entry { key: key.0.into_boxed_slice(), value: value.clone() };
-        *slot.lock() = Some(Arc::new(entry));
+        let mut entries = bucket.lock();
+        entries.retain(|other| other.key != entry.key);
+        entries.truncate(WAYS - 1);
+        entries.insert(0, Arc::new(entry));
         value
     }
+}
+
+fn find<V: Clone>(bucket: &Bucket<V>, key: &Key) -> Option<V> {
+    let mut entries = bucket.lock();
+    let at = entries.iter().position(|entry| *entry.key == *key.0)?;
+    entries[..=at].rotate_right(1);
+    Some(entries[0].value.clone())
 }
 
 #[cfg(test)]
@@ -109,10 +126,10 @@ mod tests {
     #[test]
     fn stays_bounded_and_right_when_overrun() {
         let memo = Memo::new();
-        for n in 0..DECISIONS_MAX * 2 {
+        for n in 0..ENTRIES_MAX * 2 {
             assert_eq!(memo.get_or(key(&[&n.to_string()]), || n), n);
         }
-        for n in 0..DECISIONS_MAX * 2 {
+        for n in 0..ENTRIES_MAX * 2 {
             assert_eq!(memo.get_or(key(&[&n.to_string()]), || n), n);
         }
     }

@@ -91,6 +91,53 @@ fn a_slice_holds_exactly_the_policies_whose_scope_fits() {
     }
 }
 
+proptest::proptest! {
+    /// Whatever a set looks like, looking only at a slice of it decides as a
+    /// look at the whole set does.
+    #[test]
+    fn a_slice_decides_as_the_whole_set_does(
+        scopes in proptest::collection::vec((0usize..6, 0usize..6, 0usize..6, proptest::bool::ANY), 0..12),
+        role in proptest::bool::ANY,
+    ) {
+        let principals = ["principal", "principal in Lockgate::Role::\"r\"", "principal is Lockgate::Agent",
+            "principal == Lockgate::Agent::\"spiffe://example.org/agent/billing\"",
+            "principal is Lockgate::Agent in Lockgate::Role::\"r\"", "principal is Lockgate::Anonymous"];
+        let actions = ["action", "action in Lockgate::Action::\"use\"", "action in Lockgate::Action::\"tools/call\"",
+            "action == Lockgate::Action::\"tools/call:crm/read\"", "action in Lockgate::Action::\"session\"",
+            "action in [Lockgate::Action::\"list\", Lockgate::Action::\"tools/call:crm/write\"]"];
+        let resources = ["resource", "resource in Lockgate::Server::\"crm\"", "resource == Lockgate::Tool::\"crm/read\"",
+            "resource is Lockgate::Tool", "resource in Lockgate::ServerGroup::\"g\"", "resource in Lockgate::Server::\"mail\""];
+        let fits = |(p, a, r, _): &(usize, usize, usize, bool)| {
+            (role || !matches!(p, 1 | 4)) && *p != 5 && *a < 4 && *r < 5
+        };
+        let groups = std::collections::BTreeMap::from([("g".to_owned(), vec!["crm".to_owned()])]);
+        let options = lockgate_policy::Options { groups: &groups, ..lockgate_policy::Options::bare(1) };
+        let mut kept = Vec::new();
+        let mut text = String::new();
+        for scope in scopes {
+            let (p, a, r, permit) = scope;
+            let effect = if permit { "permit" } else { "forbid" };
+            let one = format!("{effect}({}, {}, {});\n", principals[p], actions[a], resources[r]);
+            let source = lockgate_policy::Source { name: "p", text: &one };
+            // Some scopes fit nothing at all, and are refused.
+            if lockgate_policy::Policies::parse(&[source], &options).is_ok() {
+                text.push_str(&one);
+                kept.push(scope);
+            }
+        }
+        let source = lockgate_policy::Source { name: "p", text: &text };
+        let policies = lockgate_policy::Policies::parse(&[source], &options).unwrap();
+        let caller = agent(AGENT);
+        let caller = if role { caller.with_roles(["r".to_owned()].into()) } else { caller };
+        let message = request("tools/call", Some("read"));
+        let call = Call { caller: &caller, server: "crm", message, posture: None, loopback: false };
+        let forbidden = kept.iter().any(|scope| !scope.3 && fits(scope));
+        let permitted = kept.iter().any(|scope| scope.3 && fits(scope));
+        proptest::prop_assert_eq!(call.decide(&policies).is_ok(), permitted && !forbidden, "{}", text);
+        proptest::prop_assert_eq!(policies.allows(&call.query()), permitted && !forbidden, "{}", text);
+    }
+}
+
 /// Not a check but a measurement: `cargo test --release -p lockgate-policy -- --ignored --nocapture costs`.
 #[test]
 #[ignore = "prints times"]
