@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 mod change;
 mod crypto;
+mod enforcement;
 mod facts;
 
 pub use change::{
@@ -20,6 +21,11 @@ pub use crypto::{
     PlannedPlace, ProviderView, Scope, Verdict,
 };
 pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
+
+pub use enforcement::{
+    AgentView, ApproveRequest, HeldCall, HeldCalls, Identities, MadeRevocation, RejectRequest,
+    RestoreRequest, Restored, RevocationView, RevokeRequest,
+};
 
 /// A document that the interface gives, by its name and version.
 pub trait Document: Serialize {
@@ -69,6 +75,11 @@ documents! {
     Migration = "lockgate.crypto-migration/1";
     Drill = "lockgate.crypto-drill/1";
     RotatedRoot = "lockgate.root-rotated/1";
+    MadeRevocation = "lockgate.revocation/1";
+    Restored = "lockgate.restored/1";
+    Identities = "lockgate.identities/1";
+    HeldCalls = "lockgate.held-calls/1";
+    HeldCall = "lockgate.held-call/1";
 }
 
 /// The node at a glance.

@@ -28,6 +28,7 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 const ANSWER_MAX: Duration = Duration::from_secs(20);
 
 mod crypto;
+mod enforcement;
 mod facts;
 
 /// Why a question has no answer.

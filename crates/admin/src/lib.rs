@@ -35,6 +35,13 @@
 //! | `POST /v1/crypto/rollback` ([`RollbackRequest`]) | [`Change`] |
 //! | `POST /v1/crypto/ban` ([`BanRequest`]), `…/lift` ([`LiftRequest`]) | [`Change`] |
 //! | `POST /v1/crypto/drill` ([`DrillRequest`]) | [`Drill`], `lockgate.crypto-drill/1` |
+//! | `GET /v1/identities` | [`Identities`], `lockgate.identities/1` |
+//! | `POST /v1/identity/revoke` ([`RevokeRequest`]) | [`MadeRevocation`], `lockgate.revocation/1` |
+//! | `POST /v1/identity/restore` ([`RestoreRequest`]) | [`Restored`], `lockgate.restored/1` |
+//! | `GET /v1/approvals` | [`HeldCalls`], `lockgate.held-calls/1` |
+//! | `GET /v1/approvals/{id}` | [`HeldCall`], `lockgate.held-call/1` |
+//! | `POST /v1/approvals/{id}/approve` ([`ApproveRequest`]) | [`HeldCall`] |
+//! | `POST /v1/approvals/{id}/reject` ([`RejectRequest`]) | [`HeldCall`] |
 //! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
 //! | `POST /v1/facts/ask` ([`FactQuestion`]) | [`FactAnswer`], `lockgate.fact-answer/1` |
 //! | `POST /v1/facts/push` (a signed statement, `lockgate.fact-push/1`) | [`FactReceipt`], `lockgate.fact-receipt/1` |
@@ -52,13 +59,15 @@ mod routes;
 mod server;
 
 pub use api::{
-    ApplyRequest, Approval, AuditTail, AuditView, BanRequest, BanView, CapabilitiesView, Certificate, Change,
-    CostView, CryptoShow, Csr, Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, EndingView,
-    FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView,
-    InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Migration, MintedInvite,
-    NewInvite, PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink,
-    PlannedPeer, PlannedPlace, ProviderView, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot,
-    Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
+    CapabilitiesView, Certificate, Change, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
+    Drill, DrillRequest, DrillStep, EndingView, FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView,
+    Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat, Invite, Invites,
+    LeftOut, LiftRequest, Link, Links, Listener, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse,
+    Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
+    PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream,
+    UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError};
 pub use fault::Fault;

@@ -1,10 +1,11 @@
 //! What a node must be able to tell and do to be administered.
 
 use crate::api::{
-    ApplyRequest, Approval, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill, DrillRequest,
-    FactAnswer, FactQuestion, FactReceipt, Facts, InventoryFormat, Invites, LiftRequest, Links, Migration,
-    MintedInvite, NewInvite, Plan, PlanRequest, Reloaded, RollbackRequest, RotateRootRequest, RotatedRoot,
-    Status, Threats, Upstreams,
+    ApplyRequest, Approval, ApproveRequest, BanRequest, Certificate, Change, CryptoShow, Csr, Draining,
+    Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls, Identities,
+    InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite, NewInvite, Plan,
+    PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest,
+    RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
 
@@ -45,6 +46,46 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 404 when there is none of this id.
     fn revoke_invite(&self, id: &str) -> Result<(), Fault>;
+
+    /// Who was seen, who is invited and who is locked out.
+    ///
+    /// # Errors
+    /// 503 when the store cannot be read.
+    fn identities(&self) -> Result<Identities, Fault>;
+
+    /// Locks out an agent, key, role, token or certificate, and cuts its links. It is in force when this returns, also
+    /// when the fault says that it could not be kept or recorded.
+    ///
+    /// # Errors
+    /// 400 when the target is none, 409 when there are too many, 503 when it would not outlive a restart.
+    fn revoke(&self, request: &RevokeRequest) -> Result<MadeRevocation, Fault>;
+
+    /// Lifts a revocation.
+    ///
+    /// # Errors
+    /// 404 when nothing is revoked under this target.
+    fn restore(&self, request: &RestoreRequest) -> Result<Restored, Fault>;
+
+    /// Calls that wait for a person.
+    fn held_calls(&self) -> HeldCalls;
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// 404 when nothing waits under this id.
+    fn held_call(&self, id: &str) -> Result<HeldCall, Fault>;
+
+    /// Lets it pass when it is made again: once, with the same arguments, within its time.
+    ///
+    /// # Errors
+    /// 404 when nothing waits under this id, 409 when it was decided already.
+    fn approve_call(&self, id: &str, request: &ApproveRequest) -> Result<HeldCall, Fault>;
+
+    /// Has it refused when it is made again.
+    ///
+    /// # Errors
+    /// As [`Node::approve_call`].
+    fn reject_call(&self, id: &str, request: &RejectRequest) -> Result<HeldCall, Fault>;
 
     /// Issues a certificate for the agent of this machine's own user, who has shown the token.
     ///

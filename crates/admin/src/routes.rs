@@ -22,6 +22,7 @@ use crate::guard::{self, Token};
 use crate::node::Node;
 
 mod crypto;
+mod enforcement;
 mod facts;
 
 /// Largest request body in bytes: a certification request with a composite ML-DSA key has under 10 kB.
@@ -59,6 +60,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .merge(crypto::routes())
+        .merge(enforcement::routes())
         .merge(facts::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use lockgate_admin::{
-    AUDIT_TAIL_MAX, ApplyRequest, Approval, AuditView, BODY_BYTES_MAX, BanRequest, Certificate, Change,
-    Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, FactAnswer, FactQuestion,
-    FactReceipt, FactUsed, FactView, Facts, Fault, InventoryFormat, Invite, Invites, LiftRequest, Link,
-    Links, Listener, Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, Reloaded, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Scope, Server, ServerError, Status, Threat, Threats, Token, Upstream,
-    Upstreams, Waiting,
+    AUDIT_TAIL_MAX, ApplyRequest, Approval, ApproveRequest, AuditView, BODY_BYTES_MAX, BanRequest,
+    Certificate, Change, Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, FactAnswer,
+    FactQuestion, FactReceipt, FactUsed, FactView, Facts, Fault, HeldCall, HeldCalls, Identities,
+    InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, MadeRevocation, Migration,
+    MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Server,
+    ServerError, Status, Threat, Threats, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,6 +63,24 @@ fn sample_invite() -> Invite {
         agent: "spiffe://lockgate.local/agent/laptop".into(),
         expires_at_ms: 1_795_356_000_000,
         used_at_ms: None,
+    }
+}
+
+fn held_call(id: &str, state: &str) -> HeldCall {
+    HeldCall {
+        id: id.into(),
+        state: state.into(),
+        agent: "spiffe://lockgate.local/agent/a".into(),
+        server: "crm".into(),
+        method: "tools/call".into(),
+        name: Some("pay".into()),
+        arguments: Some("{}".into()),
+        policies: vec!["p".into()],
+        reason: "it needs an approval".into(),
+        since_ms: 1,
+        until_ms: 2,
+        by: None,
+        rejection: None,
     }
 }
 
@@ -184,6 +203,42 @@ impl Node for Sample {
             "4f/../é" => Ok(()),
             _ => Err(fault(StatusCode::NOT_FOUND)),
         }
+    }
+
+    fn identities(&self) -> Result<Identities, Fault> {
+        Ok(Identities { agents: Vec::new(), invites: vec![sample_invite()], revocations: Vec::new() })
+    }
+
+    fn revoke(&self, request: &RevokeRequest) -> Result<MadeRevocation, Fault> {
+        let revocation = RevocationView {
+            target: request.target.clone(),
+            by: request.by.clone(),
+            reason: request.reason.clone(),
+            since_ms: 1,
+            until_ms: request.lifetime_s,
+            along_with: None,
+        };
+        Ok(MadeRevocation { revocation, is_new: true, links_cut: 2 })
+    }
+
+    fn restore(&self, _: &RestoreRequest) -> Result<Restored, Fault> {
+        Err(fault(StatusCode::NOT_FOUND))
+    }
+
+    fn held_calls(&self) -> HeldCalls {
+        HeldCalls { calls: vec![held_call("h1", "pending")] }
+    }
+
+    fn held_call(&self, id: &str) -> Result<HeldCall, Fault> {
+        if id == "h1" { Ok(held_call(id, "pending")) } else { Err(fault(StatusCode::NOT_FOUND)) }
+    }
+
+    fn approve_call(&self, id: &str, request: &ApproveRequest) -> Result<HeldCall, Fault> {
+        Ok(HeldCall { by: Some(request.by.clone()), ..held_call(id, "approved") })
+    }
+
+    fn reject_call(&self, id: &str, request: &RejectRequest) -> Result<HeldCall, Fault> {
+        Ok(HeldCall { rejection: Some(request.reason.clone()), ..held_call(id, "rejected") })
     }
 
     fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault> {

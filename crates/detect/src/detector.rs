@@ -225,6 +225,12 @@ impl Detector {
         observed
     }
 
+    /// All definitions that are trusted, in no order. A tool whose definition changed is among them with the old one,
+    /// which is the one that policies were written against.
+    pub fn pins(&self) -> Vec<Pin> {
+        self.servers.read().values().flat_map(|server| server.pins.values().cloned()).collect()
+    }
+
     /// What waits for a person, oldest first.
     pub fn pending(&self) -> Vec<Pending> {
         let servers = self.servers.read();

@@ -69,9 +69,12 @@ pub(crate) enum Verb {
     /// Explain an error code or a stage, offline
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
-    /// Who may connect: invites and this authority
+    /// Who may connect: agents, invites, revocations and this authority
     #[command(subcommand)]
     Identity(IdentityVerb),
+    /// Calls that wait for a person to approve or reject them
+    #[command(subcommand)]
+    Approvals(ApprovalsVerb),
     /// What was found suspicious, and what waits for approval
     #[command(subcommand)]
     Threats(ThreatsVerb),
@@ -252,12 +255,26 @@ pub(crate) enum IdentityVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// List invites: open, used, expired
+    /// List agents that were seen, invites, and who is revoked
     List(OutputArgs),
-    /// Make an invite unusable
+    /// Lock out an agent, key, role, token or certificate at once, or make an invite unusable
+    #[command(after_help = help::REVOKE)]
     Revoke {
-        /// The id that `lockgate identity list` shows
-        id: String,
+        /// agent/NAME, spiffe://…, key:FINGERPRINT, role:NAME, token:ID, serial:HEX, local-user or invite:ID
+        target: String,
+        /// Why, for the record and for those who look at it later
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
+        /// For how long, like 15m or 7d [default: until it is restored]
+        #[arg(long = "for", value_name = "TIME")]
+        lifetime: Option<Seconds>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Lift a revocation
+    Restore {
+        /// What was revoked, as `lockgate identity list` shows it
+        target: String,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -272,6 +289,41 @@ pub(crate) enum IdentityVerb {
         /// How long the old root stays trusted, like 7d: longer than any peer is away
         #[arg(long, value_name = "TIME", default_value = "7d")]
         overlap: Seconds,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// `lockgate approvals …`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsVerb {
+    /// List calls that wait, and what was decided about others
+    #[command(after_help = help::APPROVALS)]
+    List(OutputArgs),
+    /// Show one call with all its arguments
+    Show {
+        /// The id that `lockgate approvals list` shows
+        id: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Let a call pass once, when it is made again with the same arguments
+    Approve {
+        /// The id that `lockgate approvals list` shows
+        id: String,
+        /// How long the approval can be used, like 10m or 2h [default: 10m]
+        #[arg(long = "for", value_name = "TIME")]
+        lifetime: Option<Seconds>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Have a call refused when it is made again
+    Reject {
+        /// The id that `lockgate approvals list` shows
+        id: String,
+        /// Why; the model that asked reads it
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        reason: String,
         #[command(flatten)]
         output: OutputArgs,
     },

@@ -158,6 +158,9 @@ pub(crate) struct Server {
     /// Algorithms that the connection to an https:// server may use.
     #[serde(default = "foreign_profile")]
     pub(crate) profile: String,
+    /// Groups that it belongs to; policies can name a group in place of its servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<String>,
     /// What this node proves itself by to the server, out of the sealed store; the client's credentials never go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential: Option<Credential>,
@@ -219,6 +222,8 @@ pub(crate) struct Policy {
     /// Cedar files. Without any, all of STATE/policy/*.cedar.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<PathBuf>,
+    /// Whether the audit log holds the values of arguments, for `policy replay` and `policy suggest`. They can be personal: decide who reads the log first.
+    pub(crate) record_arguments: bool,
 }
 
 /// The admin interface: status, metrics, approvals.

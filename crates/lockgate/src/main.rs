@@ -57,6 +57,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Secret(verb) => verbs::secret::run(verb, global),
         Verb::Policy(verb) => verbs::policy::run(verb, global),
         Verb::Identity(verb) => on_one_thread(global, verbs::identity::run(verb, global)),
+        Verb::Approvals(verb) => on_one_thread(global, verbs::approvals::run(verb, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
         Verb::Status(output) => on_one_thread(global, verbs::status::run(*output, global)),

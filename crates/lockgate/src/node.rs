@@ -22,9 +22,11 @@ mod administer;
 mod agility;
 mod control;
 pub(crate) mod credentials;
+mod enforce;
 mod faces;
 mod facts;
 mod parts;
+mod policies;
 mod ready;
 mod reload;
 mod views;
@@ -77,6 +79,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(faces::keep_certificates(Arc::clone(&control)));
     tokio::spawn(agility::keep_calendar(Arc::clone(&control)));
     tokio::spawn(watch::files(Arc::clone(&control)));
+    tokio::spawn(policies::keep_definitions(Arc::clone(&control)));
     tokio::spawn(credentials.keep(Arc::clone(&node)));
 
     record(&control, "node started");

@@ -310,6 +310,36 @@ const ENTRIES: &[Entry] = entries! {
     "One link carries one stream of notices. This one has one already."
     ["Close the first, or open the second on another link."]
 
+    "LG-I410" Negative
+    "agent is revoked"
+    "The certificate is in order, and the agent that it names was revoked here, by its id or by a pattern that covers it: by a person, or by a policy that killed one of its calls. It gets no link, certificate or token."
+    ["See by whom and why: lockgate identity list", "If it may come back: lockgate identity restore agent/NAME"]
+
+    "LG-I411" Negative
+    "key is revoked"
+    "The key that the peer proved to hold was revoked here, whatever name its certificate gives it."
+    ["Let the agent make a new key and enrol again: lockgate identity invite --name NAME", "If the key is not lost: lockgate identity restore key:FINGERPRINT"]
+
+    "LG-I412" Negative
+    "role is revoked"
+    "The agent has a role, by its registration or by a role file, that was revoked here. All who have it are locked out."
+    ["See which: lockgate identity list", "When it is over: lockgate identity restore role:NAME"]
+
+    "LG-I413" Negative
+    "token is revoked"
+    "The token that the call was bound by was revoked here before its end."
+    ["Get a new token.", "If it was a mistake: lockgate identity restore token:ID"]
+
+    "LG-I414" Negative
+    "certificate is revoked"
+    "The certificate with this serial number was revoked here. The agent may have others that are not."
+    ["Let the agent enrol again: lockgate identity invite --name NAME", "If it was a mistake: lockgate identity restore serial:HEX"]
+
+    "LG-I415" Negative
+    "too many revocations"
+    "Revocations are held in memory and asked on each call, so their number is bounded. None was dropped to make room."
+    ["Lift those that are not needed: lockgate identity list, lockgate identity restore TARGET", "Revoke a role or a pattern in place of many agents."]
+
     "LG-P001" Configuration
     "policy is not Cedar"
     "A policy file breaks the syntax of Cedar at the place shown. A running node keeps its old policies."
@@ -364,6 +394,21 @@ const ENTRIES: &[Entry] = entries! {
     "policy names what nobody has shown yet"
     "A warning: a policy names a tool whose definition has not been seen, or a group of servers that is not configured. What it says of the tool's arguments cannot be checked yet; while it is so, arguments of another type than expected deny."
     ["Mend the name, or list the tools of that server once."]
+
+    "LG-P012" Negative
+    "call killed by policy"
+    "A policy with @on_violation(\"kill\") ended the call. Its link was cut after the answer, and its agent and key are revoked until a person restores them. There is one such alert for each agent that is cut off, however many of its calls were."
+    ["See the call and the policy: lockgate audit tail", "If the agent may come back: lockgate identity restore agent/NAME"]
+
+    "LG-P013" Negative
+    "no call waits under this id"
+    "The call was approved and made since, it waited for too long, or the id is mistyped."
+    ["List what waits: lockgate approvals list"]
+
+    "LG-P014" Negative
+    "call was decided already"
+    "A call is approved or rejected once. An approval that was not used ends by itself; after a rejection has ended, the agent may ask anew."
+    ["See who decided: lockgate approvals list"]
 
     "LG-D001" Negative
     "invisible characters"

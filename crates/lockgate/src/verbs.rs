@@ -1,7 +1,10 @@
 //! What each verb does.
 
-use crate::cli::{AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb};
+use crate::cli::{
+    ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb,
+};
 
+pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
@@ -33,9 +36,16 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Identity(
             IdentityVerb::Invite { output, .. }
             | IdentityVerb::Revoke { output, .. }
+            | IdentityVerb::Restore { output, .. }
             | IdentityVerb::RotateRoot { output, .. }
             | IdentityVerb::List(output)
             | IdentityVerb::Show(output),
+        )
+        | Verb::Approvals(
+            ApprovalsVerb::List(output)
+            | ApprovalsVerb::Show { output, .. }
+            | ApprovalsVerb::Approve { output, .. }
+            | ApprovalsVerb::Reject { output, .. },
         )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
         | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })

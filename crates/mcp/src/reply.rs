@@ -38,6 +38,12 @@ pub mod code {
     pub const AUDIT: i64 = -31004;
     /// A limit on load is reached; the call may be tried again later.
     pub const OVERLOADED: i64 = -31005;
+    /// Policy killed the call: its link is cut and its agent locked out.
+    pub const KILLED: i64 = -31006;
+    /// The call waits for a person's approval; it may be made again later.
+    pub const AWAITING_APPROVAL: i64 = -31007;
+    /// The caller's agent, key, role, token or certificate is revoked.
+    pub const REVOKED: i64 = -31008;
 }
 
 /// The HTTP status that goes with an error of this code over Streamable HTTP.
@@ -51,9 +57,9 @@ pub fn http_status(era: Era, code: i64) -> u16 {
         (code::PARSE_ERROR | code::INVALID_REQUEST | code::HEADER_MISMATCH, _)
         | (code::MISSING_CLIENT_CAPABILITY | code::UNSUPPORTED_VERSION, _) => 400,
         (code::METHOD_NOT_FOUND, Era::Modern) => 404,
-        (code::POLICY_DENIED | code::HELD, Era::Modern) => 403,
+        (code::POLICY_DENIED | code::HELD | code::KILLED | code::REVOKED, Era::Modern) => 403,
         (code::UPSTREAM, Era::Modern) => 502,
-        (code::AUDIT | code::OVERLOADED, Era::Modern) => 503,
+        (code::AUDIT | code::OVERLOADED | code::AWAITING_APPROVAL, Era::Modern) => 503,
         _ => 200,
     }
 }
@@ -116,7 +122,8 @@ mod tests {
 
     #[test]
     fn own_codes_are_outside_the_reserved_range() {
-        for own in [code::POLICY_DENIED, code::HELD, code::UPSTREAM, code::AUDIT, code::OVERLOADED] {
+        let gates = [code::POLICY_DENIED, code::HELD, code::KILLED, code::AWAITING_APPROVAL, code::REVOKED];
+        for own in gates.into_iter().chain([code::UPSTREAM, code::AUDIT, code::OVERLOADED]) {
             assert!(!(-32768..=-32000).contains(&own));
             assert_eq!(http_status(Era::Legacy, own), 200);
             assert!(http_status(Era::Modern, own) >= 400);

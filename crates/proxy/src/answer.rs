@@ -10,9 +10,11 @@ use lockgate_policy::Query;
 use crate::call::Call;
 use crate::decode::Inbound;
 use crate::node::Server;
+use crate::permit::connect;
 use crate::pipeline::session_header;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
+use crate::results::projected;
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -192,6 +194,7 @@ pub(crate) async fn judge(
     message: Message,
 ) -> Result<Message, Refusal> {
     let method = call.method().to_owned();
+    still_connected(call, server)?;
     if message.kind() == Kind::Result {
         if let Some((key, of)) = listed(&method) {
             return judge_list(call, server, message, key, of).await;
@@ -202,8 +205,19 @@ pub(crate) async fn judge(
             session.set_version(raw.trim_matches('"'));
         }
     }
+    let message = projected(call, &server.id, &method, message)?;
     screen_text(call, &server.id, &method, &message)?;
     Ok(if call.era == Era::Modern { own_view(&method, message) } else { message })
+}
+
+/// Policies that came into force since the call was permitted may have closed its server to its caller.
+fn still_connected(call: &Call, server: &Server) -> Result<(), Refusal> {
+    let policies = call.node.policies.load();
+    if call.permitted_under().is_none_or(|generation| generation == policies.generation()) {
+        return Ok(());
+    }
+    // That it was closed meanwhile is no deed of the caller, whatever would follow from a call now.
+    connect(&call.node, &policies, &call.link, &server.id).map_err(|_| Refusal::Nowhere)
 }
 
 /// What a server lets anybody share was fetched under this caller's permits: no cache may hand it to another.

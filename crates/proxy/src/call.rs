@@ -1,12 +1,15 @@
 //! The facts of one call, gathered on its way through the stages and recorded exactly once.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lockgate_audit::{Durability, Kind, Outcome, Receipt, Record};
+use lockgate_audit::{ARGUMENTS_BYTES_MAX, Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::Finding;
 use lockgate_mcp::{Era, Kind as MessageKind, Message};
+use lockgate_policy::{Permit, ResultFields};
+use serde::de::IgnoredAny;
 
 use crate::link::LinkContext;
 use crate::node::Node;
@@ -29,6 +32,7 @@ pub struct Call {
     pub era: Era,
     started: Instant,
     facts: Facts,
+    fields: Option<Arc<ResultFields>>,
     asks: bool,
     is_forwarded: bool,
     is_in_flight: bool,
@@ -44,6 +48,13 @@ struct Facts {
     name: Option<String>,
     id: Option<String>,
     policies: Vec<String>,
+    policy_generation: Option<u64>,
+    consequence: Option<&'static str>,
+    approval: Option<String>,
+    shadow: Option<String>,
+    facts: Option<String>,
+    argument_names: Vec<String>,
+    arguments: Option<String>,
     findings: Vec<String>,
     bytes_in: Option<u64>,
     bytes_out: Option<u64>,
@@ -60,6 +71,7 @@ impl Call {
             era: Era::Legacy,
             started: Instant::now(),
             facts: Facts::default(),
+            fields: None,
             asks: false,
             is_forwarded: false,
             is_in_flight: true,
@@ -74,6 +86,12 @@ impl Call {
         self.facts.id = message.id_raw().map(str::to_owned);
         self.facts.bytes_in = Some(message.bytes().len() as u64);
         self.asks = message.kind() == MessageKind::Request;
+        let Some(raw) = message.arguments_raw() else { return };
+        let names: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_str(raw);
+        self.facts.argument_names = names.map(|names| names.into_keys().collect()).unwrap_or_default();
+        if self.node.records_arguments() && raw.len() <= ARGUMENTS_BYTES_MAX {
+            self.facts.arguments = Some(raw.to_owned());
+        }
     }
 
     /// Notes the id alone, of a message that could not be decoded.
@@ -109,6 +127,7 @@ impl Call {
         self.facts.server = Some(owed.server);
         self.facts.method = Some(owed.method);
         self.facts.name = owed.name;
+        self.fields = owed.fields;
     }
 
     /// Notes what a server said of its own accord: its method, and the size.
@@ -119,9 +138,37 @@ impl Call {
         self.facts.bytes_out = Some(message.bytes().len() as u64);
     }
 
-    /// Notes the policies that decided.
-    pub fn note_policies(&mut self, policies: &[String]) {
-        self.facts.policies = policies.to_vec();
+    /// Notes what policy decided, and what of the result may pass for it.
+    pub fn note_permit(&mut self, permit: &Permit) {
+        self.facts.policies = permit.policies().to_vec();
+        self.facts.policy_generation = Some(permit.generation());
+        self.facts.approval = permit.approved_by().map(str::to_owned);
+        self.facts.shadow = permit.shadow().map(str::to_owned);
+        self.fields = permit.result().cloned().map(Arc::new);
+    }
+
+    /// Notes the SHA-256 of the facts that were decided on.
+    pub fn note_facts(&mut self, digest: Option<String>) {
+        self.facts.facts = digest;
+    }
+
+    /// What of the result may pass; none is all of it.
+    pub(crate) fn fields(&self) -> Option<&ResultFields> {
+        self.fields.as_deref()
+    }
+
+    pub(crate) fn shared_fields(&self) -> Option<Arc<ResultFields>> {
+        self.fields.clone()
+    }
+
+    /// The subject: a tool, prompt, URI or task.
+    pub fn name(&self) -> Option<&str> {
+        self.facts.name.as_deref()
+    }
+
+    /// The generation of the policies that permitted it.
+    pub(crate) fn permitted_under(&self) -> Option<u64> {
+        self.facts.policy_generation
     }
 
     /// Notes what detection found.
@@ -158,6 +205,7 @@ impl Call {
             server: self.server().to_owned(),
             method: self.method().to_owned(),
             name: self.facts.name.clone(),
+            fields: self.fields.clone(),
         }
     }
 
@@ -217,11 +265,17 @@ impl Call {
     /// # Errors
     /// [`Refusal::Unrecorded`], which takes the place of `refusal`.
     pub async fn record_refusal(&mut self, refusal: &Refusal) -> Result<(), Refusal> {
-        if let Some(rule) = refusal.rule() {
-            match refusal {
-                Refusal::Denied(_) => self.facts.policies = vec![rule],
-                _ => self.facts.findings.push(rule),
-            }
+        let decision = refusal.decision();
+        match refusal.rule() {
+            Some(rule) if decision.is_none() => self.facts.findings.push(rule),
+            _ => {}
+        }
+        if let Some(decision) = decision {
+            self.facts.policies = decision.policies;
+            self.facts.policy_generation = decision.generation.or(self.facts.policy_generation);
+            self.facts.consequence = Some(decision.consequence);
+            self.facts.shadow = decision.shadow;
+            self.facts.approval = decision.approval;
         }
         let outcome = match refusal {
             Refusal::Upstream { .. } => Outcome::Failed,
@@ -264,6 +318,13 @@ impl Call {
             code,
             reason: reason.map(Cow::Borrowed),
             policies: Cow::Borrowed(&facts.policies),
+            policy_generation: facts.policy_generation,
+            consequence: facts.consequence.map(Cow::Borrowed),
+            approval: facts.approval.as_deref().map(Cow::Borrowed),
+            shadow: facts.shadow.as_deref().map(Cow::Borrowed),
+            facts: facts.facts.as_deref().map(Cow::Borrowed),
+            argument_names: Cow::Borrowed(&facts.argument_names),
+            arguments: facts.arguments.as_deref().map(Cow::Borrowed),
             findings: Cow::Borrowed(&facts.findings),
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
@@ -289,7 +350,10 @@ impl Drop for Call {
         if let (Some(session), Some(id), true) = (&self.session, self.id_raw(), self.is_forwarded) {
             session.owe(id, self.owed());
         }
-        let why = "the client left, or stopped reading, before the answer";
+        let why = match self.link.kill.is_cancelled() || self.link.condemned.is_cancelled() {
+            true => "the link was cut before the answer",
+            false => "the client left, or stopped reading, before the answer",
+        };
         if self.append(Outcome::Cancelled, None, None, Some(why)).is_err() {
             tracing::error!(target: "lockgate::record", "a cancelled call could not be recorded");
         }
@@ -299,6 +363,7 @@ impl Drop for Call {
 /// Adds what is known of a link to a record.
 pub fn describe_link<'a>(link: &'a LinkContext, record: &mut Record<'a>) {
     record.agent = Some(Cow::Borrowed(&link.caller.agent));
+    record.roles = Cow::Borrowed(&link.caller.roles);
     record.principal = Some(Cow::Borrowed(&link.shown.principal));
     record.peer = link.shown.peer.as_deref().map(Cow::Borrowed);
     record.quantum_safe = link.shown.quantum_safe;

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use lockgate_crypto::{Capabilities, CryptoRefused};
-use lockgate_identity::{Caller, IdentityError, TrustBundle, bind, verify};
+use lockgate_identity::{Caller, IdentityError, Revoked, TrustBundle, bind, verify};
 use lockgate_transport::{
     AcceptError, Accepted, Io, Limits as LinkLimits, Link, Listener, SecureError, SecureFault, ServerTls,
     secure,
@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::pipeline::{serve_call, serve_link};
+use crate::refusal::Refusal;
 use crate::stage::Stage;
 use crate::stall::Stalling;
 
@@ -69,6 +70,14 @@ pub enum LinkRefused {
     /// The peer is known, and may not have such a link.
     #[error(transparent)]
     Peer(#[from] Box<RefusedPeer>),
+    /// The peer proved who it is, and may not be let in any more.
+    #[error("{agent}: {}", .revoked.in_full())]
+    Revoked {
+        /// Who.
+        agent: String,
+        /// By what.
+        revoked: Revoked,
+    },
 }
 
 impl LinkRefused {
@@ -76,7 +85,7 @@ impl LinkRefused {
     pub fn stage(&self) -> Stage {
         match self {
             LinkRefused::Crypto { .. } | LinkRefused::Secure { .. } => Stage::Secure,
-            LinkRefused::Identity(_) | LinkRefused::Peer(_) => Stage::Verify,
+            LinkRefused::Identity(_) | LinkRefused::Peer(_) | LinkRefused::Revoked { .. } => Stage::Verify,
         }
     }
 
@@ -84,7 +93,7 @@ impl LinkRefused {
     pub(crate) fn offered(&self) -> Option<&Capabilities> {
         match self {
             LinkRefused::Crypto { offered, .. } | LinkRefused::Secure { offered, .. } => offered.as_deref(),
-            LinkRefused::Identity(_) | LinkRefused::Peer(_) => None,
+            LinkRefused::Identity(_) | LinkRefused::Peer(_) | LinkRefused::Revoked { .. } => None,
         }
     }
 }
@@ -140,13 +149,17 @@ pub async fn serve(node: Arc<Node>, face: Arc<Face>, listener: Listener) {
 /// a suspended laptop sleeps, more than any network stutters.
 const STALL_S_MAX: u64 = 120;
 
+/// What an answer gets to leave in before the link that it condemned is cut, in milliseconds: more than a round trip round
+/// the world, and too short to make use of.
+const LAST_ANSWER_MS_MAX: u64 = 500;
+
 /// Serves the calls of one link. The link ends when its peer leaves, when the node drains, when a change of
 /// cryptography sends it away, or when the proof of its identity expires: then calls in flight may finish, and the peer
 /// comes back, with its next certificate if need be.
 pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: Io) {
     let limits = node.limits.clone();
     let end = end_of(context.clone(), node.draining.clone());
-    let kill = context.kill.clone();
+    let (kill, last) = (context.kill.clone(), context.clone());
     let h2 = context.multiplexes;
     let io = TokioIo::new(Stalling::new(io, Duration::from_secs(STALL_S_MAX)));
     // Calls and connections are boxed: an idle link then holds neither the room that a call takes, nor that of the
@@ -154,8 +167,12 @@ pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: I
     let service = service_fn(move |request| {
         let (node, context) = (node.clone(), context.clone());
         Box::pin(async move {
-            let mut response = serve_call(node, context.clone(), request).await;
-            if !h2 && context.fate.goes() {
+            let mut response = tokio::select! {
+                biased;
+                response = serve_call(node, context.clone(), request) => response,
+                () = context.condemned.cancelled() => Refusal::Cut.plain_response(),
+            };
+            if !h2 && (context.fate.goes() || context.condemned.is_cancelled()) {
                 // Its peer opens another link for what comes next.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -168,11 +185,20 @@ pub(crate) async fn serve_http(node: Arc<Node>, context: Arc<LinkContext>, io: I
         Box::pin(drive(http1(&limits).serve_connection(io, service), end, limits.call()))
     };
     tokio::select! {
+        // First, so that nothing is said any more once the link is cut.
+        biased;
+        () = kill.cancelled() => {}
+        () = said_its_last(&last) => {}
         result = served => if let Err(error) = result {
             tracing::debug!(target: "lockgate::accept", %error, "link ended");
         },
-        () = kill.cancelled() => {}
     }
+}
+
+/// Resolves when a condemned link has had its time for the last answer.
+async fn said_its_last(context: &LinkContext) {
+    context.condemned.cancelled().await;
+    tokio::time::sleep(Duration::from_millis(LAST_ANSWER_MS_MAX)).await;
 }
 
 /// Resolves when the link must take no more calls, and tells those who only listen on it.

@@ -44,6 +44,11 @@ pub struct LinkContext {
     pub closing: CancellationToken,
     /// Cancelled when the link must end at once.
     pub kill: CancellationToken,
+    /// Cancelled when the link ends with the answer that is being said: nothing else on it goes on.
+    pub(crate) condemned: CancellationToken,
+    /// The generation of revocations under which its peer was last found in order, plus one.
+    pub(crate) in_order: AtomicU64,
+    killed: AtomicBool,
     /// `peer` and the principal as records show them, written out once for all calls of the link.
     pub(crate) shown: Shown,
     /// Whether it may stay under what is in force.
@@ -71,9 +76,26 @@ impl LinkContext {
         self.caller.principal.not_after().is_some_and(|not_after| not_after <= SystemTime::now())
     }
 
+    /// When the proof of the peer's identity runs out, in milliseconds since the Unix epoch; none if it does not.
+    pub fn expires_at_ms(&self) -> Option<u64> {
+        let since = self.caller.principal.not_after()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        u64::try_from(since.as_millis()).ok()
+    }
+
     /// Counts one more call.
     pub fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Ends the link as soon as the answer that is being said has left.
+    pub(crate) fn condemn(&self) {
+        self.condemned.cancel();
+        self.closing.cancel();
+    }
+
+    /// Whether no call on it was killed before.
+    pub(crate) fn kill_once(&self) -> bool {
+        !self.killed.swap(true, Ordering::SeqCst)
     }
 
     /// Takes the place of the one stream of notices. Whether it was free.
@@ -112,6 +134,9 @@ pub struct LinkView {
     /// The epoch under which it was last found in order.
     #[serde(default)]
     pub epoch: u64,
+    /// When the proof of its peer's identity ends, in milliseconds since the Unix epoch; none if it does not.
+    #[serde(default)]
+    pub expires_at_ms: Option<u64>,
     /// When it is cut because it may not stay, in milliseconds since the Unix epoch; none if it may.
     #[serde(default)]
     pub closes_at_ms: Option<u64>,
@@ -176,6 +201,9 @@ impl Links {
             multiplexes: link.multiplexes,
             closing: CancellationToken::new(),
             kill: CancellationToken::new(),
+            condemned: CancellationToken::new(),
+            in_order: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
             shown,
             fate: Fate::default(),
             calls: AtomicU64::new(0),
@@ -227,6 +255,7 @@ pub(crate) fn view(link: &LinkContext) -> LinkView {
         quantum_safe: link.shown.quantum_safe,
         posture: link.posture.as_deref().cloned(),
         epoch: link.fate.epoch(),
+        expires_at_ms: link.expires_at_ms(),
         closes_at_ms: link.fate.departure().map(|departure| departure.closes_at_ms),
     }
 }

@@ -94,6 +94,29 @@ pub struct Metrics {
     pub audit_failures: Counter,
     /// Legacy sessions opened anew at an upstream that had lost them.
     pub sessions_recovered: Counter,
+    pub(crate) enforcement: Enforcement,
+}
+
+/// How policy and revocation end calls and links.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Enforcement {
+    /// Revocations in force.
+    pub(crate) revocations: Gauge,
+    /// Links cut because their peer was revoked.
+    pub(crate) links_cut: Counter,
+    /// Calls that wait for a person.
+    pub(crate) held: Gauge,
+    /// Agents locked out by policy.
+    pub(crate) kills: Counter,
+}
+
+impl Enforcement {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("revocations", "Revocations in force", self.revocations.clone());
+        registry.register("calls_held", "Calls that wait for an approval", self.held.clone());
+        registry.register("kills", "Agents locked out by policy", self.kills.clone());
+        registry.register("links_cut", "Links cut because their peer was revoked", self.links_cut.clone());
+    }
 }
 
 /// Bucket bounds in seconds: 50 µs to 26 s, times four each.
@@ -118,6 +141,7 @@ impl Default for Metrics {
             links: Gauge::default(),
             audit_failures: Counter::default(),
             sessions_recovered: Counter::default(),
+            enforcement: Enforcement::default(),
             registry: Registry::default(),
         };
         registry.register("calls", "Calls by server, method and outcome", metrics.calls.clone());
@@ -128,6 +152,7 @@ impl Default for Metrics {
         registry.register("links_refused", "Links refused, by stage", metrics.links_refused.clone());
         registry.register("findings", "Findings of detection", metrics.findings.clone());
         metrics.register_agility(&mut registry);
+        metrics.enforcement.register(&mut registry);
         registry.register("calls_in_flight", "Calls in flight", metrics.calls_in_flight.clone());
         registry.register("links", "Live links", metrics.links.clone());
         registry.register(

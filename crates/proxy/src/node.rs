@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use lockgate_audit::Log;
 use lockgate_detect::links::LinkWatch;
 use lockgate_detect::{Detector, Pin};
+use lockgate_identity::Revocations;
 use lockgate_mcp::Message;
 use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::list::Item;
@@ -15,6 +17,7 @@ use lockgate_policy::Policies;
 use lockgate_store::Store;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -22,14 +25,17 @@ use tokio_util::task::TaskTracker;
 use crate::agility::continuity::Keeper;
 use crate::agility::upstreams;
 use crate::agility::{Agility, MigrationView, Moving};
+use crate::approvals::Approvals;
 use crate::circuit::Circuit;
 use crate::decode::Target;
+use crate::facts::Facts;
 use crate::gather;
 use crate::limits::Limits;
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::pins::Unkept;
 use crate::refusal::Refusal;
+use crate::results::TaskFields;
 use crate::session::Sessions;
 use crate::upstream::{Transport, Upstream};
 use crate::wellknown::{Counter, Enrolment};
@@ -116,6 +122,14 @@ pub struct Parts {
     pub store: Store,
     /// The authority's side of enrolment.
     pub enrolment: Arc<dyn Enrolment>,
+    /// Who may not be let in any more; shared with whoever issues certificates and tokens.
+    pub revocations: Arc<Revocations>,
+    /// Calls that wait for a person.
+    pub approvals: Approvals,
+    /// Who finds facts out.
+    pub facts: Arc<dyn Facts>,
+    /// Whether records hold the values of arguments.
+    pub record_arguments: bool,
     /// Bounds.
     pub limits: Arc<Limits>,
     /// Methods whose records are synced to disk before the answer leaves.
@@ -135,6 +149,18 @@ pub struct Node {
     pub sessions: Sessions,
     /// Live links.
     pub links: Arc<Links>,
+    /// Who may not be let in any more.
+    pub revocations: Arc<Revocations>,
+    /// Calls that wait for a person.
+    pub approvals: Arc<Approvals>,
+    /// Told when detection has come to trust another definition, so that policies can be read against it.
+    pub definitions_changed: Notify,
+    /// Counts the sets of policies that were put in force.
+    pub(crate) policy_changes: watch::Sender<u64>,
+    /// Fields of results that tasks will give later.
+    pub(crate) task_fields: TaskFields,
+    record_arguments: AtomicBool,
+    facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
     pub metrics: Metrics,
     /// Bounds.
@@ -149,7 +175,7 @@ pub struct Node {
     pub(crate) enrolments: Counter,
     /// What is in force for links, and what follows from it.
     pub(crate) agility: Agility,
-    store: Store,
+    pub(crate) store: Store,
     durable: Vec<String>,
     since_ms: u64,
 }
@@ -170,6 +196,13 @@ impl Node {
             metrics,
             limits,
             enrolment: parts.enrolment,
+            revocations: parts.revocations,
+            approvals: Arc::new(parts.approvals),
+            definitions_changed: Notify::new(),
+            policy_changes: watch::Sender::new(0),
+            task_fields: TaskFields::default(),
+            record_arguments: AtomicBool::new(parts.record_arguments),
+            facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             enrolments: Counter::default(),
@@ -178,6 +211,32 @@ impl Node {
             durable: parts.durable,
             since_ms: now_ms(),
         })
+    }
+
+    /// Who finds facts out now.
+    pub(crate) fn facts(&self) -> Arc<dyn Facts> {
+        Arc::clone(&self.facts.load())
+    }
+
+    /// Has facts found out by another from now on.
+    pub fn set_facts(&self, facts: Arc<dyn Facts>) {
+        self.facts.store(Arc::new(facts));
+    }
+
+    /// Whether records hold the values of arguments.
+    pub(crate) fn records_arguments(&self) -> bool {
+        self.record_arguments.load(Ordering::Relaxed)
+    }
+
+    /// Has records hold the values of arguments from now on, or not any more.
+    pub fn set_record_arguments(&self, record: bool) {
+        self.record_arguments.store(record, Ordering::Relaxed);
+    }
+
+    /// Shows how many calls wait for a person.
+    pub fn count_held(&self) {
+        let held = self.approvals.pending(self.now_ms());
+        self.metrics.enforcement.held.set(i64::try_from(held).unwrap_or(i64::MAX));
     }
 
     /// Milliseconds since the Unix epoch.
@@ -233,7 +292,11 @@ impl Node {
     /// # Errors
     /// [`Refusal::Unpinned`]: the definitions may not be shown to anybody yet.
     pub(crate) async fn keep_pins(&self, server: &Server, pins: Vec<Pin>) -> Result<(), Refusal> {
+        let changed = !pins.is_empty();
         let kept = server.unkept.keep(&self.store, pins).await;
+        if changed {
+            self.definitions_changed.notify_one();
+        }
         kept.map_err(|error| Refusal::Unpinned { server: server.id.clone(), why: error.to_string() })
     }
 
@@ -248,6 +311,7 @@ impl Node {
             let idle_ms = self.limits.session_idle_s_max * 1000;
             self.sessions.reap(now_ms().saturating_sub(idle_ms));
             self.agility.continuity.prune(now_ms());
+            self.count_held();
             self.observe_upstreams();
             self.record_owed(self.agility.refusals.over(Instant::now()));
             for server in self.servers.values() {

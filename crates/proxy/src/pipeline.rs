@@ -6,13 +6,13 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use lockgate_audit::Outcome;
 use lockgate_detect::{Held, Screened};
 use lockgate_identity::Principal;
 use lockgate_mcp::{Kind, Message};
-use lockgate_policy::{Circumstances, Denial, Permit, Query, RESPONSE};
+use lockgate_policy::{Permit, Query};
 use lockgate_transport::{Accepted, Link};
 
 use crate::answer::{self, Reply};
@@ -23,6 +23,7 @@ use crate::face::{self, Face};
 use crate::gather;
 use crate::link::LinkContext;
 use crate::node::Node;
+use crate::permit::{Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session::SessionError;
@@ -43,7 +44,7 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
     };
     let live = match node.enter(&face, &link, caller) {
         Ok(live) => live,
-        Err(refused) => return node.record_refused_link(&face, peer, refused.into()),
+        Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
     // The evidence, some 6 kB of certificate, has served its purpose: an idle link should not hold it.
     let Link { io, .. } = link;
@@ -67,12 +68,12 @@ pub async fn serve_call(
 
 async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, Refusal> {
     call.node.admit()?;
-    authenticate(&call.link)?;
+    authenticate(&call.node, &call.link)?;
     let (inbound, message) = decode::request(call, request).await?;
     bind(call, &inbound, &message)?;
     match &inbound.target {
         Target::Server(server) => {
-            let permit = permit(call, &server.id, message)?;
+            let permit = permit(call, &inbound, &server.id, message).await?;
             let screened = screen(call, permit)?;
             answer::forward(call, &inbound, server, screened).await
         }
@@ -82,7 +83,11 @@ async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, R
 
 /// The part of stage 5 that the link alone decides: asked first, so that a peer without an identity cannot make this node
 /// read and decode what it sends.
-fn authenticate(link: &LinkContext) -> Result<(), Refusal> {
+fn authenticate(node: &Node, link: &LinkContext) -> Result<(), Refusal> {
+    if link.condemned.is_cancelled() {
+        return Err(Refusal::Cut);
+    }
+    node.check_revoked(link)?;
     if link.identity_required && matches!(*link.caller.principal, Principal::Anonymous) {
         return Err(Refusal::Unauthenticated("this listener serves enrolled agents only".to_owned()));
     }
@@ -116,16 +121,17 @@ fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Ref
     Ok(())
 }
 
-/// Stage 6: policy decides on the caller, the message and the link.
-pub(crate) fn permit(call: &mut Call, server: &str, message: Message) -> Result<Permit, Refusal> {
-    let named = message.clone();
-    let permit = call
-        .node
-        .policies
-        .load()
-        .decide(query(&call.link, server, &named), &Circumstances::at(call.node.now_ms()), message)
-        .map_err(denied)?;
-    call.note_policies(permit.policies());
+/// Stage 6: policy decides on the caller, the message, the link, and all else that a decision rests on.
+pub(crate) async fn permit(
+    call: &mut Call,
+    inbound: &Inbound,
+    server: &str,
+    message: Message,
+) -> Result<Permit, Refusal> {
+    let decided = Asked::by(call, server, &inbound.headers).decide(message).await;
+    call.note_facts(decided.facts);
+    let permit = decided.result?;
+    call.note_permit(&permit);
     Ok(permit)
 }
 
@@ -137,17 +143,14 @@ pub(crate) fn screen(call: &mut Call, permit: Permit) -> Result<Screened, Refusa
 }
 
 /// Stages 6 and 7 for what the node sends on a caller's behalf: a page of a list, or the opening of a lost session.
-pub(crate) fn clearance(
-    node: &Node,
-    link: &LinkContext,
+pub(crate) async fn clearance(
+    call: &Call,
     server: &str,
+    headers: &HeaderMap,
     message: Message,
 ) -> Result<Screened, Refusal> {
-    let named = message.clone();
-    let circumstances = Circumstances::at(node.now_ms());
-    let permit =
-        node.policies.load().decide(query(link, server, &named), &circumstances, message).map_err(denied)?;
-    node.detector.screen_call(permit).map_err(held)
+    let permit = Asked::by(call, server, headers).decide(message).await.result?;
+    call.node.detector.screen_call(permit).map_err(held)
 }
 
 /// The paths of the servers that the caller of `link` may open, and of all of them together. What it may not open is not
@@ -160,23 +163,9 @@ pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
             policies.allows(&Query { caller: &link.caller, server, method, name: None, posture, loopback })
         })
     };
-    let own = node.servers().map(|server| server.id.as_str()).filter(|id| may_open(id));
+    let own = node.servers().map(|server| server.id.as_str());
+    let own = own.filter(|id| may_connect(node, link, id) && may_open(id));
     std::iter::once("/mcp".to_owned()).chain(own.map(|id| format!("/servers/{id}/mcp"))).collect()
-}
-
-fn query<'a>(link: &'a LinkContext, server: &'a str, message: &'a Message) -> Query<'a> {
-    Query {
-        caller: &link.caller,
-        server,
-        method: message.method().unwrap_or(RESPONSE),
-        name: message.name(),
-        posture: link.posture.as_deref(),
-        loopback: link.is_loopback(),
-    }
-}
-
-fn denied(denial: Denial) -> Refusal {
-    Refusal::Denied(Box::new(denial))
 }
 
 fn held(held: Held) -> Refusal {
@@ -210,8 +199,21 @@ async fn record(mut call: Call, outcome: Result<Reply, Refusal>) -> Response<Bod
     response
 }
 
+/// Condemns a link when it is dropped: with the answer, or when the client takes its call back to escape that.
+struct LastWord(Arc<LinkContext>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.condemn();
+    }
+}
+
 async fn refuse(mut call: Call, refusal: Refusal) -> Response<Body> {
     tracing::debug!(target: "lockgate", stage = refusal.stage().name(), code = refusal.code(), %refusal, "refused");
+    let _last = refusal.kills().then(|| LastWord(call.link.clone()));
+    if refusal.kills() {
+        call.node.clone().kill(&call, &refusal).await;
+    }
     match call.record_refusal(&refusal).await {
         Ok(()) => refusal.response(&call),
         Err(unrecorded) => unrecorded.response(&call),

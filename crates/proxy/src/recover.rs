@@ -65,8 +65,8 @@ async fn recover(
     }
     let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
     // The session's own messages pass policy and detection again: both may have changed since.
-    let init = clearance(&call.node, &call.link, &server.id, session.init().clone())?;
     let headers = session_headers(None);
+    let init = clearance(call, &server.id, &headers, session.init().clone()).await?;
     let opening = Exchange { verb: Verb::Post, screened: &init, headers: &headers, ..*exchange };
     let mut answer = server.upstream.exchange(&opening, None).await.map_err(upstream_error)?;
     let fresh = answer.session.take().unwrap_or(UpstreamSession::Http(None));
@@ -78,8 +78,8 @@ async fn recover(
         return Err(SessionError::Unknown.into());
     }
     if let Some(initialized) = session.initialized() {
-        let initialized = clearance(&call.node, &call.link, &server.id, initialized)?;
         let headers = session_headers(Some(&version));
+        let initialized = clearance(call, &server.id, &headers, initialized).await?;
         let opened = Exchange { verb: Verb::Post, screened: &initialized, headers: &headers, ..*exchange };
         server.upstream.exchange(&opened, Some(&fresh)).await.map_err(upstream_error)?;
     }

@@ -7,14 +7,17 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use lockgate_audit::AuditError;
 use lockgate_detect::Finding;
+use lockgate_identity::Revoked;
 use lockgate_mcp::headers::{self, HeaderError};
 use lockgate_mcp::reply::{self, code};
 use lockgate_mcp::{DecodeError, Era, version};
-use lockgate_policy::{Cause, Denial};
+use lockgate_policy::{Cause, Consequence, Denial, Refused};
 use serde_json::json;
 
+use crate::approvals::{ApprovalError, RETRY_MS};
 use crate::body::Body;
 use crate::call::Call;
+pub use crate::hold::Hold;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::upstream::UpstreamError;
@@ -101,9 +104,33 @@ pub enum Refusal {
     /// The link carries no identity that this listener accepts.
     #[error("{0}")]
     Unauthenticated(String),
+    /// The caller proved who it is, and may not be let in any more.
+    #[error("{} ({})", .0, .0.code())]
+    Revoked(#[from] Revoked),
+    /// The link was cut because of what another call on it did, or because its peer was revoked.
+    #[error("this link is cut off")]
+    Cut,
     /// Policy says no.
     #[error("{}", .0.reason)]
     Denied(Box<Denial>),
+    /// Policy does not let the caller connect with the server at all.
+    #[error("{}", .0.reason)]
+    NotConnected(Box<Refused>),
+    /// None of the servers is for this caller, or the one that it used is not any more.
+    #[error("nothing that this goes to is open to this caller")]
+    Nowhere,
+    /// The call waits for a person, or a person rejected it.
+    #[error("{0}")]
+    Hold(Box<Hold>),
+    /// The call would have to wait for a person, and cannot.
+    #[error("the call needs an approval, and cannot wait for it: {0}")]
+    Unheld(ApprovalError),
+    /// Policy lets only a part of the result pass, and it cannot be cut.
+    #[error("the result is withheld, because only certain fields of it may pass: {why}")]
+    Unprojected {
+        /// Why it cannot be cut.
+        why: String,
+    },
     /// Detection holds the call.
     #[error("{reason}")]
     Held {
@@ -163,8 +190,9 @@ impl Refusal {
                 Stage::Decode
             }
             R::NoMethod { .. } | R::NoSubject { .. } | R::Unspoken { .. } => Stage::Decode,
-            R::Session(_) | R::Unauthenticated(_) => Stage::Bind,
-            R::Denied(_) => Stage::Permit,
+            R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut => Stage::Bind,
+            R::Denied(_) | R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) => Stage::Permit,
+            R::Unprojected { .. } => Stage::Permit,
             R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => Stage::Screen,
             R::Upstream { .. } => Stage::Forward,
             R::Unrecorded(_) => Stage::Record,
@@ -177,12 +205,17 @@ impl Refusal {
         match self {
             R::Decode(error) => error.code(),
             R::Header(error) => error.code(),
+            _ if self.kills() => code::KILLED,
+            R::NotConnected(_) | R::Nowhere | R::Unprojected { .. } => code::POLICY_DENIED,
+            R::Hold(_) => code::AWAITING_APPROVAL,
+            R::Unheld(_) => code::AWAITING_APPROVAL,
             R::Denied(denial) => match denial.cause {
                 Cause::UnknownMethod => code::METHOD_NOT_FOUND,
                 Cause::NoSubject => code::INVALID_PARAMS,
                 _ => code::POLICY_DENIED,
             },
             R::Unauthenticated(_) => code::POLICY_DENIED,
+            R::Revoked(_) | R::Cut => code::REVOKED,
             R::NoMethod { .. } => code::METHOD_NOT_FOUND,
             R::NoSubject { .. } => code::INVALID_PARAMS,
             R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
@@ -202,7 +235,7 @@ impl Refusal {
     pub fn status(&self, asks: bool) -> StatusCode {
         use Refusal as R;
         match self {
-            R::Host(_) | R::Origin(_) => StatusCode::FORBIDDEN,
+            R::Host(_) | R::Origin(_) | R::Revoked(_) | R::Cut => StatusCode::FORBIDDEN,
             R::Route { .. } | R::Session(SessionError::Unknown) => StatusCode::NOT_FOUND,
             R::Verb(_) => StatusCode::METHOD_NOT_ALLOWED,
             R::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -219,6 +252,13 @@ impl Refusal {
             R::NoMethod { .. } | R::NoSubject { .. } => StatusCode::BAD_REQUEST,
             R::Denied(_) | R::Held { .. } | R::Withheld(_) if asks => StatusCode::OK,
             R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::FORBIDDEN,
+            R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) | R::Unprojected { .. } => {
+                if asks {
+                    StatusCode::OK
+                } else {
+                    StatusCode::FORBIDDEN
+                }
+            }
             R::Upstream { error, .. } => upstream_status(error),
             R::Overloaded { .. } | R::Draining | R::Left | R::Unrecorded(_) | R::Unpinned { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -257,7 +297,23 @@ impl Refusal {
                 "connect with `lockgate connect`; a first certificate comes by `lockgate identity invite`"
                     .into()
             }
+            R::Revoked(_) => {
+                "ask who runs this gateway: it lists what is revoked, and why, with `lockgate identity list`"
+                    .into()
+            }
+            R::Cut => "ask who runs this gateway what happened on this link".into(),
+            _ if self.kills() => {
+                "this agent is locked out until a person restores it: lockgate identity restore AGENT".into()
+            }
             R::Denied(denial) => denial.hint.clone(),
+            R::NotConnected(refused) => refused.hint.clone(),
+            R::Nowhere => "ask who runs this gateway for a policy that names this agent".into(),
+            R::Hold(hold) => hold.hint(),
+            R::Unheld(_) => "a person can make room: lockgate approvals list".into(),
+            R::Unprojected { .. } => {
+                "the server must answer in JSON, or the policy must not restrict the fields of its results"
+                    .into()
+            }
             R::Held { hint, .. } => hint.clone(),
             R::Withheld(_) => {
                 "look at it with `lockgate threats list`; nothing of the result was passed on".into()
@@ -277,7 +333,10 @@ impl Refusal {
     pub fn rule(&self) -> Option<String> {
         match self {
             Refusal::Denied(denial) => denial.policy.clone(),
+            Refusal::NotConnected(refused) => refused.policy.clone(),
+            Refusal::Hold(hold) => hold.denial.policy.clone(),
             Refusal::Held { finding, .. } => Some(finding.clone()),
+            Refusal::Revoked(revoked) => Some(revoked.code().to_owned()),
             Refusal::Withheld(finding) => Some(finding.id.to_string()),
             _ => None,
         }
@@ -288,14 +347,56 @@ impl Refusal {
         match self {
             Refusal::Overloaded { .. } | Refusal::Draining | Refusal::Left => Some(1000),
             Refusal::Unrecorded(_) | Refusal::Unpinned { .. } => Some(1000),
+            Refusal::Denied(denial) => denial.retry_ms,
+            Refusal::Hold(hold) => hold.retry_ms(),
+            Refusal::Unheld(_) => Some(RETRY_MS),
             Refusal::Upstream { error: UpstreamError::CircuitOpen { retry_ms, .. }, .. } => Some(*retry_ms),
             Refusal::Upstream { error, .. } if error.counts() => Some(1000),
             _ => None,
         }
     }
 
-    /// The JSON-RPC error for the request `id_raw`.
+    /// Whether its caller is to be cut off for it.
+    pub fn kills(&self) -> bool {
+        match self {
+            Refusal::Denied(denial) => denial.consequence == Consequence::Kill,
+            Refusal::NotConnected(refused) => refused.consequence == Consequence::Kill,
+            _ => false,
+        }
+    }
+
+    /// What policy decided, for the record; none where it was not policy that refused.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        let of = |denial: &Denial, consequence, approval| Decision {
+            policies: denial.policies.clone(),
+            generation: Some(denial.generation),
+            consequence,
+            shadow: denial.shadow.clone(),
+            approval,
+        };
+        match self {
+            Refusal::Denied(denial) if self.kills() => Some(of(denial, "kill", None)),
+            Refusal::Denied(denial) => Some(of(denial, "deny", None)),
+            Refusal::Hold(hold) => Some(of(&hold.denial, "hold", hold.decided_by())),
+            Refusal::NotConnected(refused) => Some(Decision {
+                policies: refused.policy.iter().cloned().collect(),
+                generation: None,
+                consequence: if self.kills() { "kill" } else { "deny" },
+                shadow: None,
+                approval: None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The JSON-RPC answer to the request `id_raw`: an error, but for a tool call that waits. Its model is to read that it
+    /// waits, and what clients make of errors is up to them.
     pub fn message(&self, id_raw: Option<&str>) -> bytes::Bytes {
+        if let (Refusal::Hold(hold), Some(id_raw)) = (self, id_raw)
+            && let Some(result) = hold.tool_result()
+        {
+            return reply::result(id_raw, &result.to_string());
+        }
         let mut data = json!({ "stage": self.stage().name(), "hint": self.hint() });
         if let Some(rule) = self.rule() {
             data["rule"] = rule.into();
@@ -305,6 +406,7 @@ impl Refusal {
         }
         let extra = match self {
             Refusal::Header(error) => error.data(),
+            Refusal::Hold(hold) => Some(json!({ "hold": hold.for_machines() })),
             Refusal::Unspoken { requested, supported } => {
                 Some(headers::unsupported_data(supported, requested))
             }
@@ -342,6 +444,15 @@ impl Refusal {
         }
         response
     }
+}
+
+/// What policy decided, as records say it.
+pub(crate) struct Decision {
+    pub(crate) policies: Vec<String>,
+    pub(crate) generation: Option<u64>,
+    pub(crate) consequence: &'static str,
+    pub(crate) shadow: Option<String>,
+    pub(crate) approval: Option<String>,
 }
 
 /// A modern server answers a method that it does not know with 404 (MCP 2026-07-28); a legacy one must not, because

@@ -9,13 +9,16 @@ use futures_util::stream;
 use lockgate_audit::Outcome;
 use lockgate_detect::Verdict;
 use lockgate_mcp::{Era, Kind, Message, sse};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::answer::judge;
 use crate::body::Body;
 use crate::call::Call;
+use crate::decode::Target;
 use crate::link::LinkContext;
 use crate::node::{Node, Server};
+use crate::permit::may_connect;
 use crate::pipeline::summary;
 use crate::refusal::Refusal;
 use crate::session::Session;
@@ -39,6 +42,12 @@ struct Relay {
     /// An event of this stream had an id: the client can resume it.
     resumable: bool,
     ended: bool,
+    /// Ids of the servers whose stream it is.
+    servers: Vec<String>,
+    /// The method that permitted it to listen.
+    listened: Option<String>,
+    /// Tells of policies that come into force.
+    changes: watch::Receiver<u64>,
 }
 
 /// Turns a stream of frames into a response body. A listening stream is recorded here, as opened; the stream of a call
@@ -53,6 +62,16 @@ pub async fn begin(
     listen: bool,
 ) -> Result<Body, (Call, Refusal)> {
     let listens = listen || is_listening(call.method());
+    let servers = match call.server() {
+        Target::ALL => {
+            let open = call.node.servers().map(|server| server.id.clone());
+            open.filter(|id| may_connect(&call.node, &call.link, id)).collect()
+        }
+        _ => vec![server.id.clone()],
+    };
+    let mut changes = call.node.policy_changes.subscribe();
+    // They may have changed between the decision and now: looked at once in any case.
+    changes.mark_changed();
     let mut relay = Relay {
         node: call.node.clone(),
         link: call.link.clone(),
@@ -64,6 +83,9 @@ pub async fn begin(
         listens,
         resumable: false,
         ended: false,
+        servers,
+        listened: listens.then(|| call.method().to_owned()),
+        changes,
     };
     if listen {
         call.note_stream();
@@ -92,6 +114,13 @@ impl Relay {
                 frame = self.frames.next() => frame,
                 () = self.link.closing.cancelled(), if self.listens => return self.dismiss().await,
                 () = self.link.kill.cancelled() => return self.dismiss().await,
+                Ok(()) = self.changes.changed() => {
+                    if self.node.may_go_on(&self.link, &self.servers, self.listened.as_deref()) {
+                        continue;
+                    }
+                    return self.close_off().await;
+                }
+                () = self.link.condemned.cancelled() => return self.dismiss().await,
             };
             match frame {
                 None => return self.end(None).await,
@@ -218,15 +247,27 @@ impl Relay {
         message.map(|message| sse::encode(&message))
     }
 
+    /// Policies came into force that do not let the stream go on.
+    async fn close_off(&mut self) -> Option<Bytes> {
+        self.ended = true;
+        self.tell(Refusal::Nowhere).await
+    }
+
     /// The link is to end, which is no fault of the server. A client that listens comes back by itself.
     async fn dismiss(&mut self) -> Option<Bytes> {
         self.ended = true;
-        let mut call = self.call.take()?;
         let refusal = match self.link.is_expired() {
+            _ if self.link.condemned.is_cancelled() || self.link.kill.is_cancelled() => Refusal::Cut,
             true => Refusal::Unauthenticated("the certificate of this link has expired".to_owned()),
             false if self.node.draining.is_cancelled() => Refusal::Draining,
             false => Refusal::Left,
         };
+        self.tell(refusal).await
+    }
+
+    /// Tells why a stream ends that owes an answer.
+    async fn tell(&mut self, refusal: Refusal) -> Option<Bytes> {
+        let mut call = self.call.take()?;
         let told = match call.record_refusal(&refusal).await {
             Ok(()) => refusal,
             Err(unrecorded) => unrecorded,

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lockgate_crypto::{digest, random};
 use lockgate_mcp::Message;
+use lockgate_policy::ResultFields;
 use lru::LruCache;
 use parking_lot::Mutex;
 
@@ -52,6 +53,8 @@ pub struct Owed {
     pub method: String,
     /// The call's subject (tool, prompt, URI).
     pub name: Option<String>,
+    /// What of its result may pass; none is all of it.
+    pub fields: Option<Arc<ResultFields>>,
 }
 
 impl Session {
@@ -228,6 +231,22 @@ impl Sessions {
         self.table.lock().remove(&digest::sha256(id.as_bytes()));
     }
 
+    /// Ends what `agent` has open at `server`: its sessions there, and the server's part in its sessions of all servers.
+    pub fn end_at(&self, agent: &str, server: &str) {
+        let mut table = self.table.lock();
+        let own = |(_, session): &(&[u8; 32], &Arc<Session>)| session.agent == agent;
+        let mut ended = Vec::new();
+        for (key, session) in table.sessions.iter().filter(own) {
+            session.upstreams.lock().remove(server);
+            if session.route == server {
+                ended.push(*key);
+            }
+        }
+        for key in &ended {
+            table.remove(key);
+        }
+    }
+
     /// Ends the sessions that have not been used since `before_ms`; gives their number. One whose client listens, or waits
     /// for an answer, is in use however long ago it said something.
     pub fn reap(&self, before_ms: u64) -> usize {
@@ -314,11 +333,24 @@ mod tests {
     }
 
     #[test]
+    fn what_an_agent_has_open_at_one_server_ends_alone() {
+        let sessions = Sessions::new(8, 8);
+        let open = |agent: &str, route: &str| sessions.open(agent, route, init(), 1).0;
+        let (own, all, other) = (open("a", "crm"), open("a", "*"), open("b", "crm"));
+        sessions.end_at("a", "crm");
+        assert!(sessions.find(&own, "a", "crm", 2).is_err());
+        assert!(sessions.find(&all, "a", "*", 2).is_ok() && sessions.find(&other, "b", "crm", 2).is_ok());
+    }
+
+    #[test]
     fn what_is_owed_is_settled_once_and_bounded() {
         let sessions = Sessions::new(2, 2);
         let (_, session) = sessions.open("a", "crm", init(), 0);
         for id in ["1", "2", "3"] {
-            session.owe(id, Owed { server: "crm".into(), method: "tools/list".into(), name: None });
+            session.owe(
+                id,
+                Owed { server: "crm".into(), method: "tools/list".into(), name: None, fields: None },
+            );
         }
         assert!(session.settle("1", "crm").is_none(), "the oldest made room");
         assert!(session.settle("3", "docs").is_none(), "another server was asked");

@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::Algorithm;
-use lockgate_identity::{Principal, SpiffeId};
+use lockgate_identity::{Principal, Revoked, SpiffeId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -94,6 +94,19 @@ pub struct NotEnrolled {
     pub hint: String,
 }
 
+impl NotEnrolled {
+    /// The agent or key is revoked: whoever issues asks that before anything is spent.
+    pub fn revoked(revoked: &Revoked) -> Self {
+        Self {
+            status: StatusCode::FORBIDDEN,
+            code: revoked.code(),
+            message: revoked.to_string(),
+            hint: "on the gateway's machine: lockgate identity list, and lockgate identity restore"
+                .to_owned(),
+        }
+    }
+}
+
 /// The algorithms for which certificates are issued now on one link.
 #[derive(Clone, Debug)]
 pub struct Permitted(Option<Arc<[&'static Algorithm]>>);
@@ -173,6 +186,9 @@ pub async fn serve(
     let (parts, body) = request.into_parts();
     if let Err(refusal) = decode::check_host(link, &parts) {
         return refusal.plain_response();
+    }
+    if let Err(revoked) = node.check_revoked(link) {
+        return refused(&NotEnrolled::revoked(&revoked));
     }
     match (&parts.method, path.as_str()) {
         (&Method::GET, "authority") => {

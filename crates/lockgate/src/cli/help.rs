@@ -84,6 +84,26 @@ Examples:
 Give the code to the person or machine that is to connect, over a channel that you trust:
   lockgate connect --invite CODE";
 
+pub(super) const REVOKE: &str = "\
+Examples:
+  lockgate identity revoke agent/build-7 --reason 'its key was in a log'
+  lockgate identity revoke 'agent/build-*' --for 2h
+  lockgate identity revoke role:contractor
+  lockgate identity revoke key:FINGERPRINT              as `lockgate identity list` shows it
+  lockgate identity restore agent/build-7
+
+When the command returns, its links and streams are cut and it gets no new link, certificate or
+token, also after a restart.";
+
+pub(super) const APPROVALS: &str = "\
+Examples:
+  lockgate approvals list
+  lockgate approvals show ID            with all arguments
+  lockgate approvals approve ID         once, for these arguments, within 10 minutes
+  lockgate approvals reject ID --reason 'ask for less'
+
+A call that policy holds was not made. Its model is told to make it again later.";
+
 pub(super) const THREATS: &str = "\
 Examples:
   lockgate threats list           what changed since it was first seen

@@ -71,6 +71,14 @@ impl Resolver<'_> {
             }
         };
         self.server_keys_fit(&path, server, &target);
+        for (m, group) in server.groups.iter().enumerate().filter(|(_, group)| !is_name(group)) {
+            self.problem(
+                "LG-C007",
+                &format!("{path}.groups.{m}"),
+                format!("\"{group}\" is no group name"),
+                "write lower-case letters, digits and single hyphens, at most 32 letters",
+            );
+        }
         let credential = match &server.credential {
             Some(credential) => Some(self.credential(&format!("{path}.credential"), credential, &target)?),
             None => None,
@@ -82,6 +90,7 @@ impl Resolver<'_> {
             cwd: server.cwd.as_ref().map(|cwd| self.base.join(cwd)),
             roots: server.roots.as_ref().map(|roots| self.base.join(roots)),
             profile: self.profile(&format!("{path}.profile"), &server.profile)?,
+            groups: server.groups.clone(),
             credential,
         })
     }

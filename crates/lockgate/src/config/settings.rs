@@ -53,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) audit: Audit,
     /// Cedar files; none means those of the state directory.
     pub(crate) policy_files: Vec<PathBuf>,
+    /// Whether records hold the values of arguments.
+    pub(crate) record_arguments: bool,
     /// The key of the sealed store, if it lies elsewhere.
     pub(crate) secrets_key: Option<PathBuf>,
     /// Where the admin interface listens.
@@ -91,6 +93,8 @@ pub(crate) struct ServerPlan {
     /// Roots and profile, of https:// servers only.
     pub(crate) roots: Option<PathBuf>,
     pub(crate) profile: &'static Profile,
+    /// Groups by which policies can name it.
+    pub(crate) groups: Vec<String>,
     /// What it is shown of the sealed store.
     pub(crate) credential: Option<CredentialPlan>,
 }
@@ -228,6 +232,7 @@ impl Resolver<'_> {
             crypto,
             limits: config.limits.clone(),
             audit: config.audit.clone(),
+            record_arguments: config.policy.record_arguments,
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
             secrets_key: config.secrets.key.as_ref().map(|key| self.base.join(key)),
             admin: admin?,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use http::StatusCode;
 use lockgate_admin::{
-    ApplyRequest, Approval, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr, Draining, Drill,
-    DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, InventoryFormat, Invites, LiftRequest,
-    Links, Migration, MintedInvite, NewInvite, Plan, PlanRequest, Reloaded, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    ApplyRequest, Approval, ApproveRequest, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr,
+    Draining, Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall, HeldCalls,
+    Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite,
+    NewInvite, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest,
+    RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use lockgate_audit::Kind;
 use lockgate_identity::invite;
@@ -111,6 +112,34 @@ impl lockgate_admin::Node for Control {
         self.registrar().revoke(id).map_err(|error| views::invite_fault(&error))
     }
 
+    fn identities(&self) -> Result<Identities, Fault> {
+        self.identities_shown()
+    }
+
+    fn revoke(&self, request: &RevokeRequest) -> Result<MadeRevocation, Fault> {
+        self.lock_out(request)
+    }
+
+    fn restore(&self, request: &RestoreRequest) -> Result<Restored, Fault> {
+        self.let_in_again(request)
+    }
+
+    fn held_calls(&self) -> HeldCalls {
+        self.held()
+    }
+
+    fn held_call(&self, id: &str) -> Result<HeldCall, Fault> {
+        self.held_one(id)
+    }
+
+    fn approve_call(&self, id: &str, request: &ApproveRequest) -> Result<HeldCall, Fault> {
+        self.approve(id, request)
+    }
+
+    fn reject_call(&self, id: &str, request: &RejectRequest) -> Result<HeldCall, Fault> {
+        self.reject(id, request)
+    }
+
     fn enrol_local(&self, request: Csr) -> Result<Certificate, Fault> {
         self.record(Kind::Identity, "identity/enrol-local", "")?;
         // What tunnels permit now, as for a connector elsewhere: a ban holds here too.
@@ -149,6 +178,7 @@ impl lockgate_admin::Node for Control {
             let hint = "the tool can be used now, but would wait again after a restart; mend the store and approve again";
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-S005", error.to_string(), hint)
         })?;
+        self.node().definitions_changed.notify_one();
         Ok(Approval { id: id.to_owned(), server: pin.server, tool: pin.tool, hash: pin.sha256 })
     }
 

@@ -10,12 +10,13 @@ use lockgate_detect::links::{Commitment, LinkWatch};
 use lockgate_detect::{Detector, Pin};
 use lockgate_identity::{Authority, IdentityError, verifier};
 use lockgate_proxy::agility::Move;
+use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::Face;
 use lockgate_proxy::node::PINS;
 use lockgate_proxy::upstream::http::HttpUpstream;
 use lockgate_proxy::upstream::stdio::StdioUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
-use lockgate_proxy::{Node, Parts, Server};
+use lockgate_proxy::{Node, Parts, Server, revoke};
 use lockgate_store::Store;
 use lockgate_transport::child::{self, Spawner, Spec};
 use lockgate_transport::http::{Limits as PoolLimits, Pool, Target as PoolTarget};
@@ -27,6 +28,7 @@ use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
 use super::facts;
+use super::policies;
 use crate::authority::Registrar;
 use crate::config::{ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
@@ -74,8 +76,11 @@ pub(super) async fn put_together(
     let authority = authority(&settings, &state, &in_force)?;
     let policy_files = policy_files(&settings, &state)?;
     let facts = facts::open(&settings, &store, &in_force, &mut reached.dialled, moment_ms())?;
-    let policies = policy::parse(&policy_files, &facts.shapes(), 1)?;
     let detector = Detector::new(pins(&store)?);
+    let policies = policies::parse(&policy_files, (&settings, &facts.shapes()), &detector, 1, None)?;
+    let facts = Arc::new(facts::InForce::new(facts));
+    let revocations = revoke::load(&store, moment_ms()).map_err(|error| unstored(&state, &error))?;
+    let approvals = Approvals::load(store.clone(), moment_ms()).map_err(|error| unstored(&state, &error))?;
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = open_audit(&settings, &state)?;
     let opened = faces::open(&settings, &authority, &in_force).await?;
@@ -91,6 +96,10 @@ pub(super) async fn put_together(
         audit,
         store: store.clone(),
         enrolment: Arc::clone(&registrar) as _,
+        revocations: Arc::new(revocations),
+        approvals,
+        facts: Arc::clone(&facts) as _,
+        record_arguments: settings.record_arguments,
         limits,
         durable: settings.audit.durable.clone(),
     });
@@ -103,7 +112,7 @@ pub(super) async fn put_together(
         node,
         registrar,
         store,
-        facts: Arc::new(facts::InForce::new(facts)),
+        facts,
         served,
         identity,
         state,

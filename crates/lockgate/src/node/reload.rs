@@ -11,12 +11,11 @@ use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::profile;
 
 use super::control::Control;
-use super::{agility, faces, facts, parts};
+use super::{agility, faces, facts, parts, policies};
 use crate::config::{self, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
 use crate::verbs::config::variables;
-use crate::verbs::policy;
 
 /// Reloads and logs what came of it.
 pub(super) async fn run(control: &Arc<Control>) -> Result<Reloaded, Failure> {
@@ -70,16 +69,27 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let generation = control.node().policies.load().generation() + 1;
     facts::check(&settings)?;
     let shapes = settings.fact_shapes();
-    // Policies are read against the shapes of facts.
-    let same = files == old_files && shapes == old.fact_shapes();
-    let policies = if same { None } else { Some(policy::parse(&files, &shapes, generation)?) };
+    // Policies are read against the shapes of facts and the groups of servers.
+    let same = files == old_files && shapes == old.fact_shapes() && !policies::differ(&old, &settings);
+    let policies = match same {
+        true => None,
+        false => {
+            let (detector, before) = (&control.node().detector, control.node().policies.load_full());
+            Some(policies::parse(&files, (&settings, &shapes), detector, generation, Some(&before))?)
+        }
+    };
 
     let mut changed = algorithms(control, &old, &settings)?;
     changed.extend(control.renew_facts(&old.facts, &settings)?);
     if let Some(policies) = policies {
         changed.push(format!("{} policies, generation {generation}", policies.len()));
-        control.node().policies.store(Arc::new(policies));
+        control.node().put_policies(policies);
         control.changing().lock().policy_files = files;
+    }
+    if settings.record_arguments != old.record_arguments {
+        control.node().set_record_arguments(settings.record_arguments);
+        control.changing().lock().settings.record_arguments = settings.record_arguments;
+        changed.push(format!("policy.record_arguments {}", settings.record_arguments));
     }
     if settings.log_level != old.log_level {
         logging::change(&settings.log_level)?;
@@ -167,6 +177,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
         let now = new.servers.iter().find(|now| now.name == plan.name && now.target == plan.target);
         if let Some(now) = now {
             plan.profile = now.profile;
+            plan.groups.clone_from(&now.groups);
         }
     }
     merged.crypto.clone_from(&new.crypto);
@@ -183,8 +194,10 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     };
     let servers = |settings: &Settings| {
         let plans = settings.servers.iter().cloned();
-        // Another profile needs no restart.
-        plans.map(|plan| ServerPlan { profile: profile::default(), ..plan }).collect::<Vec<_>>()
+        // Another profile or group needs no restart.
+        plans
+            .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), ..plan })
+            .collect::<Vec<_>>()
     };
     [
         (

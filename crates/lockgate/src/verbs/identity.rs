@@ -1,6 +1,8 @@
 //! `lockgate identity …`: who may connect.
 
-use lockgate_admin::{Invites, MintedInvite, NewInvite, RotateRootRequest, RotatedRoot, Versioned};
+use lockgate_admin::{
+    MintedInvite, NewInvite, RestoreRequest, RevokeRequest, RotateRootRequest, RotatedRoot, Versioned,
+};
 use lockgate_identity::TrustBundle;
 use serde::Serialize;
 
@@ -12,6 +14,8 @@ use crate::output::{Table, print, print_document, print_line, visible};
 use crate::state::State;
 use crate::trouble;
 
+mod revocation;
+
 /// Runs the verb.
 pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Failure> {
     let state = State::locate(global.state.as_deref())?;
@@ -22,14 +26,22 @@ pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Fa
                 client::admin(&state)?.invite(&request).await.map_err(|error| client::unanswered(&error))?;
             show_invite(&minted, *lifetime, output.output);
         }
-        IdentityVerb::List(output) => {
-            let invites =
-                client::admin(&state)?.invites().await.map_err(|error| client::unanswered(&error))?;
-            list(&invites, output.output);
-        }
-        IdentityVerb::Revoke { id, output } => {
-            client::admin(&state)?.revoke_invite(id).await.map_err(|error| client::unanswered(&error))?;
-            revoked(id, output.output);
+        IdentityVerb::List(output) => revocation::list(&state, output.output).await?,
+        IdentityVerb::Revoke { target, reason, lifetime, output } => match invite_id(target) {
+            Some(id) => {
+                client::admin(&state)?.revoke_invite(id).await.map_err(|error| client::unanswered(&error))?;
+                revoked(id, output.output);
+            }
+            None => {
+                let lifetime_s = lifetime.map(|lifetime| lifetime.0);
+                let (target, reason, by) = (target.clone(), reason.clone(), super::crypto::whoever());
+                let request = RevokeRequest { target, reason, lifetime_s, by };
+                revocation::revoke(&state, &request, output.output).await?;
+            }
+        },
+        IdentityVerb::Restore { target, output } => {
+            let request = RestoreRequest { target: target.clone(), by: super::crypto::whoever() };
+            revocation::restore(&state, &request, output.output).await?;
         }
         IdentityVerb::Show(output) => show(&state, output.output)?,
         IdentityVerb::RotateRoot { algorithm, overlap, output } => {
@@ -88,29 +100,10 @@ fn revoked(id: &str, output: Output) {
     }
 }
 
-fn list(invites: &Invites, output: Output) {
-    match output {
-        Output::Human => {
-            let mut table = Table::new(&["ID", "NAME", "AGENT", "STATE"]);
-            for invite in &invites.invites {
-                let state = match invite.used_at_ms {
-                    Some(used) => format!("used {}", time(used)),
-                    None if invite.expires_at_ms <= now_ms() => {
-                        format!("expired {}", time(invite.expires_at_ms))
-                    }
-                    None => format!("open until {}", time(invite.expires_at_ms)),
-                };
-                table.row(&[&invite.id, &invite.name, &invite.agent, &state]);
-            }
-            if table.is_empty() {
-                print("No invites. Make one: lockgate identity invite --name NAME\n");
-            } else {
-                print(&table.render(0));
-            }
-        }
-        Output::Jsonl => invites.invites.iter().for_each(print_line),
-        Output::Json => print_document(&Versioned::of(invites)),
-    }
+/// The id of an invite, if a target is one: told by its prefix, or by being nothing but the hexadecimal digits of an id.
+fn invite_id(target: &str) -> Option<&str> {
+    let bare = target.len() == 12 && target.bytes().all(|byte| byte.is_ascii_hexdigit());
+    target.strip_prefix("invite:").or_else(|| bare.then_some(target))
 }
 
 #[derive(Serialize)]

@@ -59,10 +59,20 @@ pub(crate) fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, Failure> {
 
 /// Parses policy files; every mistake of every file at once.
 pub(crate) fn parse(files: &[File], facts: &[FactShape], generation: u64) -> Result<Policies, Failure> {
+    parse_with(files, &Options { facts, ..Options::bare(generation) }, None)
+}
+
+/// Parses policy files against what is known; `before` is the set that they take the place of.
+pub(crate) fn parse_with(
+    files: &[File],
+    options: &Options<'_>,
+    before: Option<&Policies>,
+) -> Result<Policies, Failure> {
     let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let sources: Vec<Source<'_>> =
         files.iter().zip(&names).map(|(file, name)| Source { name, text: &file.text }).collect();
-    Policies::parse(&sources, &Options { facts, ..Options::bare(generation) })
+    before
+        .map_or_else(|| Policies::parse(&sources, options), |before| before.parse_again(&sources, options))
         .map_err(|errors| Failure(errors.iter().map(diagnose).collect()))
 }
 

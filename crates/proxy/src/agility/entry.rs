@@ -8,7 +8,6 @@ use lockgate_identity::Caller;
 use lockgate_transport::{Alpn, Link};
 use tokio::time::Instant;
 
-use super::RefusedPeer;
 use crate::face::{Face, LinkRefused};
 use crate::link::{LiveLink, NewLink};
 use crate::node::Node;
@@ -18,13 +17,13 @@ impl Node {
     /// Enters a link into the registry of live links, and judges it by what is in force.
     ///
     /// # Errors
-    /// Why a peer that is known may not have such a link.
+    /// Why a peer that is known may not have such a link, or none any more.
     pub(crate) fn enter(
         self: &Arc<Self>,
         face: &Face,
         link: &Link,
         caller: Caller,
-    ) -> Result<LiveLink, Box<RefusedPeer>> {
+    ) -> Result<LiveLink, LinkRefused> {
         let posture = link.posture.clone();
         if let Some(posture) = &posture {
             self.metrics.handshake(posture);
@@ -52,6 +51,8 @@ impl Node {
             multiplexes: link.alpn == Some(Alpn::H2),
         });
         // First entered, then judged: a change that comes in between finds it among the live links.
+        self.check_revoked(&live.context)
+            .map_err(|revoked| LinkRefused::Revoked { agent: live.context.caller.agent.clone(), revoked })?;
         if live.context.posture.is_some() {
             self.agility.peers.seen(&live.context, link.offered.clone());
         }
@@ -70,6 +71,7 @@ impl Node {
         }
         let source = match &refused {
             LinkRefused::Peer(known) => known.agent.clone(),
+            LinkRefused::Revoked { agent, .. } => agent.clone(),
             _ => peer.ip().to_string(),
         };
         let say = self.agility.refusals.count(&source, Instant::now());
@@ -85,6 +87,7 @@ impl Node {
         };
         match &refused {
             LinkRefused::Peer(known) => self.note(&known.describe(record)),
+            LinkRefused::Revoked { agent, .. } => self.note(&Record { agent: Some(agent.into()), ..record }),
             _ => self.note(&record),
         }
     }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use lockgate_crypto::{Capabilities, Posture};
+use lockgate_identity::Principal;
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -41,6 +42,12 @@ pub struct PeerView {
     pub posture: Option<Posture>,
     /// What it last said of itself, if it has followed the notices.
     pub following: Option<Following>,
+    /// When the proof of its identity ends that it last showed, in milliseconds since the Unix epoch; none if it showed none.
+    #[serde(default)]
+    pub expires_at_ms: Option<u64>,
+    /// SHA-256 of the key that it last proved, hexadecimal; none if it proved none.
+    #[serde(default)]
+    pub key_fingerprint: Option<String>,
     /// Its live links.
     pub live_links: usize,
 }
@@ -63,6 +70,8 @@ struct Peer {
     capabilities: Option<Arc<Capabilities>>,
     posture: Option<Arc<Posture>>,
     following: Option<Following>,
+    principal: Arc<Principal>,
+    expires_at_ms: Option<u64>,
 }
 
 impl Default for Peers {
@@ -108,6 +117,8 @@ impl Peers {
             capabilities: offered.or(known),
             posture: link.posture.clone(),
             following,
+            principal: Arc::clone(&link.caller.principal),
+            expires_at_ms: link.expires_at_ms(),
         };
         state.peers.put(name, peer);
     }
@@ -132,6 +143,11 @@ impl Peers {
             capabilities: peer.capabilities.as_deref().cloned(),
             posture: peer.posture.as_deref().cloned(),
             following: peer.following.clone(),
+            expires_at_ms: peer.expires_at_ms,
+            key_fingerprint: match peer.principal.as_ref() {
+                Principal::Workload { key_fingerprint, .. } => Some(key_fingerprint.clone()),
+                Principal::LocalUser { .. } | Principal::Anonymous => None,
+            },
             live_links: live.get(name).copied().unwrap_or_default(),
         };
         state.peers.iter().map(view).collect()

@@ -14,6 +14,7 @@ use crate::answer::finish;
 use crate::call::Call;
 use crate::decode::Inbound;
 use crate::node::Server;
+use crate::permit::may_connect;
 use crate::pipeline::clearance;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
@@ -50,8 +51,8 @@ impl Asking<'_> {
     }
 
     /// The same question with a message that goes on from the first.
-    pub(super) fn go_on(&mut self, message: Message) -> Result<(), Refusal> {
-        self.screened = clearance(&self.call.node, &self.call.link, &self.server.id, message)?;
+    pub(super) async fn go_on(&mut self, message: Message) -> Result<(), Refusal> {
+        self.screened = clearance(self.call, &self.server.id, &self.inbound.headers, message).await?;
         Ok(())
     }
 
@@ -104,13 +105,15 @@ where
     F: Future<Output = Result<T, Refusal>>,
 {
     let seconds = call.node.limits.gather_s_max;
-    join_all(call.node.servers().cloned().map(|server| {
-        let cleared = clearance(&call.node, &call.link, &server.id, message.clone());
-        let asked = cleared.map(|screened| {
-            let inbound = inbound_for(call, inbound, &server);
-            ask(Asking { call, server: server.clone(), screened, inbound })
-        });
+    let ask = &ask;
+    // Who asks all servers does not ask for those that it may not reach: they are not there, and it is no offence.
+    let open = call.node.servers().filter(|server| may_connect(&call.node, &call.link, &server.id));
+    join_all(open.cloned().map(|server| {
+        let inbound = inbound_for(call, inbound, &server);
         async move {
+            let cleared = clearance(call, &server.id, &inbound.headers, message.clone()).await;
+            let asked =
+                cleared.map(|screened| ask(Asking { call, server: server.clone(), screened, inbound }));
             let result = match asked {
                 Err(refusal) => Err(refusal),
                 Ok(asked) => timeout(Duration::from_secs(seconds), asked).await.unwrap_or_else(|_| {
@@ -131,15 +134,19 @@ pub(super) type Sorted<T> = (Vec<(Arc<Server>, T)>, Map<String, Value>);
 /// Splits the parts into what came and what did not. Fails only if nothing came at all: with the first refusal.
 pub(super) fn sort<T>(call: &mut Call, parts: Vec<Part<T>>) -> Result<Sorted<T>, Refusal> {
     let (mut came, mut missing, mut first) = (Vec::new(), Map::new(), None);
+    if parts.is_empty() {
+        return Err(Refusal::Nowhere);
+    }
     for (server, part) in parts {
         match part {
             Ok(value) => came.push((server, value)),
+            Err(refusal) if refusal.kills() => return Err(refusal),
             Err(refusal) => {
                 if let Refusal::Withheld(finding) = &refusal {
                     call.note_findings(std::slice::from_ref(&**finding));
                 }
                 // What this caller may not use is not there for it: it is neither listed nor named.
-                if !matches!(refusal, Refusal::Denied(_)) {
+                if !matches!(refusal, Refusal::Denied(_) | Refusal::NotConnected(_)) {
                     missing.insert(server.id.clone(), refusal.to_string().into());
                 }
                 first.get_or_insert(refusal);

@@ -100,7 +100,7 @@ async fn pages(mut asking: Asking<'_>) -> Result<Vec<Message>, Refusal> {
         pages.push(page);
         let Some(cursor) = cursor else { break };
         let next = asking.screened.message().with_params_member("cursor", &cursor);
-        asking.go_on(next.map_err(Refusal::Decode)?)?;
+        asking.go_on(next.map_err(Refusal::Decode)?).await?;
     }
     Ok(pages)
 }

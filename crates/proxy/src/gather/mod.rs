@@ -91,7 +91,7 @@ async fn to_one(
 ) -> Result<Reply, Refusal> {
     call.note_server(&server.id);
     call.note_name(message.name());
-    let permit = permit(call, &server.id, message)?;
+    let permit = permit(call, inbound, &server.id, message).await?;
     let screened = screen(call, permit)?;
     let reply = answer::forward(call, inbound, server, screened).await?;
     Ok(match reply {
@@ -169,7 +169,7 @@ async fn listen(call: &mut Call, inbound: &Inbound, message: &Message) -> Result
     })
     .await;
     let (came, _) = sort(call, parts).map_err(|refusal| match refusal {
-        denied @ Refusal::Denied(_) => denied,
+        denied @ (Refusal::Denied(_) | Refusal::Nowhere) => denied,
         // Clients that find no stream to listen to go on without.
         _ => Refusal::Verb(Method::GET),
     })?;

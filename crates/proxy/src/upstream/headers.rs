@@ -61,6 +61,17 @@ pub(super) fn pass_request_headers(from: &HeaderMap, era: Era, to: &mut HeaderMa
     }
 }
 
+/// The texts of a client's request that go to its server beside the message: names and values of headers. What is not
+/// UTF-8 is read as far as it is.
+pub(crate) fn carried(from: &HeaderMap, era: Era) -> Vec<String> {
+    let mut passed = HeaderMap::new();
+    pass_request_headers(from, era, &mut passed);
+    let texts = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
+        [name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()]
+    };
+    passed.iter().flat_map(texts).collect()
+}
+
 /// Response headers that mean something to an MCP client and nothing about our connection to the server.
 pub(super) fn pass_response_headers(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
@@ -99,6 +110,19 @@ mod tests {
             pass_request_headers(&from, era, &mut to);
             assert!(to.is_empty(), "{to:?}");
         }
+    }
+
+    #[test]
+    fn what_goes_to_the_server_is_told_to_policy_and_nothing_else() {
+        let mut from = HeaderMap::new();
+        from.insert("authorization", "Bearer s3cret".parse().unwrap());
+        from.insert("x-note", "caf\u{e9}".parse().unwrap());
+        from.append("mcp-param-path", "a".parse().unwrap());
+        from.append("mcp-param-path", "b".parse().unwrap());
+        let texts = carried(&from, Era::Modern);
+        assert_eq!(texts.iter().filter(|text| ["a", "b"].contains(&text.as_str())).count(), 2);
+        assert!(texts.contains(&"caf\u{e9}".to_owned()) && !texts.concat().contains("s3cret"), "{texts:?}");
+        assert_eq!(carried(&from, Era::Legacy), ["x-note", "caf\u{e9}"]);
     }
 
     #[test]

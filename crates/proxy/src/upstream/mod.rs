@@ -10,6 +10,8 @@ pub mod http;
 pub(crate) mod prefix;
 pub mod stdio;
 
+pub(crate) use headers::carried;
+
 use std::sync::Arc;
 use std::time::Instant;
 

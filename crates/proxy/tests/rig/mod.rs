@@ -28,7 +28,9 @@ use lockgate_detect::Detector;
 use lockgate_detect::links::{Continuity, LinkWatch};
 use lockgate_identity::{Authority, Principal, Role, SpiffeId, TrustBundle};
 use lockgate_policy::{Options as PolicyOptions, Policies, Source};
+use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::{self, Face};
+use lockgate_proxy::facts::NoFacts;
 use lockgate_proxy::link::NewLink;
 use lockgate_proxy::pipeline;
 use lockgate_proxy::upstream::http::HttpUpstream;
@@ -140,6 +142,10 @@ pub(crate) fn parts(servers: Vec<Server>, policy: &str, dir: &Path) -> Parts {
         audit: Log::open(&dir.join("audit"), Options::default()).unwrap(),
         store: Store::in_memory().unwrap(),
         enrolment: Arc::new(NoEnrolment),
+        revocations: Arc::default(),
+        approvals: Approvals::load(Store::in_memory().unwrap(), 0).unwrap(),
+        facts: Arc::new(NoFacts),
+        record_arguments: false,
         limits: Arc::default(),
         durable: Vec::new(),
     }

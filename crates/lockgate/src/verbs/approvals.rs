@@ -1,0 +1,116 @@
+//! `lockgate approvals …`: calls that wait for a person.
+
+use lockgate_admin::{ApproveRequest, HeldCall, HeldCalls, RejectRequest, Versioned};
+
+use super::crypto::whoever;
+use super::identity::time;
+use crate::cli::{ApprovalsVerb, Global, Output};
+use crate::client;
+use crate::diagnostic::Failure;
+use crate::exit::Exit;
+use crate::output::{Table, print, print_document, print_line, visible};
+use crate::state::State;
+
+/// Letters of the arguments in a list; `show` has them whole.
+const ARGUMENTS_SHOWN: usize = 60;
+
+/// Runs the verb.
+pub(crate) async fn run(verb: &ApprovalsVerb, global: &Global) -> Result<Exit, Failure> {
+    let admin = client::admin(&State::locate(global.state.as_deref())?)?;
+    match verb {
+        ApprovalsVerb::List(output) => {
+            let calls = admin.held_calls().await.map_err(|error| client::unanswered(&error))?;
+            list(&calls, output.output);
+        }
+        ApprovalsVerb::Show { id, output } => {
+            let call = admin.held_call(id).await.map_err(|error| client::unanswered(&error))?;
+            show(&call, output.output);
+        }
+        ApprovalsVerb::Approve { id, lifetime, output } => {
+            let request = ApproveRequest { lifetime_s: lifetime.map(|lifetime| lifetime.0), by: whoever() };
+            let call = admin.approve_call(id, &request).await.map_err(|error| client::unanswered(&error))?;
+            let said = format!(
+                "The call {} passes once when {} makes it again, until {}.\n",
+                call.id,
+                visible(&call.agent),
+                time(call.until_ms)
+            );
+            decided(&call, &said, output.output);
+        }
+        ApprovalsVerb::Reject { id, reason, output } => {
+            let request = RejectRequest { reason: reason.clone(), by: whoever() };
+            let call = admin.reject_call(id, &request).await.map_err(|error| client::unanswered(&error))?;
+            let said = format!(
+                "The call {} is refused; {} is told so until {}.\n",
+                call.id,
+                visible(&call.agent),
+                time(call.until_ms)
+            );
+            decided(&call, &said, output.output);
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn decided(call: &HeldCall, said: &str, output: Output) {
+    match output {
+        Output::Human => print(said),
+        Output::Json | Output::Jsonl => print_line(&Versioned::of(call)),
+    }
+}
+
+fn list(calls: &HeldCalls, output: Output) {
+    match output {
+        Output::Human if calls.calls.is_empty() => print("No call waits for approval.\n"),
+        Output::Human => {
+            let mut table = Table::new(&["ID", "STATE", "SINCE", "AGENT", "CALL", "ARGUMENTS"]);
+            for call in &calls.calls {
+                let arguments = call.arguments.as_deref().unwrap_or("-");
+                let mut shown: String = arguments.chars().take(ARGUMENTS_SHOWN).collect();
+                if shown.len() < arguments.len() {
+                    shown.push('…');
+                }
+                table.row(&[&call.id, &call.state, &time(call.since_ms), &call.agent, &what(call), &shown]);
+            }
+            print(&table.render(0));
+        }
+        Output::Jsonl => calls.calls.iter().for_each(print_line),
+        Output::Json => print_document(&Versioned::of(calls)),
+    }
+}
+
+/// Method, server and name of a call.
+fn what(call: &HeldCall) -> String {
+    let name = call.name.as_deref().map(|name| format!("/{name}")).unwrap_or_default();
+    format!("{} {}{name}", call.method, call.server)
+}
+
+fn show(call: &HeldCall, output: Output) {
+    match output {
+        Output::Human => {
+            let by = call.by.as_deref().map(|by| format!(" by {}", visible(by))).unwrap_or_default();
+            let reason = call.rejection.as_deref().filter(|reason| !reason.is_empty());
+            let reason = reason.map(|reason| format!(": {}", visible(reason))).unwrap_or_default();
+            print(&format!(
+                "id         {}\nstate      {}{by}{reason}\nagent      {}\ncall       {}\narguments  {}\nwhy        {}\n\
+                 policies   {}\nsince      {}\nuntil      {}\n",
+                call.id,
+                call.state,
+                visible(&call.agent),
+                visible(&what(call)),
+                visible(call.arguments.as_deref().unwrap_or("none")),
+                visible(&call.reason),
+                visible(&call.policies.join(", ")),
+                time(call.since_ms),
+                time(call.until_ms)
+            ));
+            if call.state == "pending" {
+                print(&format!(
+                    "\napprove it: lockgate approvals approve {0}\nreject it:  lockgate approvals reject {0} --reason TEXT\n",
+                    call.id
+                ));
+            }
+        }
+        Output::Json | Output::Jsonl => print_document(&Versioned::of(call)),
+    }
+}

@@ -1,0 +1,52 @@
+//! Other policies come into force: what is open is judged again.
+//!
+//! Calls are decided on one by one, so nothing has to be done for those to come. What outlives a decision does: links of
+//! callers whose role was revoked, sessions and streams to servers that their caller may not reach any more.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use lockgate_policy::{Policies, Query};
+
+use crate::link::LinkContext;
+use crate::node::Node;
+use crate::permit::may_connect;
+
+impl Node {
+    /// Puts policies in force, and ends what they do not let go on.
+    pub fn put_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(policies));
+        let links = self.links.all();
+        for link in &links {
+            // Roles may be other ones now.
+            link.in_order.store(0, Ordering::Relaxed);
+        }
+        self.cut_revoked(None);
+        for link in &links {
+            for server in self.servers().filter(|server| !may_connect(self, link, &server.id)) {
+                self.sessions.end_at(&link.caller.agent, &server.id);
+            }
+        }
+        // Streams judge themselves.
+        self.policy_changes.send_modify(|count| *count += 1);
+    }
+
+    /// Whether a stream of `link` from `servers` may go on. One that listens was permitted as `method`.
+    pub(crate) fn may_go_on(&self, link: &LinkContext, servers: &[String], method: Option<&str>) -> bool {
+        let policies = self.policies.load();
+        servers.iter().all(|server| {
+            let listens = |method| {
+                let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+                policies.allows(&Query {
+                    caller: &link.caller,
+                    server,
+                    method,
+                    name: None,
+                    posture,
+                    loopback,
+                })
+            };
+            may_connect(self, link, server) && method.is_none_or(listens)
+        })
+    }
+}
