@@ -303,3 +303,54 @@ async fn values_of_arguments_are_recorded_where_that_is_asked_for() {
     assert_eq!(arguments, json!({"text": "x", "n": 1}));
     assert_eq!((&record["argument_names"], &record["policy_generation"]), (&json!(["n", "text"]), &json!(1)));
 }
+
+#[tokio::test]
+async fn a_result_is_cut_to_what_may_pass_and_withheld_where_it_cannot_be() {
+    let tunnel = under(r#"@id("some") @result_hidden("ssn") permit(principal, action, resource);"#).await;
+    let mut link = tunnel.agent("a", "pq-hybrid").await;
+    let row = json!({"name": "Ann", "ssn": "s3cret"});
+    let result = json!({"content": [{"type": "text", "text": row.to_string()}], "structuredContent": row});
+    let (_, answer) = link.call("exact", json!({"text": result.to_string()})).await.unwrap();
+    assert!(answer.contains("Ann") && !answer.contains("s3cret") && !answer.contains("ssn"), "{answer}");
+    let plain = json!({"content": [{"type": "text", "text": "her ssn is s3cret"}]});
+    let (_, answer) = link.call("exact", json!({"text": plain.to_string()})).await.unwrap();
+    assert!(answer.contains("withheld") && !answer.contains("s3cret"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_shadow_would_have_done_is_noted_and_not_done() {
+    let tunnel = under(
+        r#"@id("all") permit(principal, action, resource);
+           @id("strict") @mode("shadow") forbid(principal, action, resource == Lockgate::Tool::"wire/echo");"#,
+    )
+    .await;
+    let mut link = tunnel.agent("a", "pq-hybrid").await;
+    assert_eq!(link.call("echo", json!({"text": "x"})).await.unwrap().0, 200);
+    let record = records(&tunnel.rig).into_iter().find(|record| record["method"] == "tools/call").unwrap();
+    assert_eq!(record["outcome"], "ok");
+    assert!(record["shadow"].is_string(), "{record}");
+}
+
+#[tokio::test]
+async fn a_server_that_a_caller_may_not_connect_with_is_not_there_for_it() {
+    const CLOSED: &str = r#"
+        @id("all") permit(principal, action, resource);
+        @id("never") @on_violation("kill")
+        forbid(principal, action in Lockgate::Action::"session", resource == Lockgate::Server::"billing");
+    "#;
+    let (crm, billing) = (rig::wire().await, rig::wire().await);
+    let servers = [("crm", crm), ("billing", billing)];
+    let rig = rig::gateway(&servers, CLOSED, lockgate_proxy::Limits::default()).await;
+    let mut client = rig::Client::modern(rig.address).await;
+    let (_, listed) = client.asked("/mcp", &rig::modern(1, "tools/list", json!({}))).await;
+    let text = listed.to_string();
+    assert!(text.contains("crm_echo") && !text.contains("billing"), "{text}");
+    let (_, lost) = client.asked("/nowhere", &rig::modern(2, "tools/list", json!({}))).await;
+    assert!(!lost.to_string().contains("billing"), "{lost}");
+    assert!(rig.node.revocations.list(rig.node.now_ms()).is_empty(), "to ask all servers is no offence");
+    let (_, killed) = client.asked("/servers/billing/mcp", &rig::modern(3, "tools/list", json!({}))).await;
+    assert_eq!(killed["error"]["code"], -31006, "{killed}");
+    client.closed().await;
+    assert_eq!(observed(billing, "").await["request_count"], 0, "nothing was dialled");
+    assert!(!rig.node.revocations.list(rig.node.now_ms()).is_empty());
+}
