@@ -8,6 +8,7 @@ use super::link;
 use super::read::{Section, shown};
 use super::target::{self, Action, Target, Targets};
 use super::{Known, Statement};
+use crate::arguments::Needles;
 
 /// Whether a rule allows or forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,6 +295,11 @@ fn read_id(section: &Section<'_>) -> Option<String> {
 
 fn read_touching(section: &Section<'_>) -> Option<String> {
     let texts = section.texts("touching")?;
+    for text in &texts {
+        if let Err(short) = Needles::new([text.value]) {
+            section.report.say(text.at, short.to_string(), "write a longer word");
+        }
+    }
     let mut guard = Guard::default();
     let touched = guard.reach("context", &["touched"]);
     let condition = match texts.as_slice() {

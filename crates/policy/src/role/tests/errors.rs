@@ -56,6 +56,11 @@ fn keys_and_words() {
 }
 
 #[test]
+fn words_that_are_in_everything() {
+    one("[[never]]\ntouching = [\"abc\", \"a-b\"]", "2:20", "fewer than 3 letters", "longer");
+}
+
+#[test]
 fn targets() {
     one("[[allow]]\nreason = \"x\"", "1:1", "allows nothing", "tools =");
     one("[[allow]]\nmethods = [\"tools/list\"]", "1:1", "allows nothing", "");

@@ -115,7 +115,7 @@ when { context has input && context.input has x && context.input.x.lessThanOrEqu
 #[test]
 fn prohibitions() {
     let text = file(
-        "[[never]]\nservers = [\"billing\"]\n[[never]]\ntouching = [\"a_b\", \"c\\\"d\"]\n[[never]]\nfacts.incident.open = true",
+        "[[never]]\nservers = [\"billing\"]\n[[never]]\ntouching = [\"aa_b\", \"cc\\\"dd\"]\n[[never]]\nfacts.incident.open = true",
     );
     becomes(
         &text,
@@ -127,7 +127,7 @@ fn prohibitions() {
         &text,
         "r.never-2",
         "@id(\"r.never-2\")\n@source(\"f.toml:8\")\nforbid (\n  principal in Lockgate::Role::\"r\",\n  action,\n  \
-         resource\n)\nwhen { context has touched && context.touched.containsAny([\"a_b\", \"c\\\"d\"]) };\n",
+         resource\n)\nwhen { context has touched && context.touched.containsAny([\"aa_b\", \"cc\\\"dd\"]) };\n",
     );
     becomes(
         &text,

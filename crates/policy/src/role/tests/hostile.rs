@@ -32,8 +32,9 @@ fn check(text: &str) {
     let reason = quoted(text);
     let source = file(&format!(
         "[[allow]]\nid = \"x\"\ntools = [\"crm/unknown\"]\narguments.{reason} = {{ is = {reason} }}\nreason = {reason}\nhint = {reason}\n\
-         [[allow]]\nid = \"y\"\ntools = [{0}]\n[[never]]\nid = \"z\"\ntouching = [{reason}]",
-        quoted(&format!("crm/{text}"))
+         [[allow]]\nid = \"y\"\ntools = [{0}]\n[[never]]\nid = \"z\"\ntouching = [{1}]",
+        quoted(&format!("crm/{text}")),
+        quoted(&format!("word{text}"))
     ));
     let Ok(compiled) = compiled(&source) else { return };
     for statement in &compiled.statements {
