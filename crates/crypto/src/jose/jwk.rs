@@ -180,7 +180,7 @@ impl Jwk {
     /// Whether the key may be used with `algorithm`.
     #[must_use]
     pub fn fits(&self, algorithm: &Algorithm) -> bool {
-        self.algorithms.iter().any(|row| *row == algorithm)
+        self.algorithms.contains(&algorithm)
     }
 
     /// Verifies a signature in the form that JOSE has.
