@@ -119,7 +119,7 @@ async function retail(gate, [name, use], number) {
     expect(held.isError === true, `a hold is a result that the model reads: ${JSON.stringify(held)}`);
     expect(/approv/i.test(held.text), held.text);
     const listed = JSON.parse(await lockgate('approvals', 'list', '--output', 'json', '--state', gate.state));
-    const waiting = listed.approvals.filter((each) => JSON.stringify(each).includes(`retail-${number}`));
+    const waiting = listed.calls.filter((each) => JSON.stringify(each).includes(`retail-${number}`));
     same(waiting.length, 1, 'what waits');
     await lockgate('approvals', 'approve', waiting[0].id, '--state', gate.state);
     const [first, second] = (await use({ ...target, calls: [refund, refund] })).calls;
