@@ -45,6 +45,8 @@ impl Peers {
         );
         need("openssl", "openssl")?;
         need("curl", "curl")?;
+        // The solver behind `lockgate policy prove`.
+        need("cvc5", "cvc5")?;
         let cache = cache()?;
         let npm = cache.join("npm");
         install_npm(&root.join("tests/node"), &npm)?;

@@ -66,6 +66,7 @@ documents! {
     Certificate = "lockgate.certificate/1";
     Threats = "lockgate.threats/1";
     Approval = "lockgate.approval/1";
+    Pins = "lockgate.pins/1";
     AuditTail = "lockgate.audit-tail/1";
     Reloaded = "lockgate.reload/1";
     Draining = "lockgate.drain/1";
@@ -291,6 +292,26 @@ pub struct Certificate {
     pub authority: String,
     /// End of its validity.
     pub not_after_ms: u64,
+}
+
+/// Tool definitions that are trusted: what policies on arguments are checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pins {
+    /// In no order.
+    pub pins: Vec<PinView>,
+}
+
+/// A tool definition that is trusted. Its texts come from the server: show them escaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinView {
+    /// Id of the server.
+    pub server: String,
+    /// Name of the tool.
+    pub tool: String,
+    /// The definition as canonical JSON.
+    pub definition: String,
+    /// SHA-256 of the definition, lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// Tool definitions that wait for a person.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::api::{
-    Approval, AuditTail, Certificate, Csr, Document, Draining, Invites, Links, MintedInvite, NewInvite,
+    Approval, AuditTail, Certificate, Csr, Document, Draining, Invites, Links, MintedInvite, NewInvite, Pins,
     Reloaded, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
@@ -157,6 +157,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn threats(&self) -> Result<Threats, ClientError> {
         self.get("/v1/threats").await
+    }
+
+    /// Tool definitions that are trusted.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn pins(&self) -> Result<Pins, ClientError> {
+        self.get("/v1/pins").await
     }
 
     /// Trusts one of them from now on.

@@ -24,6 +24,7 @@
 //! | `POST /v1/enrol-local` ([`Csr`]) | [`Certificate`], `lockgate.certificate/1` |
 //! | `GET /v1/threats` | [`Threats`], `lockgate.threats/1` |
 //! | `POST /v1/threats/{id}/approve` | [`Approval`], `lockgate.approval/1` |
+//! | `GET /v1/pins` | [`Pins`], `lockgate.pins/1` |
 //! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
 //! | `POST /v1/reload` | [`Reloaded`], `lockgate.reload/1` |
 //! | `POST /v1/drain` | [`Draining`], `lockgate.drain/1` (202) |
@@ -64,10 +65,10 @@ pub use api::{
     Drill, DrillRequest, DrillStep, EndingView, FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView,
     Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat, Invite, Invites,
     LeftOut, LiftRequest, Link, Links, Listener, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse,
-    Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
-    PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream,
-    UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    PinView, Pins, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink,
+    PlannedPeer, PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, Threat,
+    Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError};
 pub use fault::Fault;

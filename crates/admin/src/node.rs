@@ -3,8 +3,8 @@
 use crate::api::{
     ApplyRequest, Approval, ApproveRequest, BanRequest, Certificate, Change, CryptoShow, Csr, Draining,
     Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls, Identities,
-    InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite, NewInvite, Plan,
-    PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest,
+    InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite, NewInvite, Pins,
+    Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest,
     RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
@@ -95,6 +95,12 @@ pub trait Node: Send + Sync + 'static {
 
     /// Tool definitions that wait for an approval.
     fn threats(&self) -> Threats;
+
+    /// Tool definitions that are trusted.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn pins(&self) -> Result<Pins, Fault>;
 
     /// Trusts one of them from now on, also after a restart.
     ///

@@ -55,6 +55,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/invites/{id}", delete(revoke_invite))
         .route("/enrol-local", post(enrol_local))
         .route("/threats", get(threats))
+        .route("/pins", get(pins))
         .route("/threats/{id}/approve", post(approve_threat))
         .route("/audit/tail", get(audit_tail))
         .route("/reload", post(reload))
@@ -164,6 +165,10 @@ async fn enrol_local(State(access): Asked, request: Request) -> Result<Response,
 
 async fn threats(State(access): Asked) -> Result<Response, Fault> {
     document(&on_node(access, |node| node.threats()).await?)
+}
+
+async fn pins(State(access): Asked) -> Result<Response, Fault> {
+    document(&on_node(access, |node| node.pins()).await??)
 }
 
 async fn approve_threat(

@@ -246,6 +246,10 @@ impl Node for Sample {
         Ok(Certificate { id, certificate: request.csr, authority: "roots".into(), not_after_ms: 9 })
     }
 
+    fn pins(&self) -> Result<lockgate_admin::Pins, Fault> {
+        Ok(lockgate_admin::Pins { pins: Vec::new() })
+    }
+
     fn threats(&self) -> Threats {
         Threats {
             threats: vec![Threat {

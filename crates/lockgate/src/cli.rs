@@ -14,12 +14,16 @@ mod crypto;
 mod duration;
 mod facts;
 mod help;
+mod policy;
 
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
 pub(crate) use duration::Seconds;
 pub(crate) use facts::FactsVerb;
+pub(crate) use policy::{
+    BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
+};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
 #[derive(Debug, Parser)]
@@ -366,21 +370,6 @@ pub(crate) enum AuditVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
-}
-
-/// `lockgate policy …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyVerb {
-    /// Check policy files as strictly as a node does
-    #[command(after_help = help::POLICY)]
-    Check {
-        /// Cedar files [default: the state directory's]
-        files: Vec<PathBuf>,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-    /// Show the policies in force
-    Show(OutputArgs),
 }
 
 /// `lockgate secret …`.

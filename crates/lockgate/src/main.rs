@@ -55,7 +55,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Crypto(verb) => on_one_thread(global, verbs::crypto::run(verb, global)),
         Verb::Audit(verb) => verbs::audit::run(verb, global),
         Verb::Secret(verb) => verbs::secret::run(verb, global),
-        Verb::Policy(verb) => verbs::policy::run(verb, global),
+        Verb::Policy(verb) => on_one_thread(global, verbs::policy::run(verb, global)),
         Verb::Identity(verb) => on_one_thread(global, verbs::identity::run(verb, global)),
         Verb::Approvals(verb) => on_one_thread(global, verbs::approvals::run(verb, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),

@@ -26,7 +26,7 @@ mod enforce;
 mod faces;
 mod facts;
 mod parts;
-mod policies;
+pub(crate) mod policies;
 mod ready;
 mod reload;
 mod views;

@@ -410,6 +410,41 @@ const ENTRIES: &[Entry] = entries! {
     "A call is approved or rejected once. An approval that was not used ends by itself; after a rejection has ended, the agent may ask anew."
     ["See who decided: lockgate approvals list"]
 
+    "LG-P020" Usage
+    "call that is asked about is none"
+    "A question about policy describes a call that cannot be made: an agent's id that is none, a time without a zone, arguments that are no JSON object."
+    ["The hint says what to write.", "Examples: lockgate policy explain --help"]
+
+    "LG-P021" Configuration
+    "cases cannot be read"
+    "A file of cases for policy test breaks the syntax of TOML, has a key that cases do not have, or a case does not say who calls what and what to expect."
+    ["See a whole case: lockgate policy test --help"]
+
+    "LG-P022" Usage
+    "invariant is none"
+    "What is to be proved is none of the short forms, no single Cedar permit, or names things that the schema does not have. A misspelt invariant would be proved of anything, so it is refused."
+    ["See the forms: lockgate policy prove --help"]
+
+    "LG-P023" Unreachable
+    "no solver is installed"
+    "Proofs over all calls need the SMT solver cvc5, which is a program of its own. Nothing else needs it, and without it nothing is claimed to be proved."
+    ["On Debian: apt install cvc5", "Name one that is elsewhere: CVC5=/path/to/cvc5 lockgate policy prove …"]
+
+    "LG-P024" Unreachable
+    "solver failed"
+    "The solver was started and broke off. It runs with a limit of 2 GiB and of 20 seconds for each question."
+    ["Try again, or with a newer cvc5: CVC5=/path/to/cvc5", "Ask about less at a time, such as one role or one server."]
+
+    "LG-P025" Configuration
+    "tool definitions cannot be read"
+    "A file named with --tools is not a saved result of tools/list."
+    ["Save one as it comes, {\"tools\": [{\"name\": …, \"inputSchema\": …}]}, and name its server: --tools crm=FILE"]
+
+    "LG-P026" Configuration
+    "suggestion cannot be written"
+    "policy suggest never overwrites a file: what is there may be a role file that somebody reviewed."
+    ["Name an empty folder: lockgate policy suggest --out proposed/"]
+
     "LG-D001" Negative
     "invisible characters"
     "A tool definition or a result holds characters that people do not see and models read: control characters, zero-width characters, tags. They can carry instructions past a reviewer, so that the tool is hidden or the result withheld."

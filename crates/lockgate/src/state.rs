@@ -273,7 +273,7 @@ pub(crate) fn private(path: &Path) -> Result<(), Diagnostic> {
 
 /// Whether a file of the policy folder holds rules. Cases for `lockgate policy test` stand beside them, and what an editor
 /// keeps for itself begins with a dot.
-fn is_policy(path: &Path) -> bool {
+pub(crate) fn is_policy(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let is_rules = name.ends_with(".cedar") || (name.ends_with(".toml") && !name.ends_with(".test.toml"));
     is_rules && !name.starts_with('.')

@@ -1,8 +1,6 @@
 //! What each verb does.
 
-use crate::cli::{
-    ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, PolicyVerb, ThreatsVerb, Verb,
-};
+use crate::cli::{ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb};
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
@@ -48,8 +46,8 @@ fn output_of(verb: &Verb) -> Output {
             | ApprovalsVerb::Reject { output, .. },
         )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
-        | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. })
-        | Verb::Policy(PolicyVerb::Check { output, .. } | PolicyVerb::Show(output)) => output,
+        | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. }) => output,
+        Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(
             FactsVerb::List(output) | FactsVerb::Get { output, .. } | FactsVerb::Push { output, .. },

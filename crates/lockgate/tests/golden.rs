@@ -74,6 +74,13 @@ fn help() {
         &["facts", "--help"],
         &["facts", "list", "--help"],
         &["facts", "push", "--help"],
+        &["policy", "test", "--help"],
+        &["policy", "explain", "--help"],
+        &["policy", "who-can", "--help"],
+        &["policy", "diff", "--help"],
+        &["policy", "prove", "--help"],
+        &["policy", "replay", "--help"],
+        &["policy", "suggest", "--help"],
         &["crypto", "--help"],
         &["config", "--help"],
         &["config", "schema", "--help"],
@@ -181,6 +188,149 @@ fn errors() {
 fn version_is_that_of_the_package() {
     let (_folder, state) = place();
     assert_eq!(run(&state, &["--version"]).stdout, format!("lockgate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+const RETAIL: &str = r#"@id("retail.read") @reason("customers are read over safe links")
+permit(principal == Lockgate::Agent::"spiffe://lockgate.internal/agent/retail",
+       action in Lockgate::Action::"tools/call", resource == Lockgate::Tool::"crm/get")
+when { context.link.quantum_safe };
+@id("no-billing")
+forbid(principal, action, resource in Lockgate::Server::"billing");
+"#;
+
+const CASES: &str = r#"[defaults]
+agent = "agent/retail"
+[[case]]
+name = "over a safe link"
+tool = "crm/get"
+expect = "allow"
+by = "retail.read"
+[[case]]
+name = "over a classical one"
+tool = "crm/get"
+link = "classical"
+expect = "allow"
+"#;
+
+/// A log of two calls by one agent, as a node writes it.
+fn write_log(state: &Path) {
+    use lockgate_audit::{Durability, Kind, Log, Options, Outcome, Record};
+    let log = Log::open(&state.join("audit"), Options::default()).unwrap();
+    for (id, kind, outcome, stage) in
+        [("1", Kind::Call, Outcome::Ok, "forward"), ("2", Kind::Refusal, Outcome::Refused, "permit")]
+    {
+        let policies = if kind == Kind::Call { vec!["retail.read".to_owned()] } else { Vec::new() };
+        let record = Record {
+            agent: Some("spiffe://lockgate.internal/agent/retail".into()),
+            server: Some("crm".into()),
+            method: Some("tools/call".into()),
+            name: Some("get".into()),
+            request_id: Some(id.into()),
+            stage: Some(stage.into()),
+            policies: policies.into(),
+            quantum_safe: Some(kind == Kind::Call),
+            policy_generation: Some(1),
+            argument_names: vec!["id".to_owned()].into(),
+            arguments: Some(r#"{"id":"c-1"}"#.into()),
+            ..Record::new(kind, outcome)
+        };
+        log.append(&record, Durability::Grouped).unwrap();
+    }
+}
+
+#[test]
+fn questions_about_policies() {
+    let (folder, state) = place();
+    let policy = state.join("policy");
+    std::fs::create_dir_all(&policy).unwrap();
+    std::fs::write(policy.join("retail.cedar"), RETAIL).unwrap();
+    std::fs::write(policy.join("retail.test.toml"), CASES).unwrap();
+    let wider = folder.path().join("wider.cedar");
+    std::fs::write(&wider, RETAIL.replace("when { context.link.quantum_safe }", "")).unwrap();
+    write_log(&state);
+    let wider = wider.to_str().unwrap();
+    let at = ["--at", "2026-11-22T14:00:00Z"];
+    let explain = |more: &[&'static str]| {
+        let call = ["policy", "explain", "--agent", "agent/retail", "--tool", "crm/get"];
+        [call.as_slice(), &at, more].concat()
+    };
+    let commands: Vec<Vec<&str>> = vec![
+        vec!["policy", "check"],
+        vec!["policy", "show", "--cedar"],
+        vec!["policy", "test"],
+        explain(&[]),
+        explain(&["--link", "classical"]),
+        explain(&["--link", "classical", "--output", "json"]),
+        explain(&["--arguments", "[1]"]),
+        explain(&["--fact", "staff"]),
+        vec!["policy", "explain", "--agent", "agent/retail", "--tool", "billing/pay", "--at", at[1]],
+        vec!["policy", "explain", "--agent", "agent/retail", "--tool", "crm/get", "--at", "noon"],
+        vec!["policy", "explain", "--record", "1", "--at", at[1]],
+        vec!["policy", "explain", "--record", "9"],
+        vec!["policy", "explain"],
+        vec!["policy", "who-can", "crm/get"],
+        vec!["policy", "what-can", "agent/retail"],
+        vec!["policy", "prove", "never"],
+        vec!["policy", "test", "no-such.test.toml"],
+        vec!["policy", "check", "--tools", "no-such.json"],
+    ];
+    let all: String = commands.iter().map(|args| transcript(args, &run(&state, args), &state)).collect();
+    compare("policy", &all);
+    let replayed = run(&state, &["policy", "replay", "--policy", wider]);
+    assert_eq!(replayed.code, 1, "{}{}", replayed.stdout, replayed.stderr);
+    assert!(replayed.stdout.starts_with("would change 1 of 2 calls\n"), "{}", replayed.stdout);
+}
+
+/// The examples decide as their cases say.
+#[test]
+fn cases_of_the_examples() {
+    let (folder, state) = place();
+    let config = folder.path().join("lockgate.toml");
+    let facts = [
+        ("appointment", "patient = \"text\", start = \"time\", end = \"time\"", "key = \"patient\""),
+        ("staff", "on_duty = \"integer\"", ""),
+        ("freeze", "on = \"flag\"", ""),
+    ];
+    let text: String = facts
+        .iter()
+        .map(|(name, fields, key)| {
+            format!("[[fact]]\nname = \"{name}\"\nfrom = \"file:{name}.json\"\n{key}\nfields = {{ {fields} }}\nmax_age = \"5m\"\n")
+        })
+        .collect();
+    std::fs::write(&config, text).unwrap();
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/policy");
+    let ended = run(&state, &["policy", "test", examples, "--config", config.to_str().unwrap()]);
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+}
+
+/// Without a solver there is no proof, and nothing that looks like one.
+#[test]
+fn no_solver_no_proof() {
+    let (folder, state) = place();
+    let path = folder.path().join("retail.cedar");
+    std::fs::write(&path, RETAIL).unwrap();
+    let path = path.to_str().unwrap();
+    let ended = support::run_with(
+        support::command(&state).env("CVC5", "/no/such/solver").args([
+            "policy",
+            "prove",
+            "never anyone server billing",
+            "--policy",
+            path,
+        ]),
+        "",
+    );
+    assert_eq!((ended.code, ended.stdout.as_str()), (4, ""), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("LG-P023") && ended.stderr.contains("apt install cvc5"),
+        "{}",
+        ended.stderr
+    );
+    let ended = support::run_with(
+        support::command(&state).env("CVC5", "/no/such/solver").args(["policy", "diff", path, path]),
+        "",
+    );
+    assert!(ended.stdout.starts_with("This is no proof"), "{}{}", ended.stdout, ended.stderr);
 }
 
 #[test]

@@ -318,7 +318,7 @@ impl Policies {
         })
     }
 
-    fn request(
+    pub(crate) fn request(
         &self,
         frame: &Frame,
         means: &Means<'_>,
@@ -341,7 +341,7 @@ impl Policies {
         self.request(frame, &self.means(frame, query, &link), circumstances, message).ok()
     }
 
-    fn means<'a>(&'a self, frame: &'a Frame, query: &Query<'a>, link: &'a Link<'a>) -> Means<'a> {
+    pub(crate) fn means<'a>(&'a self, frame: &'a Frame, query: &Query<'a>, link: &'a Link<'a>) -> Means<'a> {
         Means {
             reads: &frame.slice.reads,
             needles: &frame.slice.needles,
@@ -423,7 +423,7 @@ impl Policies {
 
     /// What all such calls have in common; `None` if the method needs a name
     /// that the query lacks.
-    fn frame(&self, query: &Query<'_>) -> Option<Arc<Frame>> {
+    pub(crate) fn frame(&self, query: &Query<'_>) -> Option<Arc<Frame>> {
         self.frames.get_or(key(query, false), || self.make_frame(query, method::find(query.method)))
     }
 

@@ -120,9 +120,94 @@ Examples:
 
 pub(super) const POLICY: &str = "\
 Examples:
-  lockgate policy check                 the state directory's policy/*.cedar
-  lockgate policy check new.cedar       before you put it there
-  lockgate policy show";
+  lockgate policy check                     the policy files of the state directory
+  lockgate policy check new.toml            before you put it there
+  lockgate policy check policy/ --tools crm=tools.json
+                                            with the arguments of each tool checked, too
+  lockgate policy show --cedar              what role files compile to
+
+Every mistake is shown with file, line and column, and the word that was probably meant. Warnings
+(tools that no server has shown yet) leave the exit code 0.";
+
+pub(super) const POLICY_TEST: &str = "\
+Examples:
+  lockgate policy test                      every *.test.toml beside the policies
+  lockgate policy test policy/              the cases and the policies of a folder
+  lockgate policy test --output json | jq '.cases[] | select(.passed | not)'
+
+A case is a call and the decision that it ought to get:
+  [[case]]
+  name = \"email is fine\"
+  agent = \"agent/retail-1\"
+  tool = \"crm/get_customer\"
+  arguments = { customer_id = \"c-1\", fields = [\"email\"] }
+  at = \"2026-11-22T14:00:00+01:00\"      [default: a Monday at noon, UTC]
+  link = \"quantum-safe\"                 or quantum-safe-group, classical, plain
+  facts.staff = { on_duty = 2 }
+  expect = \"allow\"                      or deny, hold, kill
+  by = \"retail-bot.read-customer\"       optional: the rule that ought to decide
+
+Exit code 0 if all cases went as expected, 1 if not.";
+
+pub(super) const POLICY_EXPLAIN: &str = "\
+Examples:
+  lockgate policy explain --agent agent/retail-1 --tool crm/get_customer \\
+      --arguments '{\"fields\":[\"ssn\"]}'
+  lockgate policy explain --agent agent/clinic --tool ehr/read --arguments @call.json \\
+      --at '2026-11-22 02:00 Europe/Berlin' --fact staff.on_duty=0
+  lockgate policy explain --record 4711                       why was that denied?
+  lockgate policy explain --record 4711 --link quantum-safe   and over a better link?
+
+Shows the rule that decided, or the permits that came nearest with each of their clauses, and the
+facts and roles that counted. Exit code 0 says that the call is allowed, 1 that it is not.";
+
+pub(super) const POLICY_WHO: &str = "\
+Examples:
+  lockgate policy who-can crm/get_customer
+  lockgate policy what-can agent/retail-1
+  lockgate policy what-can agent/new --role retail-bot
+
+Sometimes means: depending on arguments, time, facts or link; the conditions are shown.";
+
+pub(super) const POLICY_DIFF: &str = "\
+Examples:
+  lockgate policy diff policy/ new/         what would become possible, with an example each
+  lockgate policy diff before.cedar         compared with the policies in force
+
+By proof over all calls if the solver cvc5 is installed (Debian: apt install cvc5). Without one, by
+the cases and records at hand, which is no proof, and it says so.
+Exit code 0 if nothing newly becomes possible, 1 if something does.";
+
+pub(super) const POLICY_PROVE: &str = "\
+Examples:
+  lockgate policy prove 'never-touch system_config'
+  lockgate policy prove 'never agent/support tool billing/*' 'only role/ops can crm/delete'
+  lockgate policy prove 'never role/retail-bot server billing'
+  lockgate policy prove --never 'permit(principal, action in Lockgate::Action::\"tools/call\", resource)
+      when { !context.link.quantum_safe };'
+
+Needs the solver cvc5 (Debian: apt install cvc5). Exit code 0 if it is proved for all calls, 1 if
+a call breaks it (shown, as a command that explains it) or if it could not be decided, 4 without
+a solver.";
+
+pub(super) const POLICY_REPLAY: &str = "\
+Examples:
+  lockgate policy replay --since 24h --policy new/      what would have changed since yesterday
+  lockgate policy replay --since 7d --output json
+
+Calls whose arguments were not recorded are counted as unknown unless no argument could matter;
+set policy.record_arguments to record them. Exit code 0 if nothing would change, 1 if something
+would.";
+
+pub(super) const POLICY_SUGGEST: &str = "\
+Examples:
+  lockgate policy suggest --since 7d                    shown, not written
+  lockgate policy suggest --out proposed/ --zone Europe/Berlin
+  lockgate policy diff policy/ proposed/                what would be lost
+
+Learns from calls that were allowed: constants, small sets, common beginnings, highest numbers,
+hours. Values of sensitive arguments are never widened from a single sample. The result is decided
+against the records and, with a solver, proved to grant nothing that is denied today.";
 
 pub(super) const FACTS: &str = "\
 Examples:

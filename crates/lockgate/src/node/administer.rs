@@ -8,10 +8,11 @@ use lockgate_admin::{
     ApplyRequest, Approval, ApproveRequest, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr,
     Draining, Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall, HeldCalls,
     Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite,
-    NewInvite, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest,
-    RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use lockgate_audit::Kind;
+use lockgate_detect::Pin;
 use lockgate_identity::invite;
 use lockgate_proxy::node::PINS;
 use lockgate_proxy::wellknown::Permitted;
@@ -162,6 +163,18 @@ impl lockgate_admin::Node for Control {
 
     fn threats(&self) -> Threats {
         Threats { threats: self.node().detector.pending().into_iter().map(views::threat).collect() }
+    }
+
+    fn pins(&self) -> Result<Pins, Fault> {
+        let pins = self.store().list_json::<Pin>(PINS, "").map_err(|error| {
+            let hint = "see what is wrong: lockgate doctor";
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-S005", error.to_string(), hint)
+        })?;
+        let view = |(_, pin): (String, Pin)| {
+            let Pin { server, tool, definition, sha256, .. } = pin;
+            PinView { server, tool, definition, sha256 }
+        };
+        Ok(Pins { pins: pins.into_iter().map(view).collect() })
     }
 
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {

@@ -34,7 +34,7 @@ fn definitions(detector: &Detector) -> Definitions {
 }
 
 /// Server group → servers, as the servers name their groups.
-fn groups(settings: &Settings) -> BTreeMap<String, Vec<String>> {
+pub(crate) fn groups(settings: &Settings) -> BTreeMap<String, Vec<String>> {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for plan in &settings.servers {
         for group in &plan.groups {

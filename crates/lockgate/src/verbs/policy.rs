@@ -1,15 +1,23 @@
-//! `lockgate policy …`: the rules, checked as strictly as a node checks them.
+//! `lockgate policy …`: the rules, checked as strictly as a node checks them, and questions about them.
 
 use std::path::PathBuf;
 
+use lockgate_analysis::AnalysisError;
 use lockgate_policy::{FactShape, Options, Policies, PolicyError, Source};
 use serde::Serialize;
 
-use crate::cli::{Global, Output, PolicyVerb};
+use crate::cli::{Global, PolicyVerb};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
-use crate::output::{print, print_document, print_line};
 use crate::state::State;
+
+mod check;
+mod explain;
+mod log;
+mod proof;
+mod set;
+mod test;
+mod who;
 
 /// A policy file and its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,26 +27,26 @@ pub(crate) struct File {
 }
 
 /// Runs the verb.
-pub(crate) fn run(verb: &PolicyVerb, global: &Global) -> Result<Exit, Failure> {
+pub(crate) async fn run(verb: &PolicyVerb, global: &Global) -> Result<Exit, Failure> {
     let state = State::locate(global.state.as_deref())?;
     match verb {
-        PolicyVerb::Check { files, output } => {
-            let files = read(if files.is_empty() { state.policy_files()? } else { files.clone() })?;
-            if files.is_empty() {
-                return Err(none(&state).into());
-            }
-            let policies = parse(&files, &[], 1)?;
-            say_valid(&files, &policies, output.output);
+        PolicyVerb::Check { set, output } => check::check(&state, set, output.output).await,
+        PolicyVerb::Show { set, cedar, output } => check::show(&state, set, *cedar, output.output).await,
+        PolicyVerb::Test { cases, set, output } => test::run(&state, cases, set, output.output).await,
+        PolicyVerb::Explain(args) => explain::run(&state, args).await,
+        PolicyVerb::WhoCan { tool, set, output } => who::who_can(&state, tool, set, output.output).await,
+        PolicyVerb::WhatCan { agent, roles, set, output } => {
+            who::what_can(&state, (agent, roles), set, output.output).await
         }
-        PolicyVerb::Show(output) => {
-            let files = read(state.policy_files()?)?;
-            if files.is_empty() {
-                return Err(none(&state).into());
-            }
-            show(files, output.output);
+        PolicyVerb::Diff { old, new, background, output } => {
+            proof::diff(&state, (old, new.as_deref()), background, output.output).await
+        }
+        PolicyVerb::Prove(args) => proof::prove(&state, args).await,
+        PolicyVerb::Replay { since, set, output } => log::replay(&state, *since, set, output.output).await,
+        PolicyVerb::Suggest { since, zone, out, set, output } => {
+            log::suggest(&state, *since, (zone, out.as_deref()), set, output.output).await
         }
     }
-    Ok(Exit::Ok)
 }
 
 /// Reads policy files; all that cannot be read are named at once.
@@ -88,42 +96,30 @@ fn none(state: &State) -> Diagnostic {
         .hint("check a file by its name: lockgate policy check FILE")
 }
 
-fn say_valid(files: &[File], policies: &Policies, output: Output) {
-    let ids: Vec<&str> = policies.ids().collect();
-    match output {
-        Output::Human => {
-            let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
-            print(&format!("{}: valid, {} policies: {}\n", names.join(", "), policies.len(), ids.join(", ")));
+/// A question that has no answer.
+fn unanswered(error: &AnalysisError) -> Diagnostic {
+    let (code, hint) = match error {
+        AnalysisError::Call { .. } => ("LG-P020", None),
+        AnalysisError::Cases { .. } => ("LG-P021", None),
+        AnalysisError::Invariant { .. } => ("LG-P022", None),
+        AnalysisError::NoSolver { .. } => {
+            ("LG-P023", Some("install it, on Debian: apt install cvc5; or name it: CVC5=/path/to/cvc5"))
         }
-        Output::Json | Output::Jsonl => {
-            #[derive(Serialize)]
-            struct Valid<'a> {
-                schema: &'static str,
-                valid: bool,
-                files: Vec<&'a PathBuf>,
-                policies: Vec<&'a str>,
-            }
-            let files = files.iter().map(|file| &file.path).collect();
-            print_line(&Valid { schema: "lockgate.policy-valid/1", valid: true, files, policies: ids });
+        AnalysisError::Solver(_) => ("LG-P024", Some("try again; the solver can be named with CVC5=PATH")),
+        AnalysisError::Bug(_) => ("LG-X001", None),
+    };
+    let (what, place) = match error {
+        AnalysisError::Cases { file, line, column, what } => {
+            (what.clone(), Some(format!("{}:{line}:{column}", file.display())))
         }
+        other => (other.to_string(), None),
+    };
+    let mut diagnostic = Diagnostic::new(code, what);
+    if let Some(place) = place {
+        diagnostic = diagnostic.at(place);
     }
-}
-
-fn show(files: Vec<File>, output: Output) {
-    match output {
-        Output::Human => {
-            for file in files {
-                print(&format!("// {}\n{}\n", file.path.display(), file.text.trim_end()));
-            }
-        }
-        Output::Jsonl => files.iter().for_each(print_line),
-        Output::Json => {
-            #[derive(Serialize)]
-            struct All {
-                schema: &'static str,
-                files: Vec<File>,
-            }
-            print_document(&All { schema: "lockgate.policies/1", files });
-        }
+    for hint in error.hint().into_iter().chain(hint) {
+        diagnostic = diagnostic.hint(hint);
     }
+    diagnostic
 }

@@ -1,0 +1,260 @@
+//! What another set newly makes possible, and what it no longer does.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::{Policy, RequestEnv, Schema};
+use lockgate_policy::Policies;
+use serde::Serialize;
+
+use crate::call::{Call, Outcome};
+use crate::envs::{Actions, Humans, Slice, axioms, compile, name, schema};
+use crate::error::AnalysisError;
+use crate::example;
+use crate::prove::{Example, failing, permits};
+use crate::solver::{Said, Solver};
+use crate::world::{Mentions, World};
+
+/// How much is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ground {
+    /// All calls were looked at, by a solver: what is not listed does not differ.
+    Proof,
+    /// Some calls were decided under both sets: there may be more.
+    Samples,
+}
+
+/// The differences of two sets.
+#[derive(Clone, Debug, Serialize)]
+pub struct Difference {
+    /// How much is known.
+    pub ground: Ground,
+    /// Newly possible, an example for each kind of request.
+    pub gained: Vec<Change>,
+    /// No longer possible.
+    pub lost: Vec<Change>,
+    /// Kinds of requests about which nothing is known, and why.
+    pub unclear: Vec<String>,
+    /// Kinds of requests, or samples, that were looked at.
+    pub looked_at: usize,
+}
+
+/// Something that is possible under one set alone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// The kind of request.
+    pub kind: String,
+    /// How it is decided under the old set.
+    pub before: Outcome,
+    /// The call, and how it is decided under the new one.
+    pub example: Example,
+}
+
+impl Difference {
+    /// Whether the new set permits nothing that the old one denies, and that is proved.
+    pub fn grants_nothing_new(&self) -> bool {
+        self.ground == Ground::Proof && self.gained.is_empty() && self.unclear.is_empty()
+    }
+}
+
+/// Compares two sets by proof. Both are read against the definitions, facts and groups of `world`, so that they share
+/// one schema; where their schemas differ in an action, it counts as unclear.
+///
+/// # Errors
+/// [`AnalysisError::NoSolver`] if none is installed.
+pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<Difference, AnalysisError> {
+    let (before, after): (Vec<&Policy>, Vec<&Policy>) = (old.cedar().collect(), new.cedar().collect());
+    let mentions = Mentions::of(before.iter().copied().chain(after.iter().copied()), world);
+    let (old_schema, new_schema) = (schema(old)?, schema(new)?);
+    let mut both = Both {
+        old: Side { policies: old, rules: before, actions: Actions::of(&old_schema)? },
+        new: Side { policies: new, rules: after, actions: Actions::of(&new_schema)? },
+        schema: &new_schema,
+        mentions,
+        world,
+        solver: Solver::find()?,
+    };
+    let mut difference = Difference {
+        ground: Ground::Proof,
+        gained: Vec::new(),
+        lost: Vec::new(),
+        unclear: Vec::new(),
+        looked_at: 0,
+    };
+    let envs: Vec<RequestEnv> = new_schema.request_envs().collect();
+    for env in &envs {
+        difference.looked_at += 1;
+        both.one(env, Gain::New, &mut difference).await?;
+        both.one(env, Gain::Old, &mut difference).await?;
+    }
+    difference.unclear.sort_unstable();
+    difference.unclear.dedup();
+    Ok(difference)
+}
+
+/// Compares two sets by deciding calls under both.
+///
+/// # Errors
+/// [`AnalysisError::Call`] for a call that cannot be made.
+pub fn by_samples(
+    old: &Policies,
+    new: &Policies,
+    calls: &[Call],
+    trust_domain: &str,
+) -> Result<Difference, AnalysisError> {
+    let mut difference = Difference {
+        ground: Ground::Samples,
+        gained: Vec::new(),
+        lost: Vec::new(),
+        unclear: Vec::new(),
+        looked_at: calls.len(),
+    };
+    let mut shown: BTreeSet<(String, String, Outcome, Outcome)> = BTreeSet::new();
+    for call in calls {
+        let before = call.decide(old, trust_domain)?;
+        let after = call.decide(new, trust_domain)?;
+        let key = (call.agent.clone(), call.what(), before.outcome, after.outcome);
+        if before.outcome == after.outcome || !shown.insert(key) {
+            continue;
+        }
+        let side = if after.outcome < before.outcome { &mut difference.gained } else { &mut difference.lost };
+        side.push(Change { kind: call.what(), before: before.outcome, example: Example::new(call, after) });
+    }
+    Ok(difference)
+}
+
+/// Which set is asked for what it alone permits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gain {
+    New,
+    Old,
+}
+
+struct Side<'a> {
+    policies: &'a Policies,
+    rules: Vec<&'a Policy>,
+    actions: Actions,
+}
+
+struct Both<'a> {
+    old: Side<'a>,
+    new: Side<'a>,
+    schema: &'a Schema,
+    mentions: Mentions,
+    world: &'a World,
+    solver: Solver,
+}
+
+impl Both<'_> {
+    async fn one(
+        &mut self,
+        env: &RequestEnv,
+        gain: Gain,
+        into: &mut Difference,
+    ) -> Result<(), AnalysisError> {
+        let (more, less) = match gain {
+            Gain::New => (&self.new, &self.old),
+            Gain::Old => (&self.old, &self.new),
+        };
+        // What a person may approve is no grant of the set, on either side.
+        let wide = Slice::new(&more.rules, &more.actions, env, Humans::SayNo);
+        if !wide.permits() {
+            return Ok(());
+        }
+        let narrow = Slice::new(&less.rules, &less.actions, env, Humans::SayNo);
+        if same(&wide, &narrow) {
+            return Ok(());
+        }
+        let schema = self.schema;
+        let axioms = axioms(self.world, env, schema, &self.mentions);
+        let (wide_set, narrow_set) = (wide.set(&axioms)?, narrow.set(&axioms)?);
+        let mut unclear = |why: String| into.unclear.push(format!("{}: {why}", name(env)));
+        let compiled =
+            compile(&wide_set, env, schema).and_then(|wide| Ok((wide, compile(&narrow_set, env, schema)?)));
+        let (wide_compiled, narrow_compiled) = match compiled {
+            Ok(both) => both,
+            Err(why) => {
+                unclear(why);
+                return Ok(());
+            }
+        };
+        let said = self
+            .solver
+            .ask(async |compiler| {
+                compiler.check_implies_with_counterexample_opt(&wide_compiled, &narrow_compiled).await
+            })
+            .await?;
+        let found = match said {
+            Said::Nothing(why) => {
+                unclear(why);
+                return Ok(());
+            }
+            Said::Answer(None) => {
+                // The claim rests on what the narrower set permits, and there a rule that fails would deny.
+                if let Some(rule) = narrow.fallible(env, schema, &mut self.solver).await? {
+                    unclear(format!(
+                        "the rule {rule} can fail, which denies; guard the attributes that it reads"
+                    ));
+                }
+                return Ok(());
+            }
+            Said::Answer(Some(found)) => found,
+        };
+        if let (Some(rule), false) = (failing(&found, &wide_set), permits(&found, &wide_set)) {
+            unclear(format!("only where the rule {rule} fails, which denies"));
+            return Ok(());
+        }
+        match self.confirmed(&found, gain)? {
+            Some((before, example)) => {
+                let change = Change { kind: name(env), before, example };
+                match gain {
+                    Gain::New => into.gained.push(change),
+                    Gain::Old => into.lost.push(change),
+                }
+            }
+            None => {
+                let calls = example::calls(&found, self.world, &self.mentions);
+                let tried: Vec<String> = calls.first().map(Call::command).into_iter().collect();
+                unclear(format!("the solver's example is not confirmed; try {}", tried.join("")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A call of the counterexample that the one set really allows and the other really does not.
+    fn confirmed(
+        &self,
+        found: &cedar_policy_symcc::Env,
+        gain: Gain,
+    ) -> Result<Option<(Outcome, Example)>, AnalysisError> {
+        let trust_domain = &self.world.trust_domain;
+        for call in example::calls(found, self.world, &self.mentions) {
+            let before = call.decide(self.old.policies, trust_domain)?;
+            let after = call.decide(self.new.policies, trust_domain)?;
+            let (wide, narrow) = match gain {
+                Gain::New => (after.outcome, before.outcome),
+                Gain::Old => (before.outcome, after.outcome),
+            };
+            if wide == Outcome::Allow && narrow != Outcome::Allow {
+                return Ok(Some((before.outcome, Example::new(&call, after))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether two slices hold the same rules, word for word, so that nothing is left to prove.
+fn same(a: &Slice<'_>, b: &Slice<'_>) -> bool {
+    // What the annotations say matters too: on_violation and approval have chosen the slice, the rest does not decide.
+    let texts = |slice: &Slice<'_>| -> BTreeSet<String> {
+        slice.rules().map(|policy| bare(&policy.to_string())).collect()
+    };
+    texts(a) == texts(b)
+}
+
+/// A policy's text without its annotations.
+fn bare(text: &str) -> String {
+    let start =
+        ["permit(", "permit (", "forbid(", "forbid ("].iter().filter_map(|word| text.find(word)).min();
+    text[start.unwrap_or(0)..].to_owned()
+}
