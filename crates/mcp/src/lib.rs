@@ -44,6 +44,7 @@ mod limits;
 pub mod list;
 mod message;
 mod names;
+pub mod project;
 pub mod reply;
 mod scan;
 pub mod sse;

@@ -1,0 +1,306 @@
+//! Results reduced to the fields that a caller may see.
+//!
+//! Two rules, which may come together ([`Fields`]):
+//!
+//! * **only** these fields pass. What cannot be reduced to fields (text that is not JSON, pictures, resources, links)
+//!   is withheld, and so is everything beside the content: `_meta`, unknown members, the texts of errors.
+//! * these fields are **hidden**. Everything else passes, except text in which a hidden name is mentioned.
+//!
+//! Reduced are `structuredContent`, each text of `content` and `contents` that is a JSON object or array, and under
+//! `hidden` everything else that is JSON. Values that pass keep their bytes; the objects around them are written anew.
+//! What can be read in two ways (a name twice in one object) is withheld as a whole.
+//!
+//! A client that holds results against the tool's `outputSchema` will miss the fields that the schema requires: take
+//! `outputSchema` out of the definitions that such a caller is shown.
+
+mod fields;
+mod write;
+
+pub use fields::{Fields, NoField};
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::message::{Kind, Message};
+use crate::text;
+use write::Writer;
+
+/// Stands where something was withheld.
+pub const WITHHELD: &str = "[withheld by policy]";
+
+/// A projection, and whether it took anything away.
+#[derive(Debug, Clone)]
+pub struct Projected {
+    /// What may pass: a valid message with the same id.
+    pub message: Message,
+    /// Something was hidden, dropped or withheld.
+    pub reduced: bool,
+}
+
+/// Reduces an answer to the fields that may pass. Requests and notifications are returned as they are, and an answer
+/// of which nothing is taken away keeps every byte.
+#[must_use]
+pub fn project(message: &Message, fields: &Fields) -> Projected {
+    let (member, raw) = match message.kind() {
+        Kind::Result => ("result", message.result_raw()),
+        Kind::Error => ("error", message.error_raw()),
+        Kind::Request | Kind::Notification => {
+            return Projected { message: message.clone(), reduced: false };
+        }
+    };
+    let raw = raw.expect("an answer has a result or an error");
+    let mut writer = Writer::new(fields);
+    let written = match member {
+        "result" => result(raw, &mut writer),
+        _ => error(raw, &mut writer),
+    };
+    if written.is_err() {
+        writer.start_again();
+        writer.push(if member == "result" { NOTHING_LEFT } else { ERROR_LEFT });
+    }
+    let (body, reduced) = writer.finish();
+    if !reduced && has_no_more(message) {
+        return Projected { message: message.clone(), reduced };
+    }
+    let id = message.id_raw().unwrap_or("null");
+    let text = format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{body}}}"#);
+    let message = Message::decode(text.into(), &Limits::ours()).expect("it is written as an answer");
+    Projected { message, reduced: true }
+}
+
+/// A result of which nothing could be read.
+const NOTHING_LEFT: &str = r#"{"content":[{"type":"text","text":"[withheld by policy]"}],"isError":true}"#;
+
+/// An error of which nothing could be read; -32603 is an internal error (JSON-RPC 2.0).
+const ERROR_LEFT: &str = r#"{"code":-32603,"message":"[withheld by policy]"}"#;
+
+/// Whether the message has no members but those of an answer.
+fn has_no_more(message: &Message) -> bool {
+    let known = |name: &str| matches!(name, "jsonrpc" | "id" | "result" | "error");
+    write::members(message.text()).is_ok_and(|members| members.iter().all(|(name, _)| known(name)))
+}
+
+/// Stands in `content` for what was withheld there.
+const BLOCK_LEFT: &str = r#"{"type":"text","text":"[withheld by policy]"}"#;
+
+/// Stands in `contents` for what was withheld there.
+const CONTENTS_LEFT: &str = r#"{"uri":"withheld:","text":"[withheld by policy]"}"#;
+
+/// Longest string that passes under `only` as a word of the protocol, in bytes.
+const WORD_BYTES_MAX: usize = 128;
+
+/// Members of an object that was read once: each name, decoded, and its value as written.
+type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
+
+fn result(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
+    let members = write::members(raw)?;
+    let asks = |name: &str, value: &str| name == "resultType" && value == r#""input_required""#;
+    if writer.fields().only.is_some() && members.iter().any(|(name, value)| asks(name, value)) {
+        // A question of the server is free text, and without it the answer makes no sense.
+        writer.push(NOTHING_LEFT);
+        writer.reduced();
+        return Ok(());
+    }
+    writer.open('{');
+    for (name, value) in &members {
+        let mark = writer.member(name);
+        let kept = match &**name {
+            "structuredContent" => writer.document(value).unwrap_or(false),
+            "content" => list(value, writer, BLOCK_LEFT, block)?,
+            "contents" => list(value, writer, CONTENTS_LEFT, contents)?,
+            "isError" | "resultType" => scalar(value, writer),
+            "task" if writer.fields().only.is_some() => task(value, writer)?,
+            _ => writer.other(name, value)?,
+        };
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(())
+}
+
+/// The code of an error passes always, its texts as other texts do.
+fn error(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
+    let members = write::members(raw)?;
+    writer.open('{');
+    for (name, value) in &members {
+        let mark = writer.member(name);
+        let kept = match &**name {
+            "code" => scalar(value, writer),
+            "message" => {
+                let message = string(value).unwrap_or_default();
+                if writer.free_text(&message) {
+                    writer.push(value);
+                } else {
+                    writer.push(&text::encode(WITHHELD));
+                    writer.reduced();
+                }
+                true
+            }
+            _ => writer.other(name, value)?,
+        };
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(())
+}
+
+/// A list of blocks. What is withheld of it leaves one block that says so, however much it was.
+fn list(
+    raw: &str,
+    writer: &mut Writer<'_>,
+    left: &str,
+    each: impl Fn(&Members<'_>, &mut Writer<'_>) -> Result<bool, DecodeError>,
+) -> Result<bool, DecodeError> {
+    let items = write::items(raw)?;
+    let mut told = false;
+    writer.open('[');
+    for item in items {
+        let mark = writer.item();
+        let kept = write::members(item).and_then(|members| each(&members, writer)).unwrap_or(false);
+        writer.keep(mark, kept);
+        if !kept && !std::mem::replace(&mut told, true) {
+            let mark = writer.item();
+            writer.push(left);
+            writer.keep(mark, true);
+        }
+    }
+    writer.close(']');
+    Ok(true)
+}
+
+/// One block of `content`.
+fn block(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
+    let kind = member(members, "type").and_then(string).unwrap_or_default();
+    if kind != "text" && writer.fields().only.is_some() {
+        return Ok(false);
+    }
+    writer.open('{');
+    for (name, value) in members {
+        let mark = writer.member(name);
+        let kept = match (&*kind, &**name) {
+            (_, "type") => scalar(value, writer),
+            ("text", "text") => {
+                if !document_text(value, writer) {
+                    return Ok(false);
+                }
+                true
+            }
+            ("image" | "audio", "data") => bytes(value, writer),
+            ("resource", "resource") => contents(&write::members(value)?, writer)?,
+            _ => writer.other(name, value)?,
+        };
+        if !kept && matches!(&**name, "data" | "resource") {
+            return Ok(false);
+        }
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(true)
+}
+
+/// One of `contents`, or what an embedded resource holds.
+fn contents(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
+    writer.open('{');
+    for (name, value) in members {
+        let mark = writer.member(name);
+        let kept = match &**name {
+            "uri" | "mimeType" => scalar(value, writer),
+            "text" => {
+                if !document_text(value, writer) {
+                    return Ok(false);
+                }
+                true
+            }
+            "blob" => {
+                if writer.fields().only.is_some() || !bytes(value, writer) {
+                    return Ok(false);
+                }
+                true
+            }
+            _ => writer.other(name, value)?,
+        };
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(true)
+}
+
+/// The handle of a task that was begun: what a client needs to ask for it, and no texts.
+fn task(raw: &str, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
+    const PASSES: [&str; 8] =
+        ["taskId", "status", "createdAt", "lastUpdatedAt", "ttl", "ttlMs", "pollInterval", "pollIntervalMs"];
+    let members = write::members(raw)?;
+    writer.open('{');
+    for (name, value) in &members {
+        let mark = writer.member(name);
+        let kept = PASSES.contains(&&**name) && scalar(value, writer);
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(true)
+}
+
+/// A JSON string whose text is a document is written reduced; other text passes or not.
+fn document_text(raw: &str, writer: &mut Writer<'_>) -> bool {
+    let Some(text) = string(raw) else { return false };
+    if text.trim_ascii_start().starts_with(['{', '[']) {
+        let mut inner = Writer::new(writer.fields());
+        if let Ok(true) = inner.document(&text) {
+            let (document, reduced) = inner.finish();
+            match reduced {
+                true => writer.push(&text::encode(&document)),
+                false => writer.push(raw),
+            }
+            if reduced {
+                writer.reduced();
+            }
+            return true;
+        }
+        if !writer.fields().is_everything() {
+            // Not readable in one way, so nobody knows what it holds.
+            return false;
+        }
+    }
+    let passes = writer.free_text(&text);
+    if passes {
+        writer.push(raw);
+    }
+    passes
+}
+
+/// Bytes in base64 pass unless they are text that mentions what is hidden.
+fn bytes(raw: &str, writer: &mut Writer<'_>) -> bool {
+    let Some(encoded) = string(raw) else { return false };
+    let decoded = STANDARD.decode(encoded.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let passes = decoded.is_none_or(|text| writer.unmentioned(&text));
+    if passes {
+        writer.push(raw);
+    }
+    passes
+}
+
+/// A value that is no container: a word of the protocol.
+fn scalar(raw: &str, writer: &mut Writer<'_>) -> bool {
+    let passes = match raw.as_bytes().first() {
+        Some(b'{' | b'[') => false,
+        _ if writer.fields().only.is_some() && raw.len() > WORD_BYTES_MAX => false,
+        Some(b'"') => string(raw).is_some_and(|text| writer.unmentioned(&text)),
+        _ => true,
+    };
+    if passes {
+        writer.push(raw);
+    }
+    passes
+}
+
+fn string(raw: &str) -> Option<Cow<'_, str>> {
+    raw.starts_with('"').then(|| text::decode(raw)).flatten()
+}
+
+fn member<'a>(members: &Members<'a>, name: &str) -> Option<&'a str> {
+    members.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
+}
