@@ -1,5 +1,6 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
-//! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, and the answers that the prober of
+//! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
+//! definitions and arguments that `lockgate-policy` types, and the answers that the prober of
 //! `lockgate-transport` reads.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
@@ -11,6 +12,7 @@
 //!   as long as you like.
 #![forbid(unsafe_code)]
 
+pub mod arguments;
 pub mod crypto;
 pub mod facts;
 pub mod mutate;
@@ -41,6 +43,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
     Target { name: "fact_document", run: facts::document, seeds: facts::DOCUMENT_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
+    Target { name: "shape", run: arguments::shape, seeds: arguments::SHAPE_SEEDS },
+    Target { name: "arguments", run: arguments::arguments, seeds: arguments::ARGUMENTS_SEEDS },
+    Target { name: "project", run: arguments::projection, seeds: arguments::PROJECT_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
     Target { name: "proof", run: tokens::proof, seeds: tokens::PROOF_SEEDS },
