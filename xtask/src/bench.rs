@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: builds what is measured, installs what it is measured beside, and runs it.
 //!
-//! What is measured, and how, stands in the package `lockgate-bench`; its arguments are passed on.
+//! What is measured, and how, stands in the package `lockgate-bench`; its arguments are passed on. `bench policy` is a
+//! package of its own, `lockgate-bench-policy`, in a workspace of its own: the engines beside us do not ship.
 
 use std::{env, path::Path, process::Command};
 
@@ -11,11 +12,20 @@ use crate::{peers, process};
 /// The table of the last full run, which is committed.
 const TABLE: &str = "bench/results/latest.md";
 
+/// The table of the last full run of `bench policy`, which is committed too.
+const POLICY_TABLE: &str = "bench/results/policy.md";
+
+/// The workspace of `bench policy`.
+const POLICY_MANIFEST: &str = "bench/policy/Cargo.toml";
+
 /// Measures; `false` when that failed half-way. A full run without `--out` renews the committed table.
 ///
 /// # Errors
 /// When the binaries cannot be built, or nginx cannot be installed.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
+    if let Some(("policy", arguments)) = arguments.split_first().map(|(word, rest)| (word.as_str(), rest)) {
+        return policy(root, arguments);
+    }
     peers::nginx()?;
     let mut cargo = process::cargo(root);
     cargo.args(["build", "--release", "--locked", "--package", "lockgate", "--package", "lockgate-bench"]);
@@ -32,6 +42,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
         false => bench.current_dir(env::current_dir()?),
     };
     process::run(bench, |_| {})
+}
+
+/// Measures policy decisions beside other engines.
+fn policy(root: &Path, arguments: &[String]) -> Result<bool> {
+    let mut cargo = process::cargo(root);
+    cargo.args(["run", "--release", "--locked", "--quiet", "--manifest-path", POLICY_MANIFEST, "--"]);
+    cargo.args(arguments);
+    if whole(arguments) {
+        cargo.args(["--out", POLICY_TABLE]);
+    }
+    process::run(cargo, |_| {})
 }
 
 /// Whether nothing is left out, and no other place is named for the table.
