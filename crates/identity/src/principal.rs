@@ -44,6 +44,18 @@ pub enum Principal {
         /// SHA-256 of the subject public key info, lower-case hexadecimal.
         key_fingerprint: String,
     },
+    /// The bearer of an access token, who met what the token is bound to ([`crate::token::Confirmation`]).
+    Bearer {
+        /// The SPIFFE id of the agent that the token speaks for.
+        id: SpiffeId,
+        /// Who issued the token.
+        issuer: Arc<str>,
+        /// Of a token that is bound to a key: SHA-256 of that key as its thumbprint has it (RFC 7638), lower-case
+        /// hexadecimal.
+        key: Option<Arc<str>>,
+        /// The end of the token; nothing may go on after it.
+        not_after: SystemTime,
+    },
     /// A process of the user we run as, on this machine.
     LocalUser {
         /// The user id.
@@ -57,7 +69,7 @@ impl Principal {
     /// When the proof ends: with the certificate, or never.
     pub fn not_after(&self) -> Option<SystemTime> {
         match self {
-            Principal::Workload { not_after, .. } => Some(*not_after),
+            Principal::Workload { not_after, .. } | Principal::Bearer { not_after, .. } => Some(*not_after),
             Principal::LocalUser { .. } | Principal::Anonymous => None,
         }
     }
@@ -66,7 +78,7 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Principal::Workload { id, .. } => write!(f, "{id}"),
+            Principal::Workload { id, .. } | Principal::Bearer { id, .. } => write!(f, "{id}"),
             Principal::LocalUser { uid } => write!(f, "local user {uid}"),
             Principal::Anonymous => f.write_str("anonymous"),
         }
@@ -120,6 +132,8 @@ pub enum Assurance {
     None,
     /// The operating system vouches for the user, not for the program.
     OperatingSystem,
+    /// An issuer that we trust vouches for it, and what the token is bound to was met.
+    Token,
     /// A private key was proven in the handshake.
     Certificate,
 }
@@ -151,6 +165,7 @@ impl Caller {
 pub fn bind(principal: &Arc<Principal>) -> Caller {
     let (agent, assurance) = match principal.as_ref() {
         Principal::Workload { id, .. } => (id.to_string(), Assurance::Certificate),
+        Principal::Bearer { id, .. } => (id.to_string(), Assurance::Token),
         Principal::LocalUser { .. } => ("local-user".to_owned(), Assurance::OperatingSystem),
         Principal::Anonymous => ("anonymous".to_owned(), Assurance::None),
     };

@@ -273,6 +273,7 @@ impl<'a> Subject<'a> {
             Principal::Workload { key_fingerprint, serial, .. } => {
                 (Some(key_fingerprint.as_str()), Some(serial.as_str()))
             }
+            Principal::Bearer { key, .. } => (key.as_deref(), None),
             Principal::LocalUser { .. } | Principal::Anonymous => (None, None),
         };
         Self { agent: &caller.agent, key, serial, token: caller.token.as_deref(), roles }

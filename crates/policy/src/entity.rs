@@ -10,7 +10,7 @@ use std::{
 };
 
 use cedar_policy::{Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
-use lockgate_identity::{Caller, Principal};
+use lockgate_identity::{Caller, Principal, Role};
 
 use crate::method::{self, Subject};
 
@@ -152,7 +152,7 @@ fn joined(server: &str, name: &str) -> String {
 /// the memo of decisions tells callers apart by.
 pub(crate) fn principal_id(caller: &Caller) -> (u8, std::borrow::Cow<'_, str>) {
     match &*caller.principal {
-        Principal::Workload { id, .. } => (b'a', id.as_str().into()),
+        Principal::Workload { id, .. } | Principal::Bearer { id, .. } => (b'a', id.as_str().into()),
         Principal::LocalUser { uid } => (b'l', uid.to_string().into()),
         Principal::Anonymous => (b'n', "anonymous".into()),
     }
@@ -161,7 +161,7 @@ pub(crate) fn principal_id(caller: &Caller) -> (u8, std::borrow::Cow<'_, str>) {
 /// The id of a caller.
 pub(crate) fn principal(caller: &Caller) -> EntityUid {
     let entity_type = match &*caller.principal {
-        Principal::Workload { .. } => &TYPES.agent,
+        Principal::Workload { .. } | Principal::Bearer { .. } => &TYPES.agent,
         Principal::LocalUser { .. } => &TYPES.local_user,
         Principal::Anonymous => &TYPES.anonymous,
     };
@@ -174,6 +174,11 @@ pub(crate) fn principal_entity(caller: &Caller, roles: &[String]) -> Entity {
     let attributes = match &*caller.principal {
         Principal::Workload { id, role, .. } => {
             strings(&[("trust_domain", id.trust_domain()), ("path", id.path()), ("role", &role.to_string())])
+        }
+        // Tokens are issued to agents alone.
+        Principal::Bearer { id, .. } => {
+            let role = Role::Agent.to_string();
+            strings(&[("trust_domain", id.trust_domain()), ("path", id.path()), ("role", &role)])
         }
         Principal::LocalUser { .. } | Principal::Anonymous => HashMap::new(),
     };

@@ -242,7 +242,7 @@ fn not_permitted(policies: &Policies, query: &Query<'_>, near: Option<Nearest<'_
 
 fn who(query: &Query<'_>) -> String {
     match &*query.caller.principal {
-        Principal::Workload { id, .. } => format!("agent {}", id.as_str()),
+        Principal::Workload { id, .. } | Principal::Bearer { id, .. } => format!("agent {}", id.as_str()),
         Principal::LocalUser { uid } => format!("the local user {uid}"),
         Principal::Anonymous => "an anonymous caller".to_owned(),
     }

@@ -284,7 +284,7 @@ impl Call {
                 Outcome::Refused
             }
         };
-        let reason = refusal.to_string();
+        let reason = refusal.in_full();
         let receipt =
             self.append(outcome, Some(refusal.code()), Some(refusal.stage().name()), Some(&reason))?;
         self.settle(receipt).await

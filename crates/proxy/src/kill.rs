@@ -84,5 +84,14 @@ fn revocations(link: &LinkContext, by: &str, reason: &str, now_ms: u64) -> Vec<R
             let key = Revocation { along_with: Some(agent.clone()), ..key };
             vec![Revocation::new(agent, by, reason, now_ms), key]
         }
+        Principal::Bearer { key, .. } => {
+            let key = key.as_deref().map(|key| Target::Key(key.to_owned()));
+            let token = link.caller.token.as_deref().map(|token| Target::Token(token.to_owned()));
+            let along = [key, token].into_iter().flatten().map(|target| {
+                let revocation = Revocation::new(target, by, reason, now_ms);
+                Revocation { along_with: Some(agent.clone()), ..revocation }
+            });
+            std::iter::once(Revocation::new(agent.clone(), by, reason, now_ms)).chain(along).collect()
+        }
     }
 }

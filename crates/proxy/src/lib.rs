@@ -18,6 +18,9 @@
 pub mod agility;
 pub mod answer;
 pub mod approvals;
+pub mod bearer;
+mod bearer_answers;
+pub mod bearer_rules;
 pub mod body;
 pub mod call;
 pub mod circuit;
@@ -47,6 +50,7 @@ mod stall;
 pub mod upstream;
 pub mod wellknown;
 
+pub use bearer_answers::TokenProblem;
 pub use limits::Limits;
 pub use node::{Node, NodeView, Parts, Server};
 pub use refusal::Refusal;

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
+use lockgate_identity::token::bind::EXPORTER_BYTES;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::agility::{Fate, Moving};
+use crate::bearer::BearersOfLink;
 use crate::node::now_ms;
 
 /// What stages 1 to 3 established about one link. Every call on the link refers to it.
@@ -52,13 +54,27 @@ pub struct LinkContext {
     /// `peer` and the principal as records show them, written out once for all calls of the link.
     pub(crate) shown: Shown,
     /// Whether it may stay under what is in force.
-    pub(crate) fate: Fate,
-    calls: AtomicU64,
+    pub(crate) fate: Arc<Fate>,
+    /// What its handshake proved that tokens are bound to; empty on a plain link.
+    pub(crate) proofs: OnceLock<Proofs>,
+    /// Those who speak on it by a token.
+    pub(crate) bearers: BearersOfLink,
+    calls: Arc<AtomicU64>,
     /// Whether its peer follows the notices on it.
-    follows: AtomicBool,
+    follows: Arc<AtomicBool>,
+}
+
+/// What a handshake proved that tokens can be bound to.
+#[derive(Clone, Debug)]
+pub(crate) struct Proofs {
+    /// SHA-256 of the peer's certificate.
+    pub(crate) certificate_sha256: Option<[u8; 32]>,
+    /// What both ends exported from the connection (RFC 9266).
+    pub(crate) exporter: Option<[u8; EXPORTER_BYTES]>,
 }
 
 /// Facts of a link in the form in which every record of it repeats them.
+#[derive(Clone)]
 pub(crate) struct Shown {
     pub(crate) principal: String,
     pub(crate) peer: Option<String>,
@@ -96,6 +112,35 @@ impl LinkContext {
     /// Whether no call on it was killed before.
     pub(crate) fn kill_once(&self) -> bool {
         !self.killed.swap(true, Ordering::SeqCst)
+    }
+
+    /// The same link, as the calls of somebody who speaks on it by a token see it. It ends with the link, and earlier if the
+    /// token ends: then it takes no more calls, and what listens for this caller ends.
+    pub(crate) fn borne_by(&self, caller: Caller) -> Arc<Self> {
+        Arc::new(Self {
+            number: self.number,
+            listener: self.listener.clone(),
+            peer: self.peer,
+            local: self.local,
+            posture: self.posture.clone(),
+            since_ms: self.since_ms,
+            hosts: self.hosts.clone(),
+            origins: self.origins.clone(),
+            identity_required: self.identity_required,
+            multiplexes: self.multiplexes,
+            closing: self.closing.child_token(),
+            kill: self.kill.clone(),
+            condemned: self.condemned.clone(),
+            in_order: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            shown: Shown { principal: caller.principal.to_string(), ..self.shown.clone() },
+            fate: self.fate.clone(),
+            proofs: self.proofs.clone(),
+            bearers: BearersOfLink::default(),
+            calls: self.calls.clone(),
+            follows: self.follows.clone(),
+            caller,
+        })
     }
 
     /// Takes the place of the one stream of notices. Whether it was free.
@@ -205,9 +250,11 @@ impl Links {
             in_order: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             shown,
-            fate: Fate::default(),
-            calls: AtomicU64::new(0),
-            follows: AtomicBool::new(false),
+            fate: Arc::default(),
+            proofs: OnceLock::new(),
+            bearers: BearersOfLink::default(),
+            calls: Arc::default(),
+            follows: Arc::default(),
         });
         self.live.lock().insert(number, context.clone());
         LiveLink { links: self.clone(), context }
@@ -220,6 +267,13 @@ impl Links {
 
     pub(crate) fn all(&self) -> Vec<Arc<LinkContext>> {
         self.live.lock().values().cloned().collect()
+    }
+
+    /// The live links, and those who speak on them by a token, for whoever looks for somebody.
+    pub(crate) fn everybody(&self) -> Vec<Arc<LinkContext>> {
+        let links = self.all();
+        let bearers: Vec<_> = links.iter().flat_map(|link| link.bearers.all()).collect();
+        links.into_iter().chain(bearers).collect()
     }
 
     pub(crate) fn is_live(&self, number: u64) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use lockgate_audit::Log;
 use lockgate_detect::links::LinkWatch;
 use lockgate_detect::{Detector, Pin};
@@ -26,6 +26,7 @@ use crate::agility::continuity::Keeper;
 use crate::agility::upstreams;
 use crate::agility::{Agility, MigrationView, Moving};
 use crate::approvals::Approvals;
+use crate::bearer_rules::{Bearers, Rules};
 use crate::circuit::Circuit;
 use crate::decode::Target;
 use crate::facts::Facts;
@@ -175,6 +176,8 @@ pub struct Node {
     pub(crate) enrolments: Counter,
     /// What is in force for links, and what follows from it.
     pub(crate) agility: Agility,
+    /// Whose tokens are taken; none if no token is.
+    bearers: ArcSwapOption<Bearers>,
     pub(crate) store: Store,
     durable: Vec<String>,
     since_ms: u64,
@@ -207,6 +210,7 @@ impl Node {
             tasks: TaskTracker::new(),
             enrolments: Counter::default(),
             agility: Agility::new(keeper),
+            bearers: ArcSwapOption::empty(),
             store: parts.store,
             durable: parts.durable,
             since_ms: now_ms(),
@@ -237,6 +241,17 @@ impl Node {
     pub fn count_held(&self) {
         let held = self.approvals.pending(self.now_ms());
         self.metrics.enforcement.held.set(i64::try_from(held).unwrap_or(i64::MAX));
+    }
+
+    /// Has tokens taken by these rules from now on, or none at all. Tokens that were bound by rules that are gone are
+    /// judged again with their next call.
+    pub fn take_tokens(&self, rules: Option<Rules>) {
+        let before = self.bearers.load_full();
+        self.bearers.store(rules.map(|rules| Arc::new(Bearers::next(rules, before.as_deref()))));
+    }
+
+    pub(crate) fn bearers(&self) -> Option<Arc<Bearers>> {
+        self.bearers.load_full()
     }
 
     /// Milliseconds since the Unix epoch.

@@ -16,6 +16,8 @@ use lockgate_policy::{Permit, Query};
 use lockgate_transport::{Accepted, Link};
 
 use crate::answer::{self, Reply};
+use crate::bearer::{self, Head};
+use crate::bearer_answers;
 use crate::body::Body;
 use crate::call::Call;
 use crate::decode::{self, Inbound, Target};
@@ -60,10 +62,23 @@ pub async fn serve_call(
     if let Some(path) = wellknown::path(request.uri().path()) {
         return wellknown::serve(&node, &link, path, request).await;
     }
+    let bearers = node.bearers();
+    let request = match bearer_answers::metadata(bearers.as_deref(), &link, request) {
+        Ok(response) => return response,
+        Err(request) => request,
+    };
     link.count_call();
-    let mut call = Call::open(&node, &link);
-    let outcome = attempt(&mut call, request).await;
-    record(call, outcome).await
+    let path = request.uri().path().to_owned();
+    let head = Head { method: request.method(), path: &path, headers: request.headers() };
+    let bound = bearer::bind(bearers.as_deref(), &link, head).await;
+    let mut call = Call::open(&node, bound.as_ref().unwrap_or(&link));
+    let outcome = match bound {
+        Ok(_) => attempt(&mut call, request).await,
+        Err(refusal) => Err(refusal),
+    };
+    let mut response = record(call, outcome).await;
+    bearer_answers::advertise(bearers.as_deref(), &path, &mut response);
+    response
 }
 
 async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, Refusal> {
@@ -92,7 +107,7 @@ fn authenticate(node: &Node, link: &LinkContext) -> Result<(), Refusal> {
         return Err(Refusal::Unauthenticated("this listener serves enrolled agents only".to_owned()));
     }
     if link.is_expired() {
-        return Err(Refusal::Unauthenticated("the certificate of this link has expired".to_owned()));
+        return Err(Refusal::Unauthenticated("the proof of identity of this link has expired".to_owned()));
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ use lockgate_policy::{Cause, Consequence, Denial, Refused};
 use serde_json::json;
 
 use crate::approvals::{ApprovalError, RETRY_MS};
+use crate::bearer_answers::TokenProblem;
 use crate::body::Body;
 use crate::call::Call;
 pub use crate::hold::Hold;
@@ -110,6 +111,10 @@ pub enum Refusal {
     /// The link was cut because of what another call on it did, or because its peer was revoked.
     #[error("this link is cut off")]
     Cut,
+    /// A token that does not hold. What this shows may go to the caller; which check failed is in
+    /// [`Refusal::in_full`].
+    #[error("{0}")]
+    Token(Box<TokenProblem>),
     /// Policy says no.
     #[error("{}", .0.reason)]
     Denied(Box<Denial>),
@@ -190,7 +195,7 @@ impl Refusal {
                 Stage::Decode
             }
             R::NoMethod { .. } | R::NoSubject { .. } | R::Unspoken { .. } => Stage::Decode,
-            R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut => Stage::Bind,
+            R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut | R::Token(_) => Stage::Bind,
             R::Denied(_) | R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) => Stage::Permit,
             R::Unprojected { .. } => Stage::Permit,
             R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => Stage::Screen,
@@ -214,7 +219,7 @@ impl Refusal {
                 Cause::NoSubject => code::INVALID_PARAMS,
                 _ => code::POLICY_DENIED,
             },
-            R::Unauthenticated(_) => code::POLICY_DENIED,
+            R::Unauthenticated(_) | R::Token(_) => code::POLICY_DENIED,
             R::Revoked(_) | R::Cut => code::REVOKED,
             R::NoMethod { .. } => code::METHOD_NOT_FOUND,
             R::NoSubject { .. } => code::INVALID_PARAMS,
@@ -245,6 +250,7 @@ impl Refusal {
             R::Header(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
             R::Decode(_) | R::Session(SessionError::Missing) | R::Version { .. } => StatusCode::BAD_REQUEST,
             R::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            R::Token(problem) => problem.status(),
             R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
             R::Denied(denial) if is_unknown_to_modern(denial) => StatusCode::NOT_FOUND,
             R::Unspoken { .. } => StatusCode::BAD_REQUEST,
@@ -305,6 +311,9 @@ impl Refusal {
             _ if self.kills() => {
                 "this agent is locked out until a person restores it: lockgate identity restore AGENT".into()
             }
+            R::Token(_) => {
+                "get a new token where the challenge says (WWW-Authenticate), for this resource".into()
+            }
             R::Denied(denial) => denial.hint.clone(),
             R::NotConnected(refused) => refused.hint.clone(),
             R::Nowhere => "ask who runs this gateway for a policy that names this agent".into(),
@@ -326,6 +335,14 @@ impl Refusal {
             R::Unrecorded(_) => {
                 "free space for the audit log; calls are refused until it can be written".into()
             }
+        }
+    }
+
+    /// In full, for records and logs: a caller is not told which check of its token failed.
+    pub fn in_full(&self) -> String {
+        match self {
+            Refusal::Token(problem) => format!("the token was refused: {}", problem.refused),
+            other => other.to_string(),
         }
     }
 
@@ -438,6 +455,9 @@ impl Refusal {
         }
         if matches!(self, Refusal::Verb(_)) {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST, GET, DELETE"));
+        }
+        if let Refusal::Token(problem) = self {
+            problem.write(headers);
         }
         if matches!(self, Refusal::Unauthenticated(_)) {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"lockgate\""));

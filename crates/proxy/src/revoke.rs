@@ -133,7 +133,7 @@ impl Node {
     /// Cuts the links of all who are revoked by now, but for the one numbered `spare`. Gives their number.
     pub(crate) fn cut_revoked(&self, spare: Option<u64>) -> usize {
         let mut cut = 0;
-        for link in self.links.all() {
+        for link in self.links.everybody() {
             if spare == Some(link.number) || link.kill.is_cancelled() {
                 continue;
             }

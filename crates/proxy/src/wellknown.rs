@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::agility::notices;
+use crate::bearer_answers::{self, BIND_BYTES_MAX};
 use crate::body::Body;
 use crate::call::describe_link;
 use crate::decode;
@@ -210,11 +211,19 @@ pub async fn serve(
             let issued = issue(node, link, path == "enrol", body).await;
             record(node, link, &path, issued).await
         }
+        (&Method::POST, "bind") => {
+            let body = match decode::collect(body, BIND_BYTES_MAX, node.limits.request()).await {
+                Ok(body) => body,
+                Err(refusal) => return refusal.plain_response(),
+            };
+            bound(node, link, body).await
+        }
         _ => refused(&NotEnrolled {
             status: StatusCode::NOT_FOUND,
             code: "LG-N404",
             message: format!("nothing is served at {PREFIX}{path}"),
-            hint: "GET authority, GET bundle, GET notices, GET posture, POST enrol, POST renew".to_owned(),
+            hint: "GET authority, GET bundle, GET notices, GET posture, POST bind, POST enrol, POST renew"
+                .to_owned(),
         }),
     }
 }
@@ -299,6 +308,20 @@ async fn record(
         (Err(error), _) => Refusal::Unrecorded(error).plain_response(),
         (Ok(()), Ok(enrolled)) => json_response(StatusCode::OK, enrolled),
         (Ok(()), Err(error)) => refused(error),
+    }
+}
+
+/// Binds a token to the link, and records who speaks on it from now on, or which check failed.
+async fn bound(node: &Arc<Node>, link: &Arc<LinkContext>, body: Bytes) -> Response<Body> {
+    let (response, refused) = bearer_answers::bind(node, link, body).await;
+    let outcome = if response.status().is_success() { Outcome::Ok } else { Outcome::Refused };
+    let mut record = Record::new(Kind::Identity, outcome);
+    describe_link(link, &mut record);
+    record.method = Some("identity/bind".into());
+    record.reason = refused.map(|refused| refused.to_string().into());
+    match node.audit.append(&record, Durability::Grouped) {
+        Ok(_) => response,
+        Err(error) => Refusal::Unrecorded(error).plain_response(),
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_rustls::TlsConnector;
 use crate::client_sessions::ClientSessions;
 use crate::dial_error::{self, DialError};
 use crate::io::{Counted, Io};
-use crate::link::{Alpn, Link};
+use crate::link::{self, Alpn, Link};
 use crate::server_tls::{Sessions, TlsError, signs_with};
 use crate::trust::{Judge, Trust};
 
@@ -190,7 +190,7 @@ impl Dialer {
         match &self.tls {
             None => {
                 let io = Io::Plain(socket);
-                Ok(Link { io, evidence, posture: None, alpn: None, offered: None })
+                Ok(Link { io, evidence, posture: None, alpn: None, offered: None, exporter: None })
             }
             // Boxed: see `secure`.
             Some(tls) => Box::pin(self.handshake(&tls.load_full(), socket, evidence, (host, port))).await,
@@ -257,6 +257,7 @@ impl Dialer {
             suite: &tls.suite,
         };
         let posture = Posture::from_rustls(connection, observed);
+        let exporter = link::exported(connection);
         evidence.peer_certificates = connection.peer_certificates().unwrap_or_default().to_vec();
         Ok(Link {
             alpn: connection.alpn_protocol().and_then(Alpn::parse),
@@ -264,6 +265,7 @@ impl Dialer {
             evidence,
             posture: Some(Arc::new(posture)),
             offered: None,
+            exporter,
         })
     }
 

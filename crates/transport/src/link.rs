@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lockgate_crypto::{Capabilities, Posture};
 use lockgate_identity::Evidence;
+use lockgate_identity::token::bind::{EXPORTER_BYTES, EXPORTER_LABEL};
 
 use crate::io::Io;
 
@@ -55,4 +56,12 @@ pub struct Link {
     pub alpn: Option<Alpn>,
     /// What the client's first ClientHello offered, on an accepted link with TLS; `None` on any other.
     pub offered: Option<Capabilities>,
+    /// What both ends, and nobody else, can derive from the TLS connection (RFC 9266): tokens are bound to it. `None` on a
+    /// plain link.
+    pub exporter: Option<[u8; EXPORTER_BYTES]>,
+}
+
+/// The value that both ends export (RFC 9266 section 4.1).
+pub(crate) fn exported<D>(connection: &rustls::ConnectionCommon<D>) -> Option<[u8; EXPORTER_BYTES]> {
+    connection.export_keying_material([0; EXPORTER_BYTES], EXPORTER_LABEL, Some(&[])).ok()
 }

@@ -184,7 +184,14 @@ impl Accepted {
             local: Some(self.local),
             same_user: peer::is_same_user(self.local, self.peer),
         };
-        Link { io: Io::Plain(self.stream), evidence, posture: None, alpn: None, offered: None }
+        Link {
+            io: Io::Plain(self.stream),
+            evidence,
+            posture: None,
+            alpn: None,
+            offered: None,
+            exporter: None,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use crate::io::{Counted, Io};
 use crate::limits::Limits;
-use crate::link::{Alpn, Link};
+use crate::link::{self, Alpn, Link};
 use crate::listener::Accepted;
 use crate::peer;
 use crate::server_tls::{Choice, Generation, ServerTls};
@@ -128,6 +128,7 @@ pub async fn secure(accepted: Accepted, tls: &ServerTls, limits: &Limits) -> Res
         },
     );
     let peer_certificates = connection.peer_certificates().unwrap_or_default().to_vec();
+    let exporter = link::exported(connection);
     let evidence = Evidence {
         // A certificate says more than a socket's owner, and the kernel is asked only where it is needed.
         same_user: peer_certificates.is_empty() && peer::is_same_user(local, peer),
@@ -141,6 +142,7 @@ pub async fn secure(accepted: Accepted, tls: &ServerTls, limits: &Limits) -> Res
         evidence,
         posture: Some(Arc::new(posture)),
         offered,
+        exporter,
     })
 }
 

@@ -44,6 +44,17 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
+    /// Whether the token is for `resource`: for itself, or for what it lies beneath.
+    ///
+    /// # Errors
+    /// [`TokenRefused::Audience`].
+    pub fn is_for(&self, resource: &Resource) -> Result<(), TokenRefused> {
+        match self.audience.contains(resource) {
+            true => Ok(()),
+            false => Err(TokenRefused::audience(resource.as_str(), self.audience.as_str())),
+        }
+    }
+
     /// Who makes the call: the nearest actor, else the subject.
     #[must_use]
     pub fn caller(&self) -> &SpiffeId {
@@ -76,7 +87,7 @@ impl AccessVerifier {
     /// Whether tokens of this algorithm are taken.
     #[must_use]
     pub fn permits(&self, algorithm: &Algorithm) -> bool {
-        self.algorithms.iter().any(|row| *row == algorithm)
+        self.algorithms.contains(&algorithm)
     }
 
     /// The keys with which tokens are verified.
@@ -96,6 +107,17 @@ impl AccessVerifier {
         audience: &Resource,
         now: SystemTime,
     ) -> Result<AccessToken, TokenRefused> {
+        let read = self.verify_for_later(token, now)?;
+        read.is_for(audience)?;
+        Ok(read)
+    }
+
+    /// Judges a token that is bound to a connection now and used later, when it is known for what: each use asks
+    /// [`AccessToken::is_for`].
+    ///
+    /// # Errors
+    /// As [`AccessVerifier::verify`], but for the audience.
+    pub fn verify_for_later(&self, token: &str, now: SystemTime) -> Result<AccessToken, TokenRefused> {
         let compact = Compact::read(token, &self.algorithms, OwnKey::Refused)?;
         compact.of_type(TYPE)?;
         let unknown = || TokenRefused::UnknownKey {
@@ -105,11 +127,7 @@ impl AccessVerifier {
         let kid = compact.kid.as_deref().ok_or_else(unknown)?;
         let key = self.keys.keys().iter().find(|key| key.kid() == Some(kid)).ok_or_else(unknown)?;
         let members = compact.verified(key)?;
-        let read = self.read(&members, now)?;
-        if !read.audience.contains(audience) {
-            return Err(TokenRefused::audience(audience.as_str(), read.audience.as_str()));
-        }
-        Ok(read)
+        self.read(&members, now)
     }
 
     fn read(&self, members: &Map<String, Value>, now: SystemTime) -> Result<AccessToken, TokenRefused> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::claims::Claims;
 use super::jws::{Compact, OwnKey, is_type};
-use super::{CLOCK_SKEW, Confirmation, KeyCache, Scope, TokenRefused};
+use super::{CLOCK_SKEW, Confirmation, KeyCache, Resource, Scope, TokenRefused};
 use crate::error::quoted;
 
 /// What kind of token an issuer's is.
@@ -153,6 +153,13 @@ impl ForeignClaims {
     /// [`TokenRefused::Claim`] if `cnf` is there and cannot be read.
     pub fn confirmation(&self) -> Result<Option<Confirmation>, TokenRefused> {
         Claims(&self.members).object_if("cnf")?.map(Confirmation::read).transpose()
+    }
+
+    /// The audiences that are resources (RFC 8707).
+    #[must_use]
+    pub fn resources(&self) -> Vec<Resource> {
+        let audiences = Claims(&self.members).audiences().unwrap_or_default();
+        audiences.into_iter().filter_map(|audience| Resource::parse(audience).ok()).collect()
     }
 
     /// `scope`.

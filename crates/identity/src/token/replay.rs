@@ -24,12 +24,15 @@ pub struct ReplayCache {
     per_key_max: usize,
 }
 
+/// SHA-256 of a name from outside: all names take the same room.
+type Name = [u8; 32];
+
 #[derive(Debug, Default)]
 struct Seen {
-    proofs: HashSet<[u8; 32]>,
+    proofs: HashSet<Name>,
     /// By the second in which they may be forgotten: proof and key.
-    ends: BTreeMap<u64, Vec<([u8; 32], [u8; 32])>>,
-    per_key: HashMap<[u8; 32], usize>,
+    ends: BTreeMap<u64, Vec<(Name, Name)>>,
+    per_key: HashMap<Name, usize>,
 }
 
 impl Default for ReplayCache {

@@ -31,7 +31,7 @@ impl Members {
     /// be in it by its registration as well.)
     pub fn matches(&self, caller: &Caller) -> bool {
         match &*caller.principal {
-            Principal::Workload { id, .. } => self.matches_id(id),
+            Principal::Workload { id, .. } | Principal::Bearer { id, .. } => self.matches_id(id),
             Principal::LocalUser { .. } => self.local_user,
             Principal::Anonymous => false,
         }

@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lockgate_audit::{Kind, Outcome, Record};
+use lockgate_crypto::digest::sha256;
 use lockgate_identity::Caller;
 use lockgate_transport::{Alpn, Link};
 use tokio::time::Instant;
 
 use crate::face::{Face, LinkRefused};
-use crate::link::{LiveLink, NewLink};
+use crate::link::{LiveLink, NewLink, Proofs};
 use crate::node::Node;
 use crate::stage::Stage;
 
@@ -50,6 +51,9 @@ impl Node {
             identity_required: face.identity_required,
             multiplexes: link.alpn == Some(Alpn::H2),
         });
+        let certificate_sha256 = link.evidence.peer_certificates.first().map(|leaf| sha256(leaf));
+        // The link has just been made, so nobody has set them before.
+        let _ = live.context.proofs.set(Proofs { certificate_sha256, exporter: link.exporter });
         // First entered, then judged: a change that comes in between finds it among the live links.
         self.check_revoked(&live.context)
             .map_err(|revoked| LinkRefused::Revoked { agent: live.context.caller.agent.clone(), revoked })?;

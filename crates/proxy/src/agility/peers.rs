@@ -146,7 +146,8 @@ impl Peers {
             expires_at_ms: peer.expires_at_ms,
             key_fingerprint: match peer.principal.as_ref() {
                 Principal::Workload { key_fingerprint, .. } => Some(key_fingerprint.clone()),
-                Principal::LocalUser { .. } | Principal::Anonymous => None,
+                // It has a link of its own only in the eyes of its calls.
+                Principal::Bearer { .. } | Principal::LocalUser { .. } | Principal::Anonymous => None,
             },
             live_links: live.get(name).copied().unwrap_or_default(),
         };

@@ -1,0 +1,399 @@
+//! Stage 5 for those who speak by a token: link and token become the caller.
+//!
+//! A token is taken only with what it is bound to: the certificate of the link, a proof of a key with each request
+//! (RFC 9449), or the connection itself, to which it was bound once (`POST /.well-known/lockgate/bind`). It is never passed
+//! on: `upstream::headers` withholds it from servers. The calls of a bearer see the link through a [`LinkContext`] of their
+//! own, whose caller is the bearer; so sessions, policy, records and revocations speak of the same one.
+
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, header};
+use lockgate_crypto::digest::{hex, sha256};
+use lockgate_crypto::jose;
+use lockgate_identity::token::bind::{self as binding, Binding};
+use lockgate_identity::token::dpop::{self, Proofs, Request};
+use lockgate_identity::token::{
+    AccessToken, Confirmation, Held, Resource, Scope, TokenRefused, unverified_issuer,
+};
+use lockgate_identity::{Caller, Principal, Role, SpiffeId, bind as caller_of};
+use parking_lot::Mutex;
+
+use crate::bearer_rules::{Bearers, Registered, Trusted};
+use crate::link::LinkContext;
+use crate::refusal::Refusal;
+
+/// Tokens of one link that are remembered as verified: a client has one, and the next when it renews.
+const BEARERS_PER_LINK_MAX: usize = 4;
+
+/// Who speaks on a link by a token.
+#[derive(Default)]
+pub(crate) struct BearersOfLink(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    /// Verified before, the latest last: SHA-256 of the token, and the generation of the rules.
+    verified: Vec<([u8; 32], u64, Arc<Bearer>)>,
+    /// Bound to the connection.
+    bound: Option<Arc<Bearer>>,
+    /// All that were ever made and are still in use by a call.
+    everybody: Vec<Weak<LinkContext>>,
+}
+
+/// A token that was verified, and the link as its bearer sees it.
+pub(crate) struct Bearer {
+    context: Arc<LinkContext>,
+    audiences: Vec<Resource>,
+    scope: Scope,
+    /// What has to be met with each request; none if it is bound to nothing.
+    confirmation: Option<Confirmation>,
+}
+
+impl BearersOfLink {
+    /// The contexts of all bearers who may still do something.
+    pub(crate) fn all(&self) -> Vec<Arc<LinkContext>> {
+        self.0.lock().everybody.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn find(&self, token: &[u8; 32], generation: u64) -> Option<Arc<Bearer>> {
+        let remembered = self.0.lock();
+        let mut found = remembered.verified.iter();
+        found
+            .find(|(hash, under, _)| hash == token && *under == generation)
+            .map(|(.., bearer)| bearer.clone())
+    }
+
+    fn remember(&self, token: [u8; 32], generation: u64, bearer: &Arc<Bearer>) {
+        let mut remembered = self.0.lock();
+        if remembered.verified.len() >= BEARERS_PER_LINK_MAX {
+            remembered.verified.remove(0);
+        }
+        remembered.verified.push((token, generation, bearer.clone()));
+        remembered.note(bearer);
+    }
+
+    fn bind(&self, bearer: &Arc<Bearer>) {
+        let mut remembered = self.0.lock();
+        remembered.bound = Some(bearer.clone());
+        remembered.note(bearer);
+    }
+
+    fn bound(&self) -> Option<Arc<Bearer>> {
+        self.0.lock().bound.clone()
+    }
+}
+
+impl Remembered {
+    fn note(&mut self, bearer: &Arc<Bearer>) {
+        self.everybody.retain(|context| context.strong_count() > 0);
+        self.everybody.push(Arc::downgrade(&bearer.context));
+    }
+}
+
+/// What of a request stage 5 looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Head<'r> {
+    pub(crate) method: &'r Method,
+    pub(crate) path: &'r str,
+    pub(crate) headers: &'r HeaderMap,
+}
+
+/// How a token came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
+}
+
+/// The link as the caller of this request sees it: the link itself where no token speaks.
+///
+/// # Errors
+/// [`Refusal::Token`].
+pub(crate) async fn bind(
+    bearers: Option<&Bearers>,
+    link: &Arc<LinkContext>,
+    head: Head<'_>,
+) -> Result<Arc<LinkContext>, Refusal> {
+    let Some(bearers) = bearers else { return Ok(link.clone()) };
+    // What is served nowhere needs no caller: stage 4 says so.
+    let Some(resource) = bearers.resource(head.path) else { return Ok(link.clone()) };
+    let bound = try_bind(bearers, link, head, &resource).await;
+    bound.map_err(|refused| bearers.challenge(head.path, refused))
+}
+
+async fn try_bind(
+    bearers: &Bearers,
+    link: &Arc<LinkContext>,
+    head: Head<'_>,
+    resource: &Resource,
+) -> Result<Arc<LinkContext>, TokenRefused> {
+    let Some((scheme, token)) = shown(head.headers)? else {
+        let Some(bearer) = link.bearers.bound() else { return Ok(link.clone()) };
+        bearer.may(bearers, head.path, resource)?;
+        return Ok(bearer.context.clone());
+    };
+    let hash = sha256(token.as_bytes());
+    let bearer = match link.bearers.find(&hash, bearers.generation) {
+        Some(bearer) => bearer,
+        None => {
+            let bearer = Arc::new(verified(bearers, link, token).await?);
+            link.bearers.remember(hash, bearers.generation, &bearer);
+            bearer
+        }
+    };
+    // The token first: proofs are remembered, and only who has a token may take up that room.
+    bearer.may(bearers, head.path, resource)?;
+    let held = held(bearers, link, head, (scheme, token), resource)?;
+    match &bearer.confirmation {
+        None if scheme == Scheme::Dpop => {
+            return Err(TokenRefused::Scheme { wanted: Scheme::Bearer.name(), found: scheme.name() });
+        }
+        None if bearers.takes_unbound(head.path) => {}
+        None => return Err(TokenRefused::Unbound),
+        Some(confirmation) => {
+            let wanted = match confirmation {
+                Confirmation::Key(_) => Scheme::Dpop,
+                Confirmation::Certificate(_) | Confirmation::Connection(_) => Scheme::Bearer,
+            };
+            if wanted != scheme {
+                return Err(TokenRefused::Scheme { wanted: wanted.name(), found: scheme.name() });
+            }
+            confirmation.check(&held)?;
+        }
+    }
+    Ok(bearer.context.clone())
+}
+
+impl Bearer {
+    /// Whether the token is still good, and for this.
+    fn may(&self, bearers: &Bearers, path: &str, resource: &Resource) -> Result<(), TokenRefused> {
+        if self.context.is_expired() {
+            let exp = self.context.caller.principal.not_after().map_or(0, unix_seconds);
+            return Err(TokenRefused::Expired { exp, ago_s: unix_seconds(SystemTime::now()) - exp });
+        }
+        if !self.audiences.iter().any(|audience| audience.contains(resource)) {
+            let found = self.audiences.iter().map(Resource::as_str).collect::<Vec<_>>().join(" ");
+            return Err(TokenRefused::Audience { wanted: resource.to_string(), found });
+        }
+        self.scope.covers(&bearers.scope(path))
+    }
+}
+
+/// The token in `Authorization`, if there is one. There is one such header, with one scheme and one token.
+fn shown(headers: &HeaderMap) -> Result<Option<(Scheme, &str)>, TokenRefused> {
+    let refused =
+        |why: &str| TokenRefused::Malformed { part: "the Authorization header", why: why.to_owned() };
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(refused("there is more than one"));
+    }
+    let text = value.to_str().map_err(|_| refused("it is not plain text"))?;
+    let (scheme, token) = text.split_once(' ').ok_or_else(|| refused("it has no token"))?;
+    let scheme =
+        [Scheme::Bearer, Scheme::Dpop].into_iter().find(|known| known.name().eq_ignore_ascii_case(scheme));
+    let scheme = scheme.ok_or_else(|| refused("its scheme is neither Bearer nor DPoP"))?;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if token.is_empty() || !token.bytes().all(plain) {
+        return Err(refused("its token has characters that no token has"));
+    }
+    Ok(Some((scheme, token)))
+}
+
+/// What is proven about the link, and by a proof in this request.
+fn held(
+    bearers: &Bearers,
+    link: &LinkContext,
+    head: Head<'_>,
+    (scheme, token): (Scheme, &str),
+    target: &Resource,
+) -> Result<Held, TokenRefused> {
+    let key = match (scheme, proof(head.headers)?) {
+        (Scheme::Bearer, None) => None,
+        (Scheme::Bearer, Some(_)) => {
+            return Err(TokenRefused::Scheme { wanted: Scheme::Dpop.name(), found: scheme.name() });
+        }
+        (Scheme::Dpop, None) => return Err(TokenRefused::NoProof),
+        (Scheme::Dpop, Some(proof)) => {
+            let request = Request { method: head.method.as_str(), target, token: Some(token) };
+            let rules = &bearers.rules;
+            let nonces = rules.nonce_required.then_some(&*bearers.nonces);
+            let proofs = Proofs { algorithms: &rules.proof_algorithms, replays: &bearers.replays, nonces };
+            Some(dpop::verify(proof, request, proofs, SystemTime::now())?)
+        }
+    };
+    Ok(Held { key, ..held_by_link(link) })
+}
+
+fn held_by_link(link: &LinkContext) -> Held {
+    let proofs = link.proofs.get();
+    Held {
+        // Staying on does not prove what the handshake proved.
+        certificate_sha256: proofs
+            .and_then(|proofs| proofs.certificate_sha256)
+            .filter(|_| !link.is_expired()),
+        key: None,
+        connection_sha256: proofs.and_then(|proofs| proofs.exporter).map(|exporter| sha256(&exporter)),
+    }
+}
+
+/// The one proof in `DPoP` (RFC 9449 section 4.3).
+fn proof(headers: &HeaderMap) -> Result<Option<&str>, TokenRefused> {
+    let mut values = headers.get_all("dpop").iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (None, _) => Ok(None),
+        (Some(Ok(proof)), None) => Ok(Some(proof)),
+        _ => Err(TokenRefused::ProofMismatch { what: "the number of DPoP headers" }),
+    }
+}
+
+/// Judges a token that this link has not shown before.
+async fn verified(bearers: &Bearers, link: &Arc<LinkContext>, token: &str) -> Result<Bearer, TokenRefused> {
+    let issuer = unverified_issuer(token)?;
+    if let Some(own) = bearers.rules.own.as_ref().filter(|own| own.issuer.issuer() == issuer) {
+        let token = own.issuer.verifier().verify_for_later(token, SystemTime::now())?;
+        return own_bearer(bearers, link, token);
+    }
+    let trusted = bearers.rules.foreign.iter().find(|trusted| trusted.issuer.issuer == issuer);
+    let trusted = trusted.ok_or_else(|| TokenRefused::Issuer {
+        wanted: "one that is trusted here".to_owned(),
+        found: issuer.escape_debug().take(100).collect(),
+    })?;
+    foreign_bearer(trusted, link, token).await
+}
+
+fn own_bearer(
+    bearers: &Bearers,
+    link: &Arc<LinkContext>,
+    token: AccessToken,
+) -> Result<Bearer, TokenRefused> {
+    if !token.actors.is_empty() {
+        // Policy decides on one caller; letting the nearer or the further one stand for both would give it too much.
+        return Err(TokenRefused::Claim {
+            name: "act",
+            why: "delegates, and delegated calls are not taken here",
+        });
+    }
+    let roles = bearers.rules.own.as_ref().map(|own| (own.roles)(&token.subject));
+    let agent = Registered { id: token.subject, roles: roles.unwrap_or_default() };
+    let speaks = Speaks { agent, issuer: token.issuer, token: token.id, expires_at: token.expires_at };
+    bearer(link, speaks, (vec![token.audience], token.scope, Some(token.confirmation)))
+}
+
+async fn foreign_bearer(
+    trusted: &Trusted,
+    link: &Arc<LinkContext>,
+    token: &str,
+) -> Result<Bearer, TokenRefused> {
+    let verify = || trusted.issuer.verify(token, &trusted.keys.current(), SystemTime::now());
+    let claims = match verify() {
+        Err(refused) if refused.needs_keys() => {
+            trusted.keys.refetch().await;
+            verify()?
+        }
+        verdict => verdict?,
+    };
+    let agent = (trusted.agent)(&claims)
+        .ok_or(TokenRefused::Claim { name: "sub", why: "is no agent that is registered here" })?;
+    // Without a name of its own it is revoked by what it is made of.
+    let id = claims.id.clone().unwrap_or_else(|| hex(&sha256(token.as_bytes())));
+    let rest = (claims.resources(), claims.scope()?, claims.confirmation()?);
+    let speaks = Speaks { agent, issuer: claims.issuer, token: id, expires_at: claims.expires_at };
+    bearer(link, speaks, rest)
+}
+
+/// For whom a token speaks.
+struct Speaks {
+    agent: Registered,
+    issuer: String,
+    token: String,
+    expires_at: u64,
+}
+
+fn bearer(
+    link: &Arc<LinkContext>,
+    speaks: Speaks,
+    (audiences, scope, confirmation): (Vec<Resource>, Scope, Option<Confirmation>),
+) -> Result<Bearer, TokenRefused> {
+    let Registered { id, roles } = speaks.agent;
+    if id.role() != Some(Role::Agent) {
+        return Err(TokenRefused::Claim { name: "sub", why: "is not the id of an agent" });
+    }
+    same_agent(link, &id)?;
+    let key: Option<Arc<str>> = match &confirmation {
+        Some(Confirmation::Key(thumbprint)) => jose::decode(thumbprint).map(|digest| hex(&digest).into()),
+        _ => None,
+    };
+    let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(speaks.expires_at);
+    let principal = Principal::Bearer { id, issuer: speaks.issuer.into(), key, not_after };
+    let caller = Caller { roles, token: Some(speaks.token.into()), ..caller_of(&Arc::new(principal)) };
+    let context = link.borne_by(caller);
+    end_in_time(&context, not_after);
+    Ok(Bearer { context, audiences, scope, confirmation })
+}
+
+/// Whoever proved a certificate speaks for itself alone: two names on one link would leave open which one is revoked.
+fn same_agent(link: &LinkContext, id: &SpiffeId) -> Result<(), TokenRefused> {
+    match link.caller.principal.as_ref() {
+        Principal::Workload { id: proven, .. } if proven != id => Err(TokenRefused::OtherCertificate),
+        _ => Ok(()),
+    }
+}
+
+/// Ends what listens for the bearer when its token does.
+fn end_in_time(context: &LinkContext, not_after: SystemTime) {
+    let closing = context.closing.clone();
+    let left = not_after.duration_since(SystemTime::now()).unwrap_or_default();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = tokio::time::sleep(left) => closing.cancel(),
+            () = closing.cancelled() => {}
+        }
+    });
+}
+
+/// Binds a token to this connection: from now on its calls need no token. Answers who speaks, and until when in
+/// milliseconds since the Unix epoch.
+///
+/// # Errors
+/// [`TokenRefused`].
+pub(crate) async fn bind_connection(
+    bearers: &Bearers,
+    link: &Arc<LinkContext>,
+    token: &str,
+    proof: Option<&str>,
+) -> Result<(String, u64), TokenRefused> {
+    let bearer = verified(bearers, link, token).await?;
+    if bearer.context.is_expired() {
+        return Err(TokenRefused::Expired { exp: 0, ago_s: 0 });
+    }
+    let held = match proof {
+        None => held_by_link(link),
+        Some(proof) => {
+            let exporter = link.proofs.get().and_then(|proofs| proofs.exporter);
+            let exporter = exporter.ok_or(TokenRefused::OtherConnection)?;
+            let (audience, algorithms) = (&bearers.rules.base, &bearers.rules.proof_algorithms);
+            let binding = Binding { exporter: &exporter, audience, algorithms, replays: &bearers.replays };
+            let proven = binding::verify(proof, token, binding, SystemTime::now())?;
+            Held { key: proven.key, ..held_by_link(link) }
+        }
+    };
+    bearer.confirmation.as_ref().ok_or(TokenRefused::Unbound)?.check(&held)?;
+    let until_ms = bearer.context.caller.principal.not_after().map_or(0, unix_seconds) * 1000;
+    let agent = bearer.context.caller.agent.clone();
+    link.bearers.bind(&Arc::new(bearer));
+    Ok((agent, until_ms))
+}
+
+fn unix_seconds(moment: SystemTime) -> u64 {
+    moment.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

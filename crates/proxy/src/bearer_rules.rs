@@ -1,0 +1,123 @@
+//! Whose tokens this node takes, and for what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use lockgate_crypto::Algorithm;
+use lockgate_identity::SpiffeId;
+use lockgate_identity::token::{
+    ForeignClaims, ForeignIssuer, KeyCache, Nonces, ReplayCache, Resource, Scope, TokenIssuer,
+};
+
+/// What a resource server has to know (RFC 9728, MCP authorization).
+pub struct Rules {
+    /// Where clients find this node, without a path: what tokens name as their audience begins with it. It is written
+    /// down and never taken from a request, which could name any host.
+    pub base: Resource,
+    /// Where clients get tokens: issuer URLs (RFC 8414).
+    pub authorization_servers: Vec<String>,
+    /// Our own issuer.
+    pub own: Option<Own>,
+    /// Other issuers.
+    pub foreign: Vec<Trusted>,
+    /// What proofs of possession may be signed with ([`lockgate_crypto::jose::proof_algorithms`]).
+    pub proof_algorithms: Vec<&'static Algorithm>,
+    /// Whether such proofs need a nonce of ours.
+    pub nonce_required: bool,
+    /// Servers that take tokens which are bound to nothing. Whoever sees such a token can use it.
+    pub unbound: BTreeSet<String>,
+    /// What of scopes each server needs, by its id; none that is not listed.
+    pub scopes: BTreeMap<String, Scope>,
+}
+
+/// Our own issuer, and what its agents are registered for.
+pub struct Own {
+    /// It issues and verifies.
+    pub issuer: Arc<TokenIssuer>,
+    /// The roles that an agent's registration gives it.
+    pub roles: Box<dyn Fn(&SpiffeId) -> Arc<[String]> + Send + Sync>,
+}
+
+/// Another issuer whose tokens are taken.
+pub struct Trusted {
+    /// Which, and what of its tokens is checked. Its audiences are those that its tokens carry for this node.
+    pub issuer: ForeignIssuer,
+    /// Its keys.
+    pub keys: Arc<dyn Keys>,
+    /// The agent that a token speaks for, by registration; none for a stranger. What a token says of roles does not count.
+    pub agent: Box<dyn Fn(&ForeignClaims) -> Option<Registered> + Send + Sync>,
+}
+
+/// An agent that is registered.
+#[derive(Clone, Debug)]
+pub struct Registered {
+    /// Its id.
+    pub id: SpiffeId,
+    /// Its roles.
+    pub roles: Arc<[String]>,
+}
+
+/// The keys of another issuer, which somebody else fetches.
+pub trait Keys: Send + Sync {
+    /// As they were last fetched.
+    fn current(&self) -> Arc<KeyCache>;
+    /// Fetches them again, if that is not too soon. Has a deadline of its own, and says nothing of how it went: whoever
+    /// asked looks at [`Keys::current`] once more.
+    fn refetch<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+}
+
+/// The rules in force, and what outlives a change of them.
+pub(crate) struct Bearers {
+    pub(crate) rules: Rules,
+    pub(crate) replays: Arc<ReplayCache>,
+    pub(crate) nonces: Arc<Nonces>,
+    /// Counts the rules: what was verified under others is verified again.
+    pub(crate) generation: u64,
+}
+
+impl fmt::Debug for Bearers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bearers({}, {})", self.rules.base, self.generation)
+    }
+}
+
+impl Bearers {
+    /// Other rules. Proofs that were seen are remembered, and nonces stay good.
+    pub(crate) fn next(rules: Rules, before: Option<&Self>) -> Self {
+        Self {
+            rules,
+            replays: before.map_or_else(Arc::default, |before| before.replays.clone()),
+            nonces: before.map_or_else(Arc::default, |before| before.nonces.clone()),
+            generation: before.map_or(1, |before| before.generation + 1),
+        }
+    }
+
+    /// What a request to `path` asks for; none if nothing can be there.
+    pub(crate) fn resource(&self, path: &str) -> Option<Resource> {
+        Resource::parse(&format!("{}{path}", self.rules.base)).ok()
+    }
+
+    /// The scope that `path` needs. All servers together need all that any of them needs.
+    pub(crate) fn scope(&self, path: &str) -> Scope {
+        match server_of(path) {
+            Some(server) => self.rules.scopes.get(server).cloned().unwrap_or_default(),
+            None => {
+                let words: BTreeSet<&str> = self.rules.scopes.values().flat_map(Scope::iter).collect();
+                let words = words.into_iter().collect::<Vec<_>>().join(" ");
+                Scope::parse(&words).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Whether `path` takes tokens that are bound to nothing.
+    pub(crate) fn takes_unbound(&self, path: &str) -> bool {
+        server_of(path).is_some_and(|server| self.rules.unbound.contains(server))
+    }
+}
+
+/// The server that a path names; none for all of them.
+fn server_of(path: &str) -> Option<&str> {
+    path.strip_prefix("/servers/")?.strip_suffix("/mcp")
+}
