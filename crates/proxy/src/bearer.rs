@@ -34,8 +34,8 @@ pub(crate) struct BearersOfLink(Mutex<Remembered>);
 struct Remembered {
     /// Verified before, the latest last: SHA-256 of the token, and the generation of the rules.
     verified: Vec<([u8; 32], u64, Arc<Bearer>)>,
-    /// Bound to the connection.
-    bound: Option<Arc<Bearer>>,
+    /// Bound to the connection, under which rules.
+    bound: Option<(u64, Arc<Bearer>)>,
     /// All that were ever made and are still in use by a call.
     everybody: Vec<Weak<LinkContext>>,
 }
@@ -72,14 +72,21 @@ impl BearersOfLink {
         remembered.note(bearer);
     }
 
-    fn bind(&self, bearer: &Arc<Bearer>) {
+    fn bind(&self, generation: u64, bearer: &Arc<Bearer>) {
         let mut remembered = self.0.lock();
-        remembered.bound = Some(bearer.clone());
+        remembered.bound = Some((generation, bearer.clone()));
         remembered.note(bearer);
     }
 
-    fn bound(&self) -> Option<Arc<Bearer>> {
-        self.0.lock().bound.clone()
+    /// Who is bound to the connection.
+    ///
+    /// # Errors
+    /// [`TokenRefused::NoProof`] if that was under other rules: then it is bound again, or not.
+    fn bound(&self, generation: u64) -> Result<Option<Arc<Bearer>>, TokenRefused> {
+        match &self.0.lock().bound {
+            Some((under, _)) if *under != generation => Err(TokenRefused::NoProof),
+            bound => Ok(bound.as_ref().map(|(_, bearer)| bearer.clone())),
+        }
     }
 }
 
@@ -137,7 +144,7 @@ async fn try_bind(
     resource: &Resource,
 ) -> Result<Arc<LinkContext>, TokenRefused> {
     let Some((scheme, token)) = shown(head.headers)? else {
-        let Some(bearer) = link.bearers.bound() else { return Ok(link.clone()) };
+        let Some(bearer) = link.bearers.bound(bearers.generation)? else { return Ok(link.clone()) };
         bearer.may(bearers, head.path, resource)?;
         return Ok(bearer.context.clone());
     };
@@ -373,9 +380,6 @@ pub(crate) async fn bind_connection(
     proof: Option<&str>,
 ) -> Result<(String, u64), TokenRefused> {
     let bearer = verified(bearers, link, token).await?;
-    if bearer.context.is_expired() {
-        return Err(TokenRefused::Expired { exp: 0, ago_s: 0 });
-    }
     let held = match proof {
         None => held_by_link(link),
         Some(proof) => {
@@ -390,7 +394,7 @@ pub(crate) async fn bind_connection(
     bearer.confirmation.as_ref().ok_or(TokenRefused::Unbound)?.check(&held)?;
     let until_ms = bearer.context.caller.principal.not_after().map_or(0, unix_seconds) * 1000;
     let agent = bearer.context.caller.agent.clone();
-    link.bearers.bind(&Arc::new(bearer));
+    link.bearers.bind(bearers.generation, &Arc::new(bearer));
     Ok((agent, until_ms))
 }
 
