@@ -80,10 +80,10 @@ impl Mentions {
                         _ => {}
                     }
                 }
-                if let Some(access) = members.get(".").or_else(|| members.get("has")) {
-                    if access["left"]["."]["attr"] == "local" || access["left"]["Var"] == "local" {
-                        self.zones.extend(access["attr"].as_str().map(str::to_owned));
-                    }
+                if let Some(access) = members.get(".").or_else(|| members.get("has"))
+                    && (access["left"]["."]["attr"] == "local" || access["left"]["Var"] == "local")
+                {
+                    self.zones.extend(access["attr"].as_str().map(str::to_owned));
                 }
                 for operator in ["contains", "containsAny", "containsAll"] {
                     if members.get(operator).is_some_and(|call| call["left"]["."]["attr"] == "touched") {

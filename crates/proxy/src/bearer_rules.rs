@@ -32,12 +32,18 @@ pub struct Rules {
     pub scopes: BTreeMap<String, Scope>,
 }
 
+/// Finds the roles that an agent is registered for.
+pub type RolesOf = Box<dyn Fn(&SpiffeId) -> Arc<[String]> + Send + Sync>;
+
+/// Finds the agent that a foreign token speaks for; none for a stranger.
+pub type AgentOf = Box<dyn Fn(&ForeignClaims) -> Option<Registered> + Send + Sync>;
+
 /// Our own issuer, and what its agents are registered for.
 pub struct Own {
     /// It issues and verifies.
     pub issuer: Arc<TokenIssuer>,
     /// The roles that an agent's registration gives it.
-    pub roles: Box<dyn Fn(&SpiffeId) -> Arc<[String]> + Send + Sync>,
+    pub roles: RolesOf,
 }
 
 /// Another issuer whose tokens are taken.
@@ -47,7 +53,7 @@ pub struct Trusted {
     /// Its keys.
     pub keys: Arc<dyn Keys>,
     /// The agent that a token speaks for, by registration; none for a stranger. What a token says of roles does not count.
-    pub agent: Box<dyn Fn(&ForeignClaims) -> Option<Registered> + Send + Sync>,
+    pub agent: AgentOf,
 }
 
 /// An agent that is registered.
