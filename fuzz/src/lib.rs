@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod authority;
 pub mod crypto;
 pub mod facts;
 pub mod mutate;
@@ -40,6 +41,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "envelope", run: envelope, seeds: ENVELOPE_SEEDS },
     Target { name: "sse", run: sse, seeds: SSE_SEEDS },
     Target { name: "headers", run: headers, seeds: HEADERS_SEEDS },
+    Target { name: "authority_form", run: authority::form, seeds: authority::FORM_SEEDS },
+    Target { name: "authority_selector", run: authority::selector, seeds: authority::SELECTOR_SEEDS },
+    Target { name: "authority_http2", run: authority::http2, seeds: authority::HTTP2_SEEDS },
     Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
     Target { name: "fact_document", run: facts::document, seeds: facts::DOCUMENT_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },

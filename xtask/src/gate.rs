@@ -150,8 +150,16 @@ fn wire(root: &Path) -> Result<Tally> {
 
 fn interop(root: &Path) -> Result<Tally> {
     let nginx = peers::nginx()?;
-    let names =
-        ["interop.mjs", "policy.mjs", "tls.mjs", "journey.mjs", "agility.mjs", "moving.mjs", "looking.mjs"];
+    let names = [
+        "interop.mjs",
+        "policy.mjs",
+        "tls.mjs",
+        "journey.mjs",
+        "agility.mjs",
+        "moving.mjs",
+        "looking.mjs",
+        "workload.mjs",
+    ];
     scripts_with(root, &names, &[("TEST_NGINX", nginx)])
 }
 

@@ -112,7 +112,11 @@ impl Enrolment {
     /// # Errors
     /// [`IdentityError::Crypto`] if keys of this algorithm cannot be made.
     pub fn begin(algorithm: &'static Algorithm) -> Result<Self, IdentityError> {
-        let key = PrivateKey::generate(algorithm)?;
+        Self::of(PrivateKey::generate(algorithm)?)
+    }
+
+    /// Prepares the request for a key that there is already.
+    fn of(key: PrivateKey) -> Result<Self, IdentityError> {
         let encode = IdentityError::encode(WHAT);
         let body = Body {
             version: 0,
@@ -221,6 +225,14 @@ impl AgentIdentity {
         bundle.prove(&facts, self.leaf.certificate(), self.leaf.not_before())?;
         self.bundle = bundle;
         Ok(())
+    }
+
+    /// Begins an enrolment with the key that this identity has: to come again with the invite that it was bound to.
+    ///
+    /// # Errors
+    /// [`IdentityError::Crypto`] if the key cannot sign.
+    pub fn come_again(&self) -> Result<Enrolment, IdentityError> {
+        Enrolment::of(self.leaf.private_key())
     }
 
     /// Begins a renewal: a fresh key of the same algorithm, or of another one that the crypto profile now asks for.

@@ -152,6 +152,10 @@ pub struct Invite {
     pub expires_at_s: u64,
     /// When it was used, Unix seconds.
     pub used_at_s: Option<u64>,
+    /// The key that redeemed it, or the last one that was renewed from that: SHA-256 of its subject public key info,
+    /// lower-case hexadecimal. Whoever proves it may come again with the used invite.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Invite {
@@ -184,6 +188,7 @@ impl Invite {
             secret_sha256: secret.hash(),
             expires_at_s: unix_seconds(now) + found,
             used_at_s: None,
+            key: None,
         };
         let code =
             Code { endpoint: endpoint.to_owned(), fingerprint: bundle.fingerprint().to_owned(), secret };
@@ -193,6 +198,11 @@ impl Invite {
     /// Whether it can still be redeemed.
     pub fn is_open(&self, now: SystemTime) -> bool {
         self.used_at_s.is_none() && unix_seconds(now) < self.expires_at_s
+    }
+
+    /// Whether this is its secret, and this key the one that it was used for.
+    pub fn is_held_by(&self, secret: &Secret, key: &str) -> bool {
+        self.secret_sha256 == secret.hash() && self.used_at_s.is_some() && self.key.as_deref() == Some(key)
     }
 
     /// When it ends.

@@ -79,6 +79,11 @@ impl Leaf {
         Self::new(read_chain(chain.as_bytes())?, key)
     }
 
+    /// The private key. Cheap: all copies are the same.
+    pub(crate) fn private_key(&self) -> PrivateKey {
+        self.key.clone()
+    }
+
     /// The private key and the chain as PEM. Secret.
     pub(crate) fn to_pem(&self) -> Zeroizing<String> {
         let key = key_pem::write(&self.key);

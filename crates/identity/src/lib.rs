@@ -72,6 +72,7 @@ mod roots;
 mod sealed;
 mod signed;
 mod spiffe;
+mod svid;
 pub mod token;
 mod update;
 pub mod verifier;
@@ -94,6 +95,7 @@ pub use revocation::{
 pub use roots::Rotation;
 pub use sealed::{SECRET_BYTES_MAX, SECRET_NAME_BYTES_MAX, SECRETS_MAX, SealedStore, Secret};
 pub use spiffe::{Role, SPIFFE_ID_BYTES_MAX, SpiffeId, TRUST_DOMAIN_BYTES_MAX};
+pub use svid::X509Svid;
 pub use update::SIGNED_BUNDLE_BYTES_MAX;
 
 #[cfg(test)]

@@ -1,17 +1,23 @@
 //! The authority at work: invites, first certificates, renewals. Serves the enrolment of the data path and the admin
 //! interface, which both must not open private keys themselves.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::StatusCode;
+use lockgate_authority::attest::{INVITES, Invites};
+use lockgate_authority::{Attested, AuthorityError, Kind, Known, Registrations, Selector};
 use lockgate_identity::enrol::ProvenKey;
-use lockgate_identity::invite::{self, Code, Invite, Secret};
-use lockgate_identity::{Authority, IdentityError, Request, Role, SpiffeId, TrustBundle};
+use lockgate_identity::invite::{Code, Invite};
+use lockgate_identity::{
+    Authority, IdentityError, Request, Revocations, Role, SpiffeId, Subject, TrustBundle,
+};
+use lockgate_proxy::oauth::Oauth;
 use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, Permitted, RenewRequest};
 use lockgate_store::{Store, StoreError};
+use parking_lot::RwLock;
 
-/// The part of the store that holds invites, by the hash of their secret.
-const INVITES: &str = "invites";
+use crate::node::TokenService;
 
 /// Letters of an invite's hash that name it: enough to be unique among the invites of a node.
 const ID_LETTERS: usize = 12;
@@ -30,6 +36,29 @@ pub(crate) struct Registrar {
     endpoint: String,
     /// Life of the certificates of agents.
     lifetime: Duration,
+    /// Who redeemed which invite.
+    redeemed: Invites,
+    registrations: RwLock<Registrations>,
+    known: Known,
+    revocations: Arc<Revocations>,
+    /// What gives out tokens, once the node is put together.
+    tokens: OnceLock<Arc<TokenService>>,
+}
+
+/// What a [`Registrar`] is made of.
+pub(crate) struct Parts {
+    pub(crate) authority: Authority,
+    pub(crate) store: Store,
+    /// Base URL that invites lead to.
+    pub(crate) endpoint: String,
+    /// Life of the certificates of agents whom no registration covers.
+    pub(crate) lifetime: Duration,
+    /// Who agents are by what they proved.
+    pub(crate) registrations: Registrations,
+    /// Who was attested.
+    pub(crate) known: Known,
+    /// Who is to stay out.
+    pub(crate) revocations: Arc<Revocations>,
 }
 
 /// Why an invite was not made or found.
@@ -50,8 +79,46 @@ pub(crate) enum InviteError {
 }
 
 impl Registrar {
-    pub(crate) fn new(authority: Authority, store: Store, endpoint: String, lifetime: Duration) -> Self {
-        Self { authority, store, endpoint, lifetime }
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { authority, store, endpoint, lifetime, registrations, known, revocations } = parts;
+        let standing = Arc::clone(&revocations);
+        let revoked = move |id: &SpiffeId, key: &str| {
+            let subject = Subject { agent: id.as_str(), key: Some(key), ..Subject::default() };
+            standing.check(&subject, seconds(SystemTime::now()) * 1000).is_err()
+        };
+        let redeemed = Invites::new(store.clone(), Arc::new(revoked));
+        let registrations = RwLock::new(registrations);
+        let tokens = OnceLock::new();
+        Self { authority, store, endpoint, lifetime, redeemed, registrations, known, revocations, tokens }
+    }
+
+    /// What gives out tokens.
+    pub(crate) fn tokens(&self) -> Option<&Arc<TokenService>> {
+        self.tokens.get()
+    }
+
+    /// Takes in what gives out tokens, once.
+    pub(crate) fn offer(&self, tokens: Arc<TokenService>) {
+        // A node is put together once.
+        let _ = self.tokens.set(tokens);
+    }
+
+    /// Agents that were attested, with their roles.
+    pub(crate) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Who is to stay out.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Takes other registrations into force, for the next invite that is redeemed.
+    pub(crate) fn register(&self, registrations: Registrations) {
+        if let Some(tokens) = self.tokens() {
+            tokens.endpoint.register(registrations.clone());
+        }
+        *self.registrations.write() = registrations;
     }
 
     /// The public roots.
@@ -102,17 +169,17 @@ impl Registrar {
     pub(crate) fn issue_local(&self, csr: &str, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
         self.check(csr, permitted)?;
         let id = SpiffeId::agent(self.authority.trust_domain(), LOCAL_AGENT);
-        id.and_then(|id| self.issue(id, csr)).map_err(|error| not_issued(&error))
+        id.and_then(|id| self.issue(id, csr, self.lifetime)).map_err(|error| not_issued(&error))
     }
 
-    fn issue(&self, id: SpiffeId, csr: &str) -> Result<Enrolled, IdentityError> {
+    fn issue(&self, id: SpiffeId, csr: &str, lifetime: Duration) -> Result<Enrolled, IdentityError> {
         let request = Request {
             key: ProvenKey::from_request_pem(csr)?,
             id,
             role: Role::Agent,
             dns_names: Vec::new(),
             ips: Vec::new(),
-            lifetime: self.lifetime,
+            lifetime,
         };
         let issued = self.authority.issue(&request, SystemTime::now())?;
         Ok(Enrolled {
@@ -126,16 +193,43 @@ impl Registrar {
     fn redeem(&self, request: &EnrolRequest, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
         // The key first: an invite is not spent on a request that cannot be answered.
         self.check(&request.csr, permitted)?;
-        let secret = Secret::parse(&request.secret).map_err(|error| refused(&error))?;
-        let key = secret.hash();
-        let stored: Option<Invite> = self.store.get_json(INVITES, &key).map_err(|error| unstored(&error))?;
-        let used =
-            invite::redeem(stored.as_ref(), &secret, SystemTime::now()).map_err(|error| refused(&error))?;
-        let first = self.store.compare_and_swap_json(INVITES, &key, stored.as_ref(), Some(&used));
-        if !first.map_err(|error| unstored(&error))? {
-            return Err(refused(&IdentityError::InviteUsed { used_at: "a moment ago".to_owned() }));
+        let key = ProvenKey::from_request_pem(&request.csr).map_err(|error| not_issued(&error))?;
+        let key = key.fingerprint();
+        let invite = self.redeemed.redeem(&request.secret, &key, SystemTime::now());
+        let invite = invite.map_err(|error| unredeemed(&error))?;
+        let (id, lifetime) = self.registered(&invite, &key).map_err(|error| unredeemed(&error))?;
+        self.issue(id, &request.csr, lifetime).map_err(|error| not_issued(&error))
+    }
+
+    /// Who the holder of an invite is, and for how long at a time: by the first registration that covers it, else by the
+    /// name that it was invited under.
+    fn registered(&self, invite: &Invite, key: &str) -> Result<(SpiffeId, Duration), AuthorityError> {
+        let facts = [Selector::new("invite:name", &invite.name), Selector::new("invite:key", key)];
+        let attested = Attested {
+            by: Kind::Invite,
+            subject: format!("the invite of {}", invite.name),
+            selectors: facts.into_iter().flatten().collect(),
+            notes: Vec::new(),
+            not_after: None,
+        };
+        let registrations = self.registrations.read();
+        let Some(registration) = registrations.first(&attested.selectors) else {
+            return Ok((invite.id.clone(), self.lifetime));
+        };
+        let subject =
+            Subject { agent: registration.id.as_str(), roles: &registration.roles, ..Subject::default() };
+        if self.revocations.check(&subject, seconds(SystemTime::now()) * 1000).is_err() {
+            return Err(AuthorityError::Revoked { id: registration.id.to_string() });
         }
-        self.issue(used.id, &request.csr).map_err(|error| not_issued(&error))
+        self.known.remember(&attested, registration, SystemTime::now())?;
+        Ok((registration.id.clone(), registration.life))
+    }
+
+    /// Life of the next certificate of an agent: that of its registration, else that of all.
+    fn lifetime_of(&self, id: &SpiffeId) -> Duration {
+        let registrations = self.registrations.read();
+        let registered = registrations.iter().find(|registration| registration.id == *id);
+        registered.map_or(self.lifetime, |registration| registration.life)
     }
 }
 
@@ -160,6 +254,14 @@ impl Registrar {
 }
 
 impl Enrolment for Registrar {
+    fn oauth(&self) -> Option<Arc<dyn Oauth>> {
+        self.tokens().map(|tokens| Arc::clone(tokens) as _)
+    }
+
+    fn roles(&self, agent: &str) -> Arc<[String]> {
+        self.known.roles(agent)
+    }
+
     fn authority_pem(&self) -> String {
         self.bundle().to_pem()
     }
@@ -178,12 +280,19 @@ impl Enrolment for Registrar {
 
     fn renew(
         &self,
-        id: &SpiffeId,
+        (id, key): (&SpiffeId, &str),
         request: &RenewRequest,
         permitted: &Permitted,
     ) -> Result<Enrolled, NotEnrolled> {
         self.check(&request.csr, permitted)?;
-        let issued = self.issue(id.clone(), &request.csr).map_err(|error| not_issued(&error))?;
+        let issued = self.issue(id.clone(), &request.csr, self.lifetime_of(id));
+        let issued = issued.map_err(|error| not_issued(&error))?;
+        if let Ok(next) = ProvenKey::from_request_pem(&request.csr)
+            && let Err(error) = self.redeemed.renewed(id, key, &next.fingerprint())
+        {
+            // The certificate is good all the same; only the way back in by the used invite is that of the old key.
+            tracing::warn!(%error, "an invite could not be bound to its agent's next key");
+        }
         // Roots come in the signed bundle; here they would be tens of kilobytes that nobody may trust.
         Ok(Enrolled { authority: String::new(), ..issued })
     }
@@ -200,6 +309,25 @@ fn refused(error: &IdentityError) -> NotEnrolled {
         code: "LG-I003",
         message: error.to_string(),
         hint: "get a new invite on the gateway's machine: lockgate identity invite --name NAME".to_owned(),
+    }
+}
+
+fn unredeemed(error: &AuthorityError) -> NotEnrolled {
+    match error {
+        AuthorityError::Identity(error) => refused(error),
+        AuthorityError::Store(error) => unstored(error),
+        AuthorityError::Revoked { .. } => NotEnrolled {
+            status: StatusCode::FORBIDDEN,
+            code: "LG-I503",
+            message: error.for_peer(),
+            hint: "ask whoever runs the gateway".to_owned(),
+        },
+        other => NotEnrolled {
+            status: StatusCode::FORBIDDEN,
+            code: other.code(),
+            message: other.for_peer(),
+            hint: "the gateway's log says more".to_owned(),
+        },
     }
 }
 
@@ -239,12 +367,20 @@ mod tests {
     fn registrar() -> Registrar {
         let algorithms = [algorithm("ECDSA-P256-SHA256"), algorithm("ML-DSA-65")];
         let authority = Authority::generate("example.org", &algorithms, SystemTime::now()).unwrap();
-        Registrar::new(
+        let store = Store::in_memory().unwrap();
+        Registrar::new(Parts {
             authority,
-            Store::in_memory().unwrap(),
-            "https://gw:1".to_owned(),
-            lockgate_identity::AGENT_LIFETIME,
-        )
+            known: Known::open(store.clone()).unwrap(),
+            store,
+            endpoint: "https://gw:1".to_owned(),
+            lifetime: lockgate_identity::AGENT_LIFETIME,
+            registrations: Registrations::default(),
+            revocations: Arc::default(),
+        })
+    }
+
+    fn asks(secret: &str, key: &Request) -> EnrolRequest {
+        EnrolRequest { secret: secret.to_owned(), csr: key.request_pem().to_owned() }
     }
 
     #[test]
@@ -257,7 +393,8 @@ mod tests {
         assert_eq!(registrar.enrol(&bad, &any).unwrap_err().code, "LG-I400");
         let good = EnrolRequest { secret, csr: key.request_pem().to_owned() };
         assert_eq!(registrar.enrol(&good, &any).unwrap().id, "spiffe://example.org/agent/laptop");
-        let again = registrar.enrol(&good, &any).unwrap_err();
+        let other = Request::begin(algorithm("ECDSA-P256-SHA256")).unwrap();
+        let again = registrar.enrol(&asks(&good.secret, &other), &any).unwrap_err();
         assert_eq!((again.code, again.status), ("LG-I003", StatusCode::FORBIDDEN));
         assert!(registrar.invites().unwrap()[0].used_at_s.is_some());
         registrar.revoke(&id_of(&invite)).unwrap();
@@ -274,12 +411,52 @@ mod tests {
     }
 
     #[test]
+    fn the_key_of_an_agent_comes_again_with_its_used_invite_until_it_is_revoked() {
+        let (registrar, any) = (registrar(), Permitted::everything());
+        let (code, invite) = registrar.invite("laptop", Duration::from_secs(60)).unwrap();
+        let secret = code.secret.reveal().as_str().to_owned();
+        let [first, second] = [(); 2].map(|()| Request::begin(algorithm("ML-DSA-65")).unwrap());
+        registrar.enrol(&asks(&secret, &first), &any).unwrap();
+        assert_eq!(registrar.enrol(&asks(&secret, &first), &any).unwrap().id, invite.id.to_string());
+        // A renewal proves the old key and hands the place to the new one.
+        let print = |key: &Request| ProvenKey::from_request_pem(key.request_pem()).unwrap().fingerprint();
+        let renewal = RenewRequest { csr: second.request_pem().to_owned() };
+        registrar.renew((&invite.id, &print(&first)), &renewal, &any).unwrap();
+        assert_eq!(registrar.enrol(&asks(&secret, &first), &any).unwrap_err().code, "LG-I003");
+        registrar.enrol(&asks(&secret, &second), &any).unwrap();
+        let target = lockgate_identity::Target::parse(invite.id.as_str(), "example.org").unwrap();
+        let revocation = lockgate_identity::Revocation::new(target, "test", "", 0);
+        registrar.revocations.add(revocation).unwrap();
+        assert_eq!(registrar.enrol(&asks(&secret, &second), &any).unwrap_err().code, "LG-I503");
+    }
+
+    #[test]
+    fn a_registration_gives_the_holder_of_an_invite_its_roles() {
+        let (registrar, any) = (registrar(), Permitted::everything());
+        let registration = lockgate_authority::Registration {
+            selectors: vec![lockgate_authority::Pattern::parse("invite:name:laptop").unwrap()],
+            id: "spiffe://example.org/agent/desk".parse().unwrap(),
+            roles: vec!["billing".to_owned()],
+            life: Duration::from_secs(120),
+            svid: lockgate_authority::SvidKind::Stock,
+        };
+        registrar.register(Registrations::new(vec![registration]).unwrap());
+        let (code, _) = registrar.invite("laptop", Duration::from_secs(60)).unwrap();
+        let key = Request::begin(algorithm("ML-DSA-65")).unwrap();
+        let enrolled = registrar.enrol(&asks(code.secret.reveal().as_str(), &key), &any).unwrap();
+        assert_eq!(enrolled.id, "spiffe://example.org/agent/desk");
+        assert!(enrolled.not_after_ms <= (seconds(SystemTime::now()) + 121) * 1000);
+        assert_eq!(*registrar.roles(&enrolled.id), ["billing".to_owned()]);
+        assert!(registrar.roles("spiffe://example.org/agent/laptop").is_empty());
+    }
+
+    #[test]
     fn renewal_keeps_the_id() {
         let registrar = registrar();
         let key = Request::begin(algorithm("ECDSA-P256-SHA256")).unwrap();
         let id: SpiffeId = "spiffe://example.org/agent/ci".parse().unwrap();
         let request = RenewRequest { csr: key.request_pem().to_owned() };
-        let renewed = registrar.renew(&id, &request, &Permitted::everything()).unwrap();
+        let renewed = registrar.renew((&id, ""), &request, &Permitted::everything()).unwrap();
         assert_eq!(renewed.id, id.to_string());
     }
 

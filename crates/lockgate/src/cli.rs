@@ -284,6 +284,17 @@ pub(crate) enum IdentityVerb {
     },
     /// Show this machine's authority: trust domain, fingerprint, roots
     Show(OutputArgs),
+    /// Show who this user's connectors are, and what is proven of a process started from here
+    #[command(after_help = help::WHOAMI)]
+    Whoami {
+        /// The workload socket of a node [default: the one of the running node]
+        #[arg(long, value_name = "PATH")]
+        socket: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show whom this machine believes: roots and issuers of tokens, and where each came from
+    Trust(OutputArgs),
     /// Replace a root of the authority; for a while the old one is trusted, too
     #[command(after_help = help::ROTATE_ROOT)]
     RotateRoot {

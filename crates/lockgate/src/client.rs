@@ -90,7 +90,7 @@ pub(crate) fn refusal(status: StatusCode, body: &[u8]) -> Option<Diagnostic> {
 }
 
 /// What another node said was wrong.
-fn said(code: &str, message: &str, hint: &str) -> Diagnostic {
+pub(crate) fn said(code: &str, message: &str, hint: &str) -> Diagnostic {
     // A code of a newer version is not in our registry; its text still says what happened.
     let code = crate::registry::find(code).map_or("LG-N004", |entry| entry.code);
     let diagnostic = Diagnostic::new(code, crate::output::visible(message));

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod attest;
 mod check;
 mod crypto;
 mod facts;
@@ -20,6 +21,8 @@ mod settings;
 mod target;
 mod tree;
 
+use attest::{Attest, Register};
+pub(crate) use attest::{AttestPlan, KeySource, TokenPlan, TokenSource};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
@@ -48,6 +51,12 @@ pub(crate) struct Config {
     /// Those who are held to another profile for a while.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) exception: Vec<Exception>,
+    /// How agents prove what they are, besides by invites.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) attest: Vec<Attest>,
+    /// Who agents are by what they proved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) register: Vec<Register>,
     /// Bounds on everything that a peer can make grow.
     pub(crate) limits: Limits,
     /// The hash-chained record of calls.

@@ -29,11 +29,14 @@ mod parts;
 pub(crate) mod policies;
 mod ready;
 mod reload;
+mod tokens;
 mod views;
 mod watch;
+mod workload;
 
 use control::Control;
 use parts::Running;
+pub(crate) use tokens::TokenService;
 
 /// What a verb asks a node to be.
 #[derive(Debug)]
@@ -64,7 +67,7 @@ pub(crate) fn run(launch: &Launch, global: &Global) -> Result<Exit, Failure> {
 async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let mut hangup = signals::reload()?;
-    let Running { control, faces, admin, token, credentials } =
+    let Running { control, faces, admin, token, credentials, workload } =
         parts::put_together(launch, settings, state).await?;
     let node = Arc::clone(control.node());
     for (face, listener) in faces {
@@ -81,6 +84,10 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(watch::files(Arc::clone(&control)));
     tokio::spawn(policies::keep_definitions(Arc::clone(&control)));
     tokio::spawn(credentials.keep(Arc::clone(&node)));
+    tokio::spawn(tokens::keep(Arc::clone(&control)));
+    if let Some(listening) = workload {
+        tokio::spawn(workload::serve(Arc::clone(&control), listening));
+    }
 
     record(&control, "node started");
     let note = control.note(admin_address, &token);

@@ -115,6 +115,11 @@ const ENTRIES: &[Entry] = entries! {
     ["Correct what the message names, raise its epoch, and sign it again: lockgate crypto sign FILE --key KEY",
      "A running node keeps the last good one."]
 
+    "LG-C021" Configuration
+    "attestation or registration cannot be used"
+    "An [[attest]] or [[register]] of the configuration cannot be as it is written: a key that says nothing to its kind, one that is missing, a selector that no attestor can prove, or an id outside of this node's agents."
+    ["The message names the setting, and the hint its form.", "See what is proven of a process: lockgate identity whoami"]
+
     "LG-C014" Configuration
     "exception that cannot be"
     "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."
@@ -339,6 +344,35 @@ const ENTRIES: &[Entry] = entries! {
     "too many revocations"
     "Revocations are held in memory and asked on each call, so their number is bounded. None was dropped to make room."
     ["Lift those that are not needed: lockgate identity list, lockgate identity restore TARGET", "Revoke a role or a pattern in place of many agents."]
+    "LG-I501" Refused
+    "evidence did not pass"
+    "Somebody showed evidence of what it is, and one of the attestor's checks failed. The record names the check and what was found; the peer hears the name of the check only."
+    ["Read the record: lockgate audit tail", "See what is proven of a process: lockgate identity whoami"]
+
+    "LG-I502" Refused
+    "nothing is registered for what was proven"
+    "The evidence is good, but no [[register]] of the configuration has selectors that all hold for it. The record lists what was proven."
+    ["See what is proven: lockgate identity whoami", "Add a [[register]] with some of these selectors."]
+
+    "LG-I503" Refused
+    "the identity is revoked"
+    "The evidence is good and registered, but the agent was revoked. It gets no certificate and no token until somebody restores it."
+    ["See since when and why: lockgate identity list", "Let it in again: lockgate identity restore AGENT"]
+
+    "LG-I504" Configuration
+    "no algorithm for the SVIDs that a registration asks for"
+    "A [[register]] asks for X.509-SVIDs of a kind (stock, post_quantum or hybrid) of which the profiles in force permit no algorithm. Nothing of another kind is issued in its place."
+    ["Give the [[register]] another svid.", "See what is in force: lockgate crypto show --effective"]
+
+    "LG-I505" Unreachable
+    "an attestor cannot work"
+    "A file or socket cannot be used, or somebody whom the attestor has to ask, such as an API server or an issuer, does not answer."
+    ["The message names what, and why not."]
+
+    "LG-I506" Unreachable
+    "too many at once"
+    "More attestations are under way than there is room for."
+    ["Try again in a moment."]
 
     "LG-P001" Configuration
     "policy is not Cedar"

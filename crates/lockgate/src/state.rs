@@ -85,6 +85,11 @@ impl State {
         self.root.join("connectors")
     }
 
+    /// The workload socket, unless the configuration names another place.
+    pub(crate) fn workload_socket(&self) -> PathBuf {
+        self.root.join("workload.sock")
+    }
+
     /// The audit log's folder.
     pub(crate) fn audit(&self) -> PathBuf {
         self.root.join("audit")
@@ -227,6 +232,12 @@ pub(crate) struct NodeNote {
     pub(crate) authority: PathBuf,
     /// Name of the profile of tunnels.
     pub(crate) profile: String,
+    /// The socket at which processes of this machine are attested, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) workload: Option<PathBuf>,
+    /// Whose tokens are taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) issuers: Vec<crate::verbs::whoami::Issuer>,
 }
 
 impl std::fmt::Debug for NodeNote {
@@ -314,6 +325,8 @@ mod tests {
             token: "secret-token".into(),
             authority: "/x/ca.pem".into(),
             profile: "pq-hybrid".into(),
+            workload: None,
+            issuers: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
 pub(crate) mod threats;
+pub(crate) mod whoami;
 
 /// Whether the verb was asked to answer programs; its errors are then JSON, too.
 pub(crate) fn wants_json(verb: &Verb) -> bool {
@@ -36,6 +37,8 @@ fn output_of(verb: &Verb) -> Output {
             | IdentityVerb::Revoke { output, .. }
             | IdentityVerb::Restore { output, .. }
             | IdentityVerb::RotateRoot { output, .. }
+            | IdentityVerb::Whoami { output, .. }
+            | IdentityVerb::Trust(output)
             | IdentityVerb::List(output)
             | IdentityVerb::Show(output),
         )

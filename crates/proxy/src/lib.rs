@@ -34,6 +34,7 @@ pub mod limits;
 pub mod link;
 pub mod metrics;
 pub mod node;
+pub mod oauth;
 mod permit;
 mod pins;
 pub mod pipeline;

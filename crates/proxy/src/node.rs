@@ -17,7 +17,7 @@ use lockgate_policy::Policies;
 use lockgate_store::Store;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -174,6 +174,8 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Places for those who enrol or renew.
     pub(crate) enrolments: Counter,
+    /// Places for those who ask for tokens.
+    pub(crate) tokens_asked: Semaphore,
     /// What is in force for links, and what follows from it.
     pub(crate) agility: Agility,
     /// Whose tokens are taken; none if no token is.
@@ -209,6 +211,7 @@ impl Node {
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
             enrolments: Counter::default(),
+            tokens_asked: Semaphore::new(crate::oauth::SERVED_MAX),
             agility: Agility::new(keeper),
             bearers: ArcSwapOption::empty(),
             store: parts.store,

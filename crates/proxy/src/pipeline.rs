@@ -31,7 +31,7 @@ use crate::relay;
 use crate::session::SessionError;
 use crate::upstream::Verb;
 use crate::upstream::http::SESSION_ID;
-use crate::wellknown;
+use crate::{oauth, wellknown};
 
 /// Serves one link from its socket to its end: accept, secure, verify, and then its calls.
 pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
@@ -41,7 +41,10 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
     let caller = match face.verify(&link) {
-        Ok(caller) => caller,
+        Ok(caller) => {
+            let roles = node.enrolment.roles(&caller.agent);
+            caller.with_roles(roles)
+        }
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
     let live = match node.enter(&face, &link, caller) {
@@ -67,6 +70,9 @@ pub async fn serve_call(
         Ok(response) => return response,
         Err(request) => request,
     };
+    if let Some(place) = oauth::place(request.uri().path()) {
+        return oauth::serve(&node, &link, place, request).await;
+    }
     link.count_call();
     let path = request.uri().path().to_owned();
     let head = Head { method: request.method(), path: &path, headers: request.headers() };

@@ -21,6 +21,7 @@ use crate::call::describe_link;
 use crate::decode;
 use crate::link::LinkContext;
 use crate::node::Node;
+use crate::oauth::Oauth;
 use crate::refusal::Refusal;
 
 /// Largest request here, in bytes: a certification request with a composite key has 8 kB.
@@ -150,6 +151,14 @@ impl Permitted {
 
 /// The authority's side of enrolment, which the data path must reach and must not contain: it opens private keys.
 pub trait Enrolment: Send + Sync {
+    /// The roles that an agent's registration gives it; none for one that no registration let in.
+    fn roles(&self, _agent: &str) -> Arc<[String]> {
+        Arc::from([])
+    }
+    /// The authorization server of this node, if it is one.
+    fn oauth(&self) -> Option<Arc<dyn Oauth>> {
+        None
+    }
     /// The roots that peers pin, PEM.
     fn authority_pem(&self) -> String;
     /// The bundle in force, signed by the roots that the authority holds, for those who trust one of them already.
@@ -160,13 +169,14 @@ pub trait Enrolment: Send + Sync {
     /// [`NotEnrolled`]: unknown, used or expired invite, a request that proves no key, or a key of an algorithm that is
     /// not `permitted`, for which the invite is not spent.
     fn enrol(&self, request: &EnrolRequest, permitted: &Permitted) -> Result<Enrolled, NotEnrolled>;
-    /// Issues the next certificate for `id`, whose link proved the current one; the new key may be of another algorithm.
+    /// Issues the next certificate for the id of a link that proved the current one, with the fingerprint of its key; the
+    /// new key may be of another algorithm.
     ///
     /// # Errors
     /// [`NotEnrolled`], when the request proves no key, or one of an algorithm that is not `permitted`.
     fn renew(
         &self,
-        id: &SpiffeId,
+        current: (&SpiffeId, &str),
         request: &RenewRequest,
         permitted: &Permitted,
     ) -> Result<Enrolled, NotEnrolled>;
@@ -259,7 +269,9 @@ async fn issue(
     // Signing and the store take milliseconds: not on the thread that serves calls.
     let task = tokio::task::spawn_blocking(move || match (first, principal.as_ref()) {
         (true, _) => enrolment.enrol(&parse(&body)?, &permitted),
-        (false, Principal::Workload { id, .. }) => enrolment.renew(id, &parse(&body)?, &permitted),
+        (false, Principal::Workload { id, key_fingerprint, .. }) => {
+            enrolment.renew((id, key_fingerprint), &parse(&body)?, &permitted)
+        }
         (false, _) => Err(NotEnrolled {
             status: StatusCode::UNAUTHORIZED,
             code: "LG-I401",

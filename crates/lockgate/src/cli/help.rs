@@ -104,6 +104,14 @@ Examples:
 
 A call that policy holds was not made. Its model is told to make it again later.";
 
+pub(super) const WHOAMI: &str = "\
+Examples:
+  lockgate identity whoami                        certificates, selectors, registrations
+  lockgate identity whoami --output json | jq -r '.process.selectors[]'
+
+Selectors are what a [[register]] can ask for. They are those of this very process: its parent is
+your shell, and its executable is lockgate.";
+
 pub(super) const THREATS: &str = "\
 Examples:
   lockgate threats list           what changed since it was first seen

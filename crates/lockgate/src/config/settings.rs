@@ -9,6 +9,7 @@ use http::HeaderName;
 use lockgate_crypto::{Profile, Profiles};
 use lockgate_facts::FactShape;
 
+use super::attest::AttestPlan;
 use super::check::nearest;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) facts: Vec<FactPlan>,
     /// Profiles, document, exceptions.
     pub(crate) crypto: CryptoPlan,
+    /// How agents prove what they are, and who they are by that.
+    pub(crate) attest: AttestPlan,
     /// Bounds.
     pub(crate) limits: Limits,
     /// The record of calls.
@@ -218,6 +221,7 @@ impl Resolver<'_> {
         let servers = self.servers(config);
         let facts = self.facts(config);
         let admin = self.admin(&config.admin.listen);
+        let attest = self.attest(config);
         let settings = Settings {
             name: node.name.clone(),
             trust_domain: node.trust_domain.clone(),
@@ -230,6 +234,7 @@ impl Resolver<'_> {
             servers: servers?,
             facts: facts?,
             crypto,
+            attest,
             limits: config.limits.clone(),
             audit: config.audit.clone(),
             record_arguments: config.policy.record_arguments,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lockgate_admin::{Csr, Place, PlaceKind};
+use lockgate_authority::{AuthorityError, workload};
 use lockgate_crypto::{Algorithm, Announced, PrivateKey, Suite, catalog};
 use lockgate_identity::enrol::{AgentIdentity, Enrolment};
 use lockgate_identity::verifier::Expect;
@@ -64,7 +65,9 @@ impl Agent {
         wanted.state.create()?;
         if let Some(code) = wanted.invite {
             let folder = folder_of(wanted.state, wanted.endpoint);
-            let identity = redeem(wanted, code).await?;
+            // Who held a certificate here before may be the one that used the invite.
+            let held = load(&folder).ok().flatten();
+            let identity = redeem(wanted, code, held.as_ref()).await?;
             save(&identity, &folder)?;
             // Of another time, and perhaps of another authority.
             lockgate_tunnel::forget(&folder).map_err(|error| trouble::tunnel(&error, wanted.endpoint))?;
@@ -116,7 +119,9 @@ impl Agent {
         let algorithm = algorithm.unwrap_or(wanted.suite.identities()[0]);
         // One of an earlier authority, or near its end, is not worth repairing: a new one costs nothing here.
         let kept = load(&folder).ok().flatten().filter(|identity| {
-            identity.bundle.fingerprint() == bundle.fingerprint()
+            // Where parents and programs count, what another connector of this user got is not ours.
+            note.workload.is_none()
+                && identity.bundle.fingerprint() == bundle.fingerprint()
                 && identity.leaf.algorithm == algorithm
                 && identity.leaf.renew_at() > SystemTime::now()
         });
@@ -166,10 +171,7 @@ impl Issue for Issuer {
             Self::Local(state) => state,
         };
         let not_issued = |why: String| TunnelError::NotIssued(why);
-        let admin = client::admin(state).map_err(|problem| not_issued(problem.what))?;
-        let request = Csr { csr: request_pem.to_owned() };
-        let issued = admin.enrol_local(&request).await.map_err(|error| not_issued(error.to_string()))?;
-        Ok(issued.certificate)
+        certificate(state, request_pem).await.map_err(|problem| not_issued(problem.what))
     }
 }
 
@@ -257,22 +259,48 @@ fn ended(identity: &AgentIdentity, endpoint: &Endpoint) -> Diagnostic {
         .hint(format!("then here: lockgate connect --invite CODE {endpoint}"))
 }
 
+/// A certificate of the node on this machine, by what the kernel says of this process and its parent where the node asks
+/// for that, else as this machine's own agent.
+async fn certificate(state: &State, request_pem: &str) -> Result<String, Diagnostic> {
+    if let Some(socket) = state.running()?.workload {
+        match workload::enrol(&socket, request_pem).await {
+            Ok(enrolled) => return Ok(enrolled.certificate),
+            // Nothing is registered for it. Any other refusal is one: who is revoked does not come in by another door.
+            Err(AuthorityError::Answered { code, .. }) if code == "LG-I502" => {}
+            Err(AuthorityError::Answered { code, message }) => {
+                let hint = "see what is proven of this process: lockgate identity whoami";
+                return Err(client::said(&code, &message, hint));
+            }
+            Err(error) => {
+                return Err(Diagnostic::new("LG-I505", "the workload socket of this node does not answer")
+                    .because(&error));
+            }
+        }
+    }
+    let request = Csr { csr: request_pem.to_owned() };
+    let issued =
+        client::admin(state)?.enrol_local(&request).await.map_err(|error| client::unanswered(&error))?;
+    Ok(issued.certificate)
+}
+
 async fn enrol_locally(
     state: &State,
     algorithm: &'static Algorithm,
     bundle: TrustBundle,
 ) -> Result<AgentIdentity, Diagnostic> {
     let enrolment = Enrolment::begin(algorithm).map_err(|error| unusable(&error))?;
-    let request = Csr { csr: enrolment.request_pem().to_owned() };
-    let issued =
-        client::admin(state)?.enrol_local(&request).await.map_err(|error| client::unanswered(&error))?;
-    enrolment.finish(&issued.certificate, bundle, SystemTime::now()).map_err(|error| {
+    let certificate = certificate(state, enrolment.request_pem()).await?;
+    enrolment.finish(&certificate, bundle, SystemTime::now()).map_err(|error| {
         Diagnostic::new("LG-I001", "the node on this machine issued a certificate that does not fit")
             .because(&error)
     })
 }
 
-async fn redeem(wanted: &Wanted<'_>, code: &invite::Code) -> Result<AgentIdentity, Diagnostic> {
+async fn redeem(
+    wanted: &Wanted<'_>,
+    code: &invite::Code,
+    held: Option<&AgentIdentity>,
+) -> Result<AgentIdentity, Diagnostic> {
     let (endpoint, suite) = (wanted.endpoint, wanted.suite);
     let open = client::pool(endpoint, unpinned(suite)?)?;
     let (status, pem) = client::ask(&open, endpoint, service::get(service::AUTHORITY)).await?;
@@ -293,12 +321,22 @@ async fn redeem(wanted: &Wanted<'_>, code: &invite::Code) -> Result<AgentIdentit
     let pool = client::pool(endpoint, trusting(suite, &bundle, None)?)?;
     let algorithm = lockgate_tunnel::algorithm_for(suite, &bundle).unwrap_or(suite.identities()[0]);
     let enrolment = Enrolment::begin(algorithm).map_err(|error| unusable(&error))?;
-    let request = EnrolRequest {
-        secret: code.secret.reveal().as_str().to_owned(),
-        csr: enrolment.request_pem().to_owned(),
+    let ask = async |enrolment: Enrolment| {
+        let request = EnrolRequest {
+            secret: code.secret.reveal().as_str().to_owned(),
+            csr: enrolment.request_pem().to_owned(),
+        };
+        let (status, answer) = client::ask(&pool, endpoint, service::post(service::ENROL, &request)).await?;
+        finish(enrolment, bundle.clone(), endpoint, status, &answer)
     };
-    let (status, answer) = client::ask(&pool, endpoint, service::post(service::ENROL, &request)).await?;
-    finish(enrolment, bundle, endpoint, status, &answer)
+    match (ask(enrolment).await, held) {
+        // The invite was used, perhaps by this very connector: the key that did so may come again.
+        (Err(used), Some(held)) if used.code == "LG-I003" => {
+            let again = held.come_again().map_err(|error| unusable(&error))?;
+            ask(again).await.map_err(|_| used)
+        }
+        (enrolled, _) => enrolled,
+    }
 }
 
 /// The pinned roots with those that the authority has made since the invite, if one of the pinned vouches for them. The

@@ -1,13 +1,14 @@
 //! A running node as it is administered: what can change while it runs, and who may change it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use http::StatusCode;
 use lockgate_admin::{Fault, Token};
 use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_authority::workload::Workload;
 use lockgate_identity::NodeIdentity;
 use lockgate_proxy::Node;
 use lockgate_store::Store;
@@ -46,6 +47,8 @@ pub(crate) struct Control {
     overdue: AtomicBool,
     /// When a root of the authority begins to issue, or has had its time.
     roots_due: Mutex<Option<SystemTime>>,
+    /// What answers at the workload socket, if there is one.
+    workload: OnceLock<Arc<Workload>>,
 }
 
 /// The part of a node that reloads and renewals replace.
@@ -122,6 +125,7 @@ impl Control {
             woken: Notify::new(),
             overdue: AtomicBool::new(false),
             roots_due: Mutex::default(),
+            workload: OnceLock::new(),
         };
         control.mind_roots();
         control
@@ -131,8 +135,29 @@ impl Control {
         &self.node
     }
 
+    /// Base URL for connectors.
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Base URL for clients without a connector.
+    pub(super) fn foreign(&self) -> Option<&str> {
+        self.foreign.as_deref()
+    }
+
     pub(super) fn registrar(&self) -> &Registrar {
         &self.registrar
+    }
+
+    /// What answers at the workload socket.
+    pub(super) fn workload(&self) -> Option<&Arc<Workload>> {
+        self.workload.get()
+    }
+
+    /// Takes in what answers at the workload socket, once.
+    pub(super) fn offer(&self, workload: Arc<Workload>) {
+        // A second one would be a second socket, which settings do not have.
+        let _ = self.workload.set(workload);
     }
 
     pub(super) fn state(&self) -> &State {
@@ -201,6 +226,8 @@ impl Control {
             token: token.reveal().to_owned(),
             authority: lockgate_identity::Authority::bundle_path(&self.state.authority()),
             profile: self.profile_of(TUNNEL).unwrap_or_default().to_owned(),
+            workload: super::workload::socket(self),
+            issuers: super::workload::issuers(self),
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use lockgate_admin::{Server as AdminServer, Token};
 use lockgate_audit::Log;
+use lockgate_authority::Known;
+use lockgate_authority::workload::Listening;
 use lockgate_crypto::Suite;
 use lockgate_detect::links::{Commitment, LinkWatch};
 use lockgate_detect::{Detector, Pin};
@@ -27,9 +29,8 @@ use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
-use super::facts;
-use super::policies;
-use crate::authority::Registrar;
+use super::{facts, policies, tokens, workload};
+use crate::authority::{Parts as RegistrarParts, Registrar};
 use crate::config::{ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::state::{State, write_private};
@@ -46,6 +47,8 @@ pub(super) struct Running {
     pub(super) admin: AdminServer,
     pub(super) token: Token,
     pub(super) credentials: Credentials,
+    /// The workload socket, if it is offered.
+    pub(super) workload: Option<Listening>,
 }
 
 /// What reaching the servers takes beside the servers themselves.
@@ -86,7 +89,19 @@ pub(super) async fn put_together(
     let opened = faces::open(&settings, &authority, &in_force).await?;
     agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
-    let registrar = Arc::new(Registrar::new(authority, store.clone(), endpoint, settings.agent_lifetime));
+    let revocations = Arc::new(revocations);
+    let known = Known::open(store.clone()).map_err(|error| {
+        Diagnostic::new("LG-S005", "the roles of attested agents cannot be read").because(&error)
+    })?;
+    let registrar = Arc::new(Registrar::new(RegistrarParts {
+        authority,
+        store: store.clone(),
+        endpoint,
+        lifetime: settings.agent_lifetime,
+        registrations: settings.attest.registrations.clone(),
+        known,
+        revocations: Arc::clone(&revocations),
+    }));
     let Reached { dialled, credentials } = reached;
     let node = Node::new(Parts {
         servers,
@@ -96,7 +111,7 @@ pub(super) async fn put_together(
         audit,
         store: store.clone(),
         enrolment: Arc::clone(&registrar) as _,
-        revocations: Arc::new(revocations),
+        revocations,
         approvals,
         facts: Arc::clone(&facts) as _,
         record_arguments: settings.record_arguments,
@@ -126,6 +141,12 @@ pub(super) async fn put_together(
         foreign,
     }));
     control.tell_sunsets();
+    // Where clients without a connector find it; connectors reach both.
+    let issuer = control.foreign().unwrap_or_else(|| control.endpoint()).to_owned();
+    let service = tokens::open(&control, &issuer)?;
+    let svids = service.svids(control.registrar().authority().trust_domain());
+    control.registrar().offer(service);
+    let workload = workload::open(&control, svids)?;
     let token = Token::generate();
     let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(
         |error| {
@@ -134,7 +155,7 @@ pub(super) async fn put_together(
                 .hint("choose another address: --admin 127.0.0.1:0")
         },
     )?;
-    Ok(Running { control, faces, admin, token, credentials })
+    Ok(Running { control, faces, admin, token, credentials, workload })
 }
 
 /// The policies of the configuration, or those of the state directory, where a first start writes a readable one.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use lockgate_admin::Reloaded;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_authority::Registrations;
 use lockgate_crypto::profile;
 
 use super::control::Control;
 use super::{agility, faces, facts, parts, policies};
-use crate::config::{self, ServerPlan, Settings};
+use crate::config::{self, AttestPlan, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
 use crate::verbs::config::variables;
@@ -90,6 +91,9 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         control.node().set_record_arguments(settings.record_arguments);
         control.changing().lock().settings.record_arguments = settings.record_arguments;
         changed.push(format!("policy.record_arguments {}", settings.record_arguments));
+    }
+    if settings.attest.registrations != old.attest.registrations {
+        changed.push(control.register(settings.attest.registrations.clone())?);
     }
     if settings.log_level != old.log_level {
         logging::change(&settings.log_level)?;
@@ -182,6 +186,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
     }
     merged.crypto.clone_from(&new.crypto);
     merged.facts.clone_from(&new.facts);
+    merged.attest.registrations.clone_from(&new.attest.registrations);
     merged.policy_files.clone_from(&new.policy_files);
     merged.log_level.clone_from(&new.log_level);
     merged
@@ -199,6 +204,10 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
             .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), ..plan })
             .collect::<Vec<_>>()
     };
+    let attestors = |settings: &Settings| {
+        let registrations = Registrations::default();
+        AttestPlan { registrations, ..settings.attest.clone() }
+    };
     [
         (
             "node.name, node.trust_domain or node.names",
@@ -210,6 +219,7 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         ),
         ("the names or addresses of listeners", addresses(old) != addresses(new)),
         ("servers", servers(old) != servers(new)),
+        ("attest", attestors(old) != attestors(new)),
         ("limits", old.limits != new.limits),
         ("audit", old.audit != new.audit),
         ("admin.listen", old.admin != new.admin),

@@ -44,6 +44,10 @@ pub(crate) async fn run(verb: &IdentityVerb, global: &Global) -> Result<Exit, Fa
             revocation::restore(&state, &request, output.output).await?;
         }
         IdentityVerb::Show(output) => show(&state, output.output)?,
+        IdentityVerb::Whoami { socket, output } => {
+            super::whoami::whoami(&state, socket.as_deref(), output.output).await?;
+        }
+        IdentityVerb::Trust(output) => super::whoami::trust(&state, output.output)?,
         IdentityVerb::RotateRoot { algorithm, overlap, output } => {
             let request = RotateRootRequest {
                 algorithm: algorithm.clone(),
@@ -174,7 +178,7 @@ fn show(state: &State, output: Output) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-fn moment(time: std::time::SystemTime) -> String {
+pub(super) fn moment(time: std::time::SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| time.to_string())
 }
 

@@ -72,7 +72,7 @@ impl Enrolment for NoEnrolment {
     fn enrol(&self, _: &EnrolRequest, _: &Permitted) -> Result<Enrolled, NotEnrolled> {
         Err(refused())
     }
-    fn renew(&self, _: &SpiffeId, _: &RenewRequest, _: &Permitted) -> Result<Enrolled, NotEnrolled> {
+    fn renew(&self, _: (&SpiffeId, &str), _: &RenewRequest, _: &Permitted) -> Result<Enrolled, NotEnrolled> {
         Err(refused())
     }
 }
@@ -221,6 +221,7 @@ pub(crate) fn agent(name: &str, not_after: SystemTime) -> Principal {
         not_before: SystemTime::UNIX_EPOCH,
         not_after,
         key_fingerprint: String::new(),
+        certificate_sha256: [0; 32],
     }
 }
 

@@ -82,7 +82,7 @@ impl Enrolment for Issuing {
 
     fn renew(
         &self,
-        id: &SpiffeId,
+        (id, _): (&SpiffeId, &str),
         request: &RenewRequest,
         permitted: &Permitted,
     ) -> Result<Enrolled, NotEnrolled> {

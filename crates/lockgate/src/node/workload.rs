@@ -1,0 +1,149 @@
+//! The node's Workload API: what it needs of the node, and its place in the node's life.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_authority::attest::{Attestor, Parent, Process};
+use lockgate_authority::workload::{JwtSvids, Listening, Workload, listen};
+use lockgate_authority::{AuthorityError, Event, Issuance, Registrations};
+use lockgate_crypto::Algorithm;
+use lockgate_identity::{Authority, Revocation, SpiffeId, Subject, Target};
+
+use super::control::Control;
+use super::faces;
+use crate::diagnostic::Diagnostic;
+use crate::verbs::whoami::Issuer;
+
+impl Issuance for Control {
+    fn authority(&self) -> &Authority {
+        self.registrar().authority()
+    }
+
+    fn in_force(&self) -> Vec<&'static Algorithm> {
+        let changing = self.changing().lock();
+        changing.in_force.identities(&faces::from_outside(&changing.settings))
+    }
+
+    fn is_revoked(&self, id: &SpiffeId, roles: &[String]) -> bool {
+        let subject = Subject { agent: id.as_str(), roles, ..Subject::default() };
+        self.registrar().revocations().check(&subject, self.moment_ms()).is_err()
+    }
+
+    fn is_token_revoked(&self, id: &str) -> bool {
+        let subject = Subject { token: Some(id), ..Subject::default() };
+        self.registrar().revocations().check(&subject, self.moment_ms()).is_err()
+    }
+
+    fn revoke_token(&self, id: &str, until_s: u64) -> Result<(), AuthorityError> {
+        let revoked = Revocation {
+            until_ms: Some(until_s * 1000),
+            ..Revocation::new(
+                Target::Token(id.to_owned()),
+                "its holder",
+                "given back (RFC 7009)",
+                self.moment_ms(),
+            )
+        };
+        let cut = self.node().revoke(revoked);
+        cut.map(drop).map_err(|error| AuthorityError::Unrecorded(error.to_string()))
+    }
+
+    fn generation(&self) -> u64 {
+        // Each counts up by itself, so that their sum changes when one of them does.
+        let bundle = self.registrar().bundle().sequence();
+        let revocations = self.registrar().revocations().generation();
+        self.node().epoch().wrapping_add(bundle).wrapping_add(revocations)
+    }
+
+    fn record(&self, event: &Event) -> Result<(), AuthorityError> {
+        let proven: Vec<&str> = event.selectors.iter().map(lockgate_authority::Selector::as_str).collect();
+        let proven = format!("{} by {}: {}", event.subject, event.by, proven.join(", "));
+        let (outcome, reason) = match &event.refused {
+            Some(why) => (Outcome::Refused, format!("{why}; {proven}")),
+            None => (Outcome::Ok, proven),
+        };
+        let record = Record {
+            method: Some(event.method.into()),
+            name: event.id.as_ref().map(|id| id.as_str().into()),
+            reason: Some(reason.into()),
+            ..Record::new(Kind::Identity, outcome)
+        };
+        let audit = &self.node().audit;
+        let unrecorded = |error: lockgate_audit::AuditError| AuthorityError::Unrecorded(error.to_string());
+        let receipt = audit.append(&record, Durability::Durable).map_err(unrecorded)?;
+        // On a thread that may block: see the trait.
+        tokio::runtime::Handle::current().block_on(audit.synced(&receipt)).map_err(unrecorded)
+    }
+}
+
+/// Where the socket is, if the node offers one.
+pub(super) fn socket(control: &Control) -> Option<PathBuf> {
+    let named = control.changing().lock().settings.attest.socket.clone()?;
+    Some(named.unwrap_or_else(|| control.state().workload_socket()))
+}
+
+/// Whose tokens are taken, as the configuration names them.
+pub(super) fn issuers(control: &Control) -> Vec<Issuer> {
+    let changing = control.changing().lock();
+    let described = changing.settings.attest.tokens.iter().map(|plan| Issuer {
+        issuer: plan.name(),
+        kind: plan.source.kind().to_owned(),
+        from: plan.source.from(),
+    });
+    described.collect()
+}
+
+/// Binds the socket and puts together what answers there. `None` if the configuration asks for none.
+pub(super) fn open(
+    control: &Arc<Control>,
+    svids: Arc<dyn JwtSvids>,
+) -> Result<Option<Listening>, Diagnostic> {
+    let Some(path) = socket(control) else { return Ok(None) };
+    let (parents, registrations) = {
+        let changing = control.changing().lock();
+        (changing.settings.attest.parents, changing.settings.attest.registrations.clone())
+    };
+    let mut attestors: Vec<Box<dyn Attestor>> = vec![Box::new(Process::default())];
+    if parents {
+        attestors.push(Box::new(Parent::default()));
+    }
+    let issuance: Arc<dyn Issuance> = Arc::clone(control) as _;
+    let known = control.registrar().known().clone();
+    let workload = Workload::new(attestors, registrations, known, issuance, Some(svids));
+    control.offer(Arc::new(workload));
+    let listening = listen(&path).map_err(|error| {
+        Diagnostic::new("LG-I505", format!("the workload socket {} cannot be offered", path.display()))
+            .because(&error)
+            .hint("name another place: socket = \"PATH\" in [[attest]] kind = \"process\"")
+    })?;
+    tracing::info!(socket = %path.display(), "the SPIFFE Workload API is offered");
+    Ok(Some(listening))
+}
+
+/// Serves until the node drains.
+pub(super) async fn serve(control: Arc<Control>, listening: Listening) {
+    let Some(workload) = control.workload().cloned() else { return };
+    let draining = control.node().draining.clone();
+    listening.serve(workload, async move { draining.cancelled().await }).await;
+}
+
+impl Control {
+    /// Takes other registrations into force, for the socket and for invites. Answers what changed, in words.
+    pub(super) fn register(&self, registrations: Registrations) -> Result<String, Diagnostic> {
+        let unstored = |error: AuthorityError| {
+            Diagnostic::new("LG-S005", "the roles of agents cannot be stored").because(&error)
+        };
+        let count = registrations.iter().count();
+        self.registrar().register(registrations.clone());
+        let judged = match self.workload() {
+            Some(workload) => workload.register(registrations).map_err(unstored)?,
+            None => self
+                .registrar()
+                .known()
+                .judge_again(&registrations, std::time::SystemTime::now())
+                .map_err(unstored)?,
+        };
+        Ok(format!("{count} registrations; other roles for {} agents", judged.len()))
+    }
+}

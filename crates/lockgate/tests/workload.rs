@@ -1,0 +1,262 @@
+//! Processes of this machine prove what they are: the workload socket, connectors as children, and what a node says of it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says where")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+
+use serde_json::{Value, json};
+use support::{Node, Running, call, command, initialize, place, run, shake_hands};
+use tempfile::TempDir;
+
+fn uid() -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").unwrap().uid().to_string()
+}
+
+/// A sample node whose configuration has this besides.
+fn node(config: &str) -> (TempDir, Node) {
+    let (folder, state) = place();
+    let file = folder.path().join("lockgate.toml");
+    fs::write(&file, config).unwrap();
+    let node = Node::start(&state, &["up", "--foreign", "127.0.0.1:0", "--config", file.to_str().unwrap()]);
+    (folder, node)
+}
+
+fn whoami(node: &Node) -> Value {
+    let shown = node.run(&["identity", "whoami", "--output", "json"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    shown.json()
+}
+
+const BOTH: &str = "[[attest]]\nkind = \"process\"\n[[attest]]\nkind = \"parent\"\n";
+
+#[test]
+fn a_connector_is_who_its_parent_makes_it() {
+    let own = std::env::current_exe().unwrap();
+    let (_folder, node) = node(&format!(
+        "{BOTH}[[register]]\nselectors = [\"unix:uid:{}\", \"parent:path:{}\"]\nid = \"agent/editor\"\nroles = [\"edit\"]\nlife = \"2m\"\n",
+        uid(),
+        own.display()
+    ));
+    let me = whoami(&node);
+    assert_eq!(me["process"]["registrations"][0]["id"], "spiffe://lockgate.internal/agent/editor", "{me}");
+    let policy = "@id(\"editor\")\npermit(principal == Lockgate::Agent::\"spiffe://lockgate.internal/agent/editor\", \
+        action in [Lockgate::Action::\"session\", Lockgate::Action::\"list\", Lockgate::Action::\"use\"], resource);\n";
+    fs::write(node.state.join("policy/editor.cedar"), policy).unwrap();
+    assert_eq!(node.run(&["policy", "check"]).code, 0);
+    node.process.signal("HUP");
+    let mut client = Running::start(command(&node.state).args(["connect", &node.url("sample")]));
+    shake_hands(&mut client);
+    // Until the policy is in force the answer is a refusal with the agent's name in it, which is what this is about.
+    let answer = client.ask(&call(2, "echo", json!({"text": "a"})));
+    let record = node.run(&["audit", "tail", "-n", "1000", "--output", "jsonl"]).stdout;
+    assert!(record.contains("spiffe://lockgate.internal/agent/editor"), "{answer}\n{record}");
+    assert!(record.contains("\"identity/enrol\"") && record.contains("parent:sha256:"), "{record}");
+    assert!(!record.contains("agent/local"), "{record}");
+}
+
+#[test]
+fn what_nothing_covers_stays_the_local_agent() {
+    let (_folder, node) =
+        node(&format!("{BOTH}[[register]]\nselectors = [\"unix:uid:4294967290\"]\nid = \"agent/other\"\n"));
+    let mut client = node.connect("sample");
+    shake_hands(&mut client);
+    assert!(client.ask(&call(2, "echo", json!({"text": "a"}))).get("result").is_some());
+    let me = whoami(&node);
+    assert_eq!(me["process"]["registrations"], json!([]));
+    assert_eq!(me["certificates"][0]["id"], "spiffe://lockgate.internal/agent/local");
+}
+
+#[test]
+fn the_socket_goes_with_the_node_and_a_node_without_one_says_so() {
+    let (_folder, mut node) = node(BOTH);
+    let socket = node.state.join("workload.sock");
+    UnixStream::connect(&socket).unwrap();
+    node.process.signal("TERM");
+    assert!(node.process.wait().success());
+    assert!(!socket.exists());
+    let shown = run(&node.state, &["identity", "whoami"]);
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    assert!(shown.stdout.contains("[[attest]]"), "{}", shown.stdout);
+}
+
+#[test]
+fn trust_says_where_each_root_came_from() {
+    let node = Node::up();
+    let shown = node.run(&["identity", "trust", "--output", "json"]).json();
+    assert_eq!(shown["roots"][0]["from"], "this machine's own authority");
+    assert_eq!(shown["issuers"], json!([]));
+    let minted = node.run(&["identity", "invite", "--name", "laptop", "--output", "json"]).json();
+    let (_elsewhere, other) = place();
+    let code = minted["code"].as_str().unwrap();
+    let mut client = Running::start(command(&other).args(["connect", "--invite", code, &node.url("sample")]));
+    // No policy permits it anything, which it is told over the tunnel: it is enrolled.
+    client.ask(&initialize(1));
+    let there = run(&other, &["identity", "trust", "--output", "json"]).json();
+    let from = there["roots"][0]["from"].as_str().unwrap();
+    assert!(from.starts_with("pinned by an invite of"), "{from}");
+    assert_eq!(there.get("issuers"), None);
+    client.end_input();
+    client.wait();
+
+    // The used invite lets the same connector in again, and no other.
+    let mut again = Running::start(command(&other).args(["connect", "--invite", code, &node.url("sample")]));
+    again.ask(&initialize(1));
+    let (_third, third) = place();
+    let used = run(&third, &["connect", "--invite", code, &node.url("sample")]);
+    assert!(used.stderr.contains("LG-I003"), "{}", used.stderr);
+}
+
+#[test]
+fn mistakes_in_attestors_and_registrations_teach() {
+    let (folder, state) = place();
+    let file = folder.path().join("lockgate.toml");
+    for (config, says) in [
+        ("[[attest]]\nkind = \"proces\"\n", "did you mean \"process\"?"),
+        (
+            "[[attest]]\nkind = \"process\"\nissuer = \"https://x\"\n",
+            "`issuer` says nothing to the attestor \"process\"",
+        ),
+        ("[[attest]]\nkind = \"oidc\"\nissuer = \"https://x.example\"\n", "has no `audience`"),
+        ("[[attest]]\nkind = \"oidc\"\nissuer = \"http://x.example\"\naudience = \"a\"\n", "no OIDC issuer"),
+        (
+            "[[attest]]\nkind = \"oidc\"\nissuer = \"https://x.example\"\naudience = \"a\"\nkeys = \"http://x.example/k\"\n",
+            "cannot be asked",
+        ),
+        (
+            "[[attest]]\nkind = \"kubernetes\"\nissuer = \"https://k\"\naudience = \"a\"\n",
+            "neither `api` nor `keys`",
+        ),
+        (
+            "[[attest]]\nkind = \"kubernetes\"\nissuer = \"https://k\"\naudience = \"a\"\napi = \"https://k\"\n",
+            "needs `token`",
+        ),
+        (
+            "[[attest]]\nkind = \"spiffe\"\nissuer = \"https://k\"\naudience = \"a\"\ntrust_domain = \"prod.example\"\n",
+            "no `socket`",
+        ),
+        (
+            "[[attest]]\nkind = \"process\"\nsocket = \"/a\"\n[[attest]]\nkind = \"parent\"\nsocket = \"/b\"\n",
+            "two workload sockets",
+        ),
+        (
+            "[[register]]\nselectors = [\"unix:uid:1\"]\nid = \"agent/a\"\n",
+            "nothing here can prove unix:uid:1",
+        ),
+        (
+            "[[register]]\nselectors = [\"invite:nmae:x\"]\nid = \"agent/a\"\n",
+            "no attestor gives such a fact",
+        ),
+        ("[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/local\"\n", "cannot be registered"),
+        ("[[register]]\nselectors = [\"invite:name:x\"]\nid = \"node/a\"\n", "cannot be registered"),
+        (
+            "[[register]]\nselectors = [\"invite:name:x\"]\nid = \"spiffe://elsewhere/agent/a\"\n",
+            "cannot be registered",
+        ),
+        (
+            "[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/a\"\nlife = \"25h\"\n",
+            "no life of a certificate",
+        ),
+        ("[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/a\"\nroles = [\"Big\"]\n", "no role"),
+        ("[[register]]\nselectors = []\nid = \"agent/a\"\n", "everybody's"),
+    ] {
+        fs::write(&file, config).unwrap();
+        let ended = run(&state, &["config", "validate", file.to_str().unwrap()]);
+        assert_eq!(ended.code, 3, "{config}: {}{}", ended.stdout, ended.stderr);
+        let said =
+            format!("{}{}", ended.stdout, ended.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(says), "{config}: {said}");
+    }
+    let several = "[[attest]]\nkind = \"oidc\"\nissuer = \"https://a.example\"\naudience = \"x\"\n\
+        [[attest]]\nkind = \"oidc\"\nissuer = \"https://b.example\"\naudience = \"x\"\n\
+        [[register]]\nselectors = [\"oidc:repository:acme/x\"]\nid = \"agent/a\"\n";
+    fs::write(&file, several).unwrap();
+    let ended = run(&state, &["config", "validate", file.to_str().unwrap()]);
+    assert!(
+        ended.stderr.contains("which one") || ended.stdout.contains("which one"),
+        "{}{}",
+        ended.stdout,
+        ended.stderr
+    );
+    fs::write(&file, several.replace("\"oidc:rep", "\"oidc:iss:https://a.example\", \"oidc:rep")).unwrap();
+    assert_eq!(run(&state, &["config", "validate", file.to_str().unwrap()]).code, 0);
+}
+
+/// Asks with curl, which trusts the node's certificate for this test.
+fn curl(args: &[&str]) -> Value {
+    let output =
+        std::process::Command::new("curl").args(["-sk", "--max-time", "20"]).args(args).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?} of {args:?}"))
+}
+
+#[test]
+fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
+    use lockgate_crypto::jose::{self, Jwk, JwkSet};
+    use lockgate_crypto::{Nature, PrivateKey};
+    use lockgate_identity::token::jws::{self, OwnKey};
+    use lockgate_identity::token::{Resource, dpop};
+    use std::time::SystemTime;
+
+    let stock = lockgate_crypto::profile::find("pq-kex").unwrap().identities();
+    let stock = stock.into_iter().find(|row| row.nature == Nature::Traditional).unwrap();
+    let [forge, own] = [(); 2].map(|()| PrivateKey::generate(stock).unwrap());
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    fs::write(keys.path(), JwkSet::new(vec![Jwk::of_private(&forge).unwrap()]).to_json().to_string())
+        .unwrap();
+    let (_folder, node) = node(&format!(
+        "[[attest]]\nkind = \"oidc\"\nissuer = \"https://ci.example\"\naudience = \"lockgate\"\nclaims = [\"repository\"]\nkeys = \"{}\"\n\
+         [[register]]\nselectors = [\"oidc:repository:acme/*\"]\nid = \"agent/ci\"\nroles = [\"ci\"]\n",
+        keys.path().display()
+    ));
+    let base = node.ready["foreign"].as_str().unwrap().trim_end_matches("/mcp").to_owned();
+    let metadata = curl(&[&format!("{base}/.well-known/oauth-authorization-server")]);
+    assert_eq!(metadata["issuer"], base.as_str());
+    let endpoint = metadata["token_endpoint"].as_str().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let job = |repository: &str| {
+        let claims = json!({
+            "iss": "https://ci.example", "sub": "repo:x", "aud": "lockgate", "iat": now, "exp": now + 300, "repository": repository,
+        });
+        jws::sign(&forge, "JWT", OwnKey::Refused, claims.as_object().unwrap()).unwrap()
+    };
+    let ask = |assertion: &str| {
+        let target = Resource::parse(endpoint).unwrap();
+        let request = dpop::Request { method: "POST", target: &target, token: None };
+        let proof = dpop::prove(&own, request, None, SystemTime::now()).unwrap();
+        curl(&[
+            "-H",
+            &format!("DPoP: {proof}"),
+            "-d",
+            "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+            "-d",
+            &format!("assertion={assertion}"),
+            endpoint,
+        ])
+    };
+    let granted = ask(&job("acme/x"));
+    assert_eq!((&granted["token_type"], &granted["expires_in"]), (&json!("DPoP"), &json!(300)), "{granted}");
+    let token = granted["access_token"].as_str().unwrap();
+    let claims: Value =
+        serde_json::from_slice(&jose::decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    assert_eq!(claims["sub"], "spiffe://lockgate.internal/agent/ci");
+    assert_eq!(claims["cnf"]["jkt"], Jwk::of_private(&own).unwrap().thumbprint());
+    let set = curl(&[metadata["jwks_uri"].as_str().unwrap()]);
+    assert_eq!(set["keys"].as_array().unwrap().len(), 1);
+
+    assert_eq!(ask(&job("evil/x"))["error"], "invalid_grant");
+    assert_eq!(ask("nonsense")["error"], "invalid_grant");
+    assert_eq!(curl(&["-d", "grant_type=client_credentials", endpoint])["error"], "invalid_dpop_proof");
+    assert_eq!(
+        curl(&["-H", "content-type: application/json", "-d", "{}", endpoint])["error"],
+        "invalid_request"
+    );
+    let record = node.run(&["audit", "tail", "-n", "1000", "--output", "jsonl"]).stdout;
+    assert!(record.contains("oauth/token") && record.contains("oidc:repository:evil/x"), "{record}");
+    assert!(!record.contains(token), "no token is recorded");
+    let trusted = node.run(&["identity", "trust", "--output", "json"]).json();
+    assert_eq!(trusted["issuers"][0]["issuer"], "https://ci.example");
+}
