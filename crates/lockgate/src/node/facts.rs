@@ -157,8 +157,8 @@ fn roots(plan: &FactPlan) -> Result<ForeignRoots, Diagnostic> {
 /// # Errors
 /// A file of roots that cannot be used.
 pub(super) fn check(settings: &Settings) -> Result<(), Diagnostic> {
-    let https = settings.facts.iter().filter(|plan| plan.profile().is_some());
-    https.map(|plan| roots(plan).map(drop)).collect()
+    let mut https = settings.facts.iter().filter(|plan| plan.profile().is_some());
+    https.try_for_each(|plan| roots(plan).map(drop))
 }
 
 impl Control {
