@@ -129,6 +129,8 @@ impl Issuer {
         let extensions = vec![
             extension(LEAF, false, &issuer_key)?,
             extension(LEAF, false, &subject_key_id(&key_id(leaf.spki_der)?)?)?,
+            // Clients of SPIFFE look for it in leaves, too (X509-SVID, section 4.1).
+            extension(LEAF, true, &BasicConstraints { ca: false, path_len_constraint: None })?,
             extension(LEAF, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
             extension(LEAF, false, &ExtendedKeyUsage(purposes))?,
             // Critical because the subject is empty (RFC 5280, section 4.2.1.6).

@@ -30,7 +30,7 @@ const LOCAL_AGENT: &str = "local";
 
 /// An authority with the invites that it gave out.
 pub(crate) struct Registrar {
-    authority: Authority,
+    authority: Arc<Authority>,
     store: Store,
     /// Base URL that invites lead to.
     endpoint: String,
@@ -89,6 +89,7 @@ impl Registrar {
         let redeemed = Invites::new(store.clone(), Arc::new(revoked));
         let registrations = RwLock::new(registrations);
         let tokens = OnceLock::new();
+        let authority = Arc::new(authority);
         Self { authority, store, endpoint, lifetime, redeemed, registrations, known, revocations, tokens }
     }
 
@@ -109,7 +110,7 @@ impl Registrar {
     }
 
     /// Who is to stay out.
-    pub(crate) fn revocations(&self) -> &Revocations {
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
     }
 
@@ -128,6 +129,11 @@ impl Registrar {
 
     /// The authority, for the node's own certificates.
     pub(crate) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The same, for whoever issues beside it.
+    pub(crate) fn shared_authority(&self) -> &Arc<Authority> {
         &self.authority
     }
 

@@ -185,10 +185,14 @@ fn mistakes_in_attestors_and_registrations_teach() {
     assert_eq!(run(&state, &["config", "validate", file.to_str().unwrap()]).code, 0);
 }
 
-/// Asks with curl, which trusts the node's certificate for this test.
-fn curl(args: &[&str]) -> Value {
-    let output =
-        std::process::Command::new("curl").args(["-sk", "--max-time", "20"]).args(args).output().unwrap();
+/// Asks with curl, which trusts the node's certificate for this test, at the listener for clients without post-quantum
+/// code, whatever port the URL names.
+fn curl(port: &str, args: &[&str]) -> Value {
+    let output = std::process::Command::new("curl")
+        .args(["-sk", "--max-time", "20", "--connect-to", &format!("::127.0.0.1:{port}")])
+        .args(args)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text:?} of {args:?}"))
 }
@@ -208,18 +212,22 @@ fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
     fs::write(keys.path(), JwkSet::new(vec![Jwk::of_private(&forge).unwrap()]).to_json().to_string())
         .unwrap();
     let (_folder, node) = node(&format!(
-        "[[attest]]\nkind = \"oidc\"\nissuer = \"https://ci.example\"\naudience = \"lockgate\"\nclaims = [\"repository\"]\nkeys = \"{}\"\n\
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nprofile = \"pq-transition\"\n[[attest]]\nkind = \"oidc\"\nissuer = \"https://ci.example\"\naudience = \"lockgate\"\nclaims = [\"repository\"]\nkeys = \"{}\"\n\
          [[register]]\nselectors = [\"oidc:repository:acme/*\"]\nid = \"agent/ci\"\nroles = [\"ci\"]\n",
         keys.path().display()
     ));
     let base = node.ready["foreign"].as_str().unwrap().trim_end_matches("/mcp").to_owned();
-    let metadata = curl(&[&format!("{base}/.well-known/oauth-authorization-server")]);
+    let status = node.run(&["status", "--output", "json"]).json();
+    let listeners = status["node"]["listeners"].as_array().unwrap();
+    let url = listeners.iter().find(|one| one["name"] == "listener").unwrap()["url"].as_str().unwrap();
+    let port = url.rsplit(':').next().unwrap().to_owned();
+    let metadata = curl(&port, &[&format!("{base}/.well-known/oauth-authorization-server")]);
     assert_eq!(metadata["issuer"], base.as_str());
     let endpoint = metadata["token_endpoint"].as_str().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
     let job = |repository: &str| {
         let claims = json!({
-            "iss": "https://ci.example", "sub": "repo:x", "aud": "lockgate", "iat": now, "exp": now + 300, "repository": repository,
+            "iss": "https://ci.example", "sub": "repo:x", "aud": "lockgate", "iat": now, "exp": now + 600, "repository": repository,
         });
         jws::sign(&forge, "JWT", OwnKey::Refused, claims.as_object().unwrap()).unwrap()
     };
@@ -227,15 +235,18 @@ fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
         let target = Resource::parse(endpoint).unwrap();
         let request = dpop::Request { method: "POST", target: &target, token: None };
         let proof = dpop::prove(&own, request, None, SystemTime::now()).unwrap();
-        curl(&[
-            "-H",
-            &format!("DPoP: {proof}"),
-            "-d",
-            "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "-d",
-            &format!("assertion={assertion}"),
-            endpoint,
-        ])
+        curl(
+            &port,
+            &[
+                "-H",
+                &format!("DPoP: {proof}"),
+                "-d",
+                "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer",
+                "-d",
+                &format!("assertion={assertion}"),
+                endpoint,
+            ],
+        )
     };
     let granted = ask(&job("acme/x"));
     assert_eq!((&granted["token_type"], &granted["expires_in"]), (&json!("DPoP"), &json!(300)), "{granted}");
@@ -244,14 +255,17 @@ fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
         serde_json::from_slice(&jose::decode(token.split('.').nth(1).unwrap()).unwrap()).unwrap();
     assert_eq!(claims["sub"], "spiffe://lockgate.internal/agent/ci");
     assert_eq!(claims["cnf"]["jkt"], Jwk::of_private(&own).unwrap().thumbprint());
-    let set = curl(&[metadata["jwks_uri"].as_str().unwrap()]);
+    let set = curl(&port, &[metadata["jwks_uri"].as_str().unwrap()]);
     assert_eq!(set["keys"].as_array().unwrap().len(), 1);
 
     assert_eq!(ask(&job("evil/x"))["error"], "invalid_grant");
     assert_eq!(ask("nonsense")["error"], "invalid_grant");
-    assert_eq!(curl(&["-d", "grant_type=client_credentials", endpoint])["error"], "invalid_dpop_proof");
     assert_eq!(
-        curl(&["-H", "content-type: application/json", "-d", "{}", endpoint])["error"],
+        curl(&port, &["-d", "grant_type=client_credentials", endpoint])["error"],
+        "invalid_dpop_proof"
+    );
+    assert_eq!(
+        curl(&port, &["-H", "content-type: application/json", "-d", "{}", endpoint])["error"],
         "invalid_request"
     );
     let record = node.run(&["audit", "tail", "-n", "1000", "--output", "jsonl"]).stdout;

@@ -322,10 +322,11 @@ mod tests {
 
     fn sleeping(program: &Path) -> Child {
         let child = Command::new(program).arg("60").spawn().unwrap();
-        // Until exec is through, /proc shows the test itself.
+        // Until exec is through, /proc shows the test itself, and for a moment no arguments.
         for _ in 0..200 {
             if fs::read_link(format!("/proc/{}/exe", child.id()))
                 .is_ok_and(|exe| exe == fs::canonicalize(program).unwrap())
+                && fs::read(format!("/proc/{}/cmdline", child.id())).is_ok_and(|line| !line.is_empty())
             {
                 break;
             }

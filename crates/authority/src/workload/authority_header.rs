@@ -22,8 +22,10 @@ const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 /// Bytes of a stream's priority in a HEADERS frame.
 const PRIORITY_BYTES: usize = 5;
-/// Index of `:authority` in the static table (RFC 7541, appendix A).
-const AUTHORITY: u64 = 1;
+/// The header; the C core writes out its name.
+const AUTHORITY: &[u8] = b":authority";
+/// Its index in the static table (RFC 7541, appendix A).
+const AUTHORITY_INDEX: u64 = 1;
 /// Most bytes of an integer after its prefix: 2^35 is more than any length here.
 const INTEGER_BYTES_MAX: u32 = 5;
 
@@ -64,7 +66,11 @@ enum Field {
         literal: bool,
     },
     NameLength(Length),
-    Name(u64),
+    /// How many bytes of the name are left, and how many of them have been those of `:authority`.
+    Name {
+        left: u64,
+        same: Option<usize>,
+    },
     ValueLength {
         authority: bool,
         length: Length,
@@ -217,11 +223,19 @@ impl Mender {
             },
             Field::NameLength(mut length) => match length.next(*byte)? {
                 Some(0) => Field::ValueLength { authority: false, length: Length::default() },
-                Some(left) => Field::Name(left),
+                Some(left) => Field::Name { left, same: (!length.huffman).then_some(0) },
                 None => Field::NameLength(length),
             },
-            Field::Name(1) => Field::ValueLength { authority: false, length: Length::default() },
-            Field::Name(left) => Field::Name(left - 1),
+            Field::Name { left, same } => {
+                let same = same.filter(|at| AUTHORITY.get(*at) == Some(byte)).map(|at| at + 1);
+                match left {
+                    1 => Field::ValueLength {
+                        authority: same == Some(AUTHORITY.len()),
+                        length: Length::default(),
+                    },
+                    left => Field::Name { left: left - 1, same },
+                }
+            }
             Field::ValueLength { authority, mut length } => match length.next(*byte)? {
                 Some(0) => Field::Start,
                 // The C core writes it plain; in Huffman's code a byte could not be changed alone.
@@ -243,7 +257,9 @@ fn after_index(index: u64, literal: bool) -> Field {
     match (literal, index) {
         (false, _) => Field::Start,
         (true, 0) => Field::NameLength(Length::default()),
-        (true, index) => Field::ValueLength { authority: index == AUTHORITY, length: Length::default() },
+        (true, index) => {
+            Field::ValueLength { authority: index == AUTHORITY_INDEX, length: Length::default() }
+        }
     }
 }
 
@@ -326,6 +342,11 @@ mod tests {
         let mut block = vec![0x83, 0x86, 0x44, 3, b'/', b'%', b'x', 0x41, length];
         block.extend(authority.as_bytes());
         block.extend([0x40, 1, b'%', 2, b'%', b'%', 0x3f, 0xe1, 0x1f, 0xbe]);
+        // As the C core writes it, and a name that only begins like it.
+        block.extend(b"@\x0a:authority");
+        block.push(length);
+        block.extend(authority.as_bytes());
+        block.extend(b"@\x0b:authority2\x01%@\x09:authorit\x01%");
         block
     }
 

@@ -44,7 +44,8 @@ fn certificates_say_what_rfc_5280_and_x509_svid_ask_for() {
         let (_, issuer_key) = leaf.get_extension::<AuthorityKeyIdentifier>().unwrap().unwrap();
         assert_eq!(issuer_key.key_identifier.unwrap(), root_key.0);
         assert!(leaf.get_extension::<SubjectKeyIdentifier>().unwrap().is_some());
-        assert!(leaf.get_extension::<BasicConstraints>().unwrap().is_none());
+        let (critical, constraints) = leaf.get_extension::<BasicConstraints>().unwrap().unwrap();
+        assert!(critical && !constraints.ca && constraints.path_len_constraint.is_none());
         let (critical, usage) = leaf.get_extension::<KeyUsage>().unwrap().unwrap();
         assert!(critical && usage.digital_signature() && !usage.key_cert_sign());
         let (_, purposes) = leaf.get_extension::<ExtendedKeyUsage>().unwrap().unwrap();

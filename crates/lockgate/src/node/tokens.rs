@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
+use lockgate_authority::Kind;
 use lockgate_authority::attest::{
     Algorithms, Attestor, Judge, KeySource, Keys, Outside, Review, Tokens, Trusted,
 };
 use lockgate_authority::oauth::{Asked, Link, Pace, Parts, TokenEndpoint};
 use lockgate_authority::workload::{JwtSvids, TokenSvids};
-use lockgate_authority::{Issuance, Kind};
 use lockgate_crypto::{Conditions, Definition, Nature, Profile, Suite, jose};
 use lockgate_identity::token::{Resource, TokenIssuer};
 use lockgate_identity::verifier::ForeignRoots;
@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::agility::Compiled;
 use super::control::Control;
+use super::workload::Office;
 use crate::config::{KeySource as KeyPlan, TUNNEL, TokenPlan, TokenSource};
 use crate::diagnostic::Diagnostic;
 use crate::trouble;
@@ -63,7 +64,7 @@ pub(super) fn open(control: &Arc<Control>, issuer: &str) -> Result<Arc<TokenServ
         attestor: Arc::new(attestor) as Arc<dyn Attestor>,
         registrations: plan.registrations,
         known: control.registrar().known().clone(),
-        issuance: Arc::clone(control) as Arc<dyn Issuance>,
+        issuance: Office::of(control),
         proofs,
     });
     let endpoint = endpoint.map_err(unusable)?;

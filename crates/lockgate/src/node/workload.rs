@@ -1,59 +1,79 @@
 //! The node's Workload API: what it needs of the node, and its place in the node's life.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
-use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_audit::{Durability, Kind, Log, Outcome, Record};
 use lockgate_authority::attest::{Attestor, Parent, Process};
 use lockgate_authority::workload::{JwtSvids, Listening, Workload, listen};
 use lockgate_authority::{AuthorityError, Event, Issuance, Registrations};
 use lockgate_crypto::Algorithm;
-use lockgate_identity::{Authority, Revocation, SpiffeId, Subject, Target};
+use lockgate_identity::{Authority, Revocation, Revocations, SpiffeId, Subject, Target};
 
 use super::control::Control;
 use super::faces;
 use crate::diagnostic::Diagnostic;
 use crate::verbs::whoami::Issuer;
 
-impl Issuance for Control {
+/// What issuing needs of a node. It does not keep the node alive, which owns whatever issues.
+pub(super) struct Office {
+    authority: Arc<Authority>,
+    revocations: Arc<Revocations>,
+    audit: Arc<Log>,
+    control: Weak<Control>,
+}
+
+impl Office {
+    /// That of a node.
+    pub(super) fn of(control: &Arc<Control>) -> Arc<dyn Issuance> {
+        Arc::new(Self {
+            authority: Arc::clone(control.registrar().shared_authority()),
+            revocations: Arc::clone(control.registrar().revocations()),
+            audit: Arc::clone(&control.node().audit),
+            control: Arc::downgrade(control),
+        })
+    }
+
+    fn holds(&self, subject: &Subject<'_>) -> bool {
+        // Of a node that is gone everybody is revoked.
+        let control = self.control.upgrade();
+        control.is_none_or(|control| self.revocations.check(subject, control.moment_ms()).is_err())
+    }
+}
+
+impl Issuance for Office {
     fn authority(&self) -> &Authority {
-        self.registrar().authority()
+        &self.authority
     }
 
     fn in_force(&self) -> Vec<&'static Algorithm> {
-        let changing = self.changing().lock();
+        let Some(control) = self.control.upgrade() else { return Vec::new() };
+        let changing = control.changing().lock();
         changing.in_force.identities(&faces::from_outside(&changing.settings))
     }
 
     fn is_revoked(&self, id: &SpiffeId, roles: &[String]) -> bool {
-        let subject = Subject { agent: id.as_str(), roles, ..Subject::default() };
-        self.registrar().revocations().check(&subject, self.moment_ms()).is_err()
+        self.holds(&Subject { agent: id.as_str(), roles, ..Subject::default() })
     }
 
     fn is_token_revoked(&self, id: &str) -> bool {
-        let subject = Subject { token: Some(id), ..Subject::default() };
-        self.registrar().revocations().check(&subject, self.moment_ms()).is_err()
+        self.holds(&Subject { token: Some(id), ..Subject::default() })
     }
 
     fn revoke_token(&self, id: &str, until_s: u64) -> Result<(), AuthorityError> {
-        let revoked = Revocation {
-            until_ms: Some(until_s * 1000),
-            ..Revocation::new(
-                Target::Token(id.to_owned()),
-                "its holder",
-                "given back (RFC 7009)",
-                self.moment_ms(),
-            )
-        };
-        let cut = self.node().revoke(revoked);
+        let gone = || AuthorityError::Unrecorded("the node is ending".to_owned());
+        let control = self.control.upgrade().ok_or_else(gone)?;
+        let target = Target::Token(id.to_owned());
+        let revoked = Revocation::new(target, "its holder", "given back (RFC 7009)", control.moment_ms());
+        let revoked = Revocation { until_ms: Some(until_s * 1000), ..revoked };
+        let cut = control.node().revoke(revoked);
         cut.map(drop).map_err(|error| AuthorityError::Unrecorded(error.to_string()))
     }
 
     fn generation(&self) -> u64 {
         // Each counts up by itself, so that their sum changes when one of them does.
-        let bundle = self.registrar().bundle().sequence();
-        let revocations = self.registrar().revocations().generation();
-        self.node().epoch().wrapping_add(bundle).wrapping_add(revocations)
+        let epoch = self.control.upgrade().map_or(0, |control| control.node().epoch());
+        epoch.wrapping_add(self.authority.bundle().sequence()).wrapping_add(self.revocations.generation())
     }
 
     fn record(&self, event: &Event) -> Result<(), AuthorityError> {
@@ -69,11 +89,10 @@ impl Issuance for Control {
             reason: Some(reason.into()),
             ..Record::new(Kind::Identity, outcome)
         };
-        let audit = &self.node().audit;
         let unrecorded = |error: lockgate_audit::AuditError| AuthorityError::Unrecorded(error.to_string());
-        let receipt = audit.append(&record, Durability::Durable).map_err(unrecorded)?;
+        let receipt = self.audit.append(&record, Durability::Durable).map_err(unrecorded)?;
         // On a thread that may block: see the trait.
-        tokio::runtime::Handle::current().block_on(audit.synced(&receipt)).map_err(unrecorded)
+        tokio::runtime::Handle::current().block_on(self.audit.synced(&receipt)).map_err(unrecorded)
     }
 }
 
@@ -108,7 +127,7 @@ pub(super) fn open(
     if parents {
         attestors.push(Box::new(Parent::default()));
     }
-    let issuance: Arc<dyn Issuance> = Arc::clone(control) as _;
+    let issuance = Office::of(control);
     let known = control.registrar().known().clone();
     let workload = Workload::new(attestors, registrations, known, issuance, Some(svids));
     control.offer(Arc::new(workload));
