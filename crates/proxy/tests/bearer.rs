@@ -15,10 +15,10 @@ use lockgate_crypto::jose::{self, Jwk, JwkSet};
 use lockgate_crypto::{Conditions, PrivateKey};
 use lockgate_identity::token::dpop::{self, Request};
 use lockgate_identity::token::{
-    Confirmation, ForeignIssuer, Grant, KeyCache, Resource, Scope, TokenIssuer, TokenType, bind, jws,
+    Confirmation, ForeignIssuer, Grant, Issued, KeyCache, Resource, Scope, TokenIssuer, TokenType, bind, jws,
 };
 use lockgate_identity::verifier::Expect;
-use lockgate_identity::{Principal, SpiffeId};
+use lockgate_identity::{Principal, Revocation, SpiffeId, Target};
 use lockgate_proxy::bearer_rules::{Keys, Own, Registered, Rules, Trusted};
 use lockgate_transport::{Dialer, Trust, dialer};
 use rig::tunnel::{Agent, PATH, Tunnel, modern_call, modern_headers, suite};
@@ -423,6 +423,31 @@ async fn a_token_is_bound_to_a_connection_once_and_to_no_other() {
     let token = issuer.issue(&other, now()).unwrap().token;
     let proof = bind::prove(&key, &token, &exported, &resource(BASE), now()).unwrap();
     assert_eq!(first.post(place, &json!({"token": *token, "proof": proof})).await.0, 401);
+}
+
+/// One token is out, and with it what its bearer does; the agent gets another.
+#[tokio::test]
+async fn a_token_is_revoked_by_its_name() {
+    let (rig, _) = one().await;
+    let (issuer, key) = (issuer(), proof_key());
+    rig.node.take_tokens(Some(rules(&issuer)));
+    let door = door(&rig.node, Principal::Anonymous, true).await;
+    let mut client = Client::modern(door).await;
+    let [first, second] = [(), ()].map(|()| issuer.issue(&grant(by_key(&key)), now()).unwrap());
+    let mut status = async |issued: &Issued| {
+        let shown = format!("DPoP {}", *issued.token);
+        let proof = prove(&key, &issued.token, None);
+        call(&mut client, &[("authorization", &shown), ("dpop", &proof)]).await.0
+    };
+    assert_eq!(status(&first).await, 200);
+    let revocation = Revocation::new(Target::Token(first.id.clone()), "ann", "it was in a log", 0);
+    let cut = rig.node.revoke(revocation).unwrap();
+    assert_eq!(cut.links, 1, "the bearer's link is cut, though the link itself is nobody's");
+    assert_eq!(status(&first).await, 403);
+    assert_eq!(status(&second).await, 200);
+    let role = Revocation::new(Target::Role("reader".to_owned()), "ann", "all of them", 0);
+    rig.node.revoke(role).unwrap();
+    assert_eq!(status(&second).await, 403, "a role of the registration counts for bearers too");
 }
 
 /// A link without TLS has nothing to bind to.
