@@ -89,6 +89,9 @@ pub(crate) struct Node {
     /// Further host names and IP addresses under which clients reach this node; they go into its certificate, and requests for other hosts are refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) names: Vec<String>,
+    /// URL under which clients without a connector reach this node, like https://gw.example: issuer and audience of its access tokens. Without a value it is the foreign listener's address, or the tunnel's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) url: Option<String>,
     /// Life of the certificates of agents, in seconds. They renew themselves at two thirds of it; a connector that did not run by then has to enrol again.
     #[schemars(range(min = 60, max = 86_400))]
     pub(crate) agent_lifetime_s: u64,
@@ -106,6 +109,7 @@ impl Default for Node {
             listen: format!("127.0.0.1:{}", crate::endpoint::PORT_DEFAULT),
             foreign: None,
             names: Vec::new(),
+            url: None,
             agent_lifetime_s: lockgate_identity::AGENT_LIFETIME.as_secs(),
             origins: Vec::new(),
         }
@@ -127,6 +131,9 @@ pub(crate) struct Listener {
     /// A certificate from outside, instead of those that the local authority issues.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
+    /// Whether each call needs an identity: a certificate of this node's authority or an access token. A client without one is told where tokens come from (401, RFC 9728).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) identity_required: bool,
 }
 
 fn foreign_profile() -> String {

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) trust_domain: String,
     /// Host names and addresses under which clients reach this node, besides those it listens on.
     pub(crate) names: Vec<String>,
+    /// Where clients without a connector reach it, if that is not where it listens.
+    pub(crate) url: Option<String>,
     /// Life of the certificates of agents.
     pub(crate) agent_lifetime: Duration,
     /// Web origins that may call.
@@ -76,6 +78,8 @@ pub(crate) struct ListenerPlan {
     pub(crate) address: SocketAddr,
     pub(crate) profile: &'static Profile,
     pub(crate) tls: Option<TlsFiles>,
+    /// Whether each call needs an identity.
+    pub(crate) identity_required: bool,
 }
 
 /// A certificate from outside; paths are resolved.
@@ -210,6 +214,17 @@ impl Resolver<'_> {
                 );
             }
         }
+        let is_base = |url: &str| {
+            url.trim_end_matches('/').starts_with("https://") && is_origin(url.trim_end_matches('/'))
+        };
+        if let Some(url) = node.url.as_deref().filter(|url| !is_base(url)) {
+            self.problem(
+                "LG-C007",
+                "node.url",
+                format!("\"{url}\" is not where a node is reached"),
+                "write it like https://gw.example or https://gw.example:8444, without a path",
+            );
+        }
         let (profiles, document) = self.profiles(&config.crypto);
         self.profiles = profiles;
         let profile = self.profile("node.profile", &node.profile);
@@ -226,9 +241,17 @@ impl Resolver<'_> {
             name: node.name.clone(),
             trust_domain: node.trust_domain.clone(),
             names: node.names.clone(),
+            url: node.url.as_ref().map(|url| url.trim_end_matches('/').to_owned()),
             agent_lifetime: Duration::from_secs(node.agent_lifetime_s),
             origins: node.origins.clone(),
-            tunnel: ListenerPlan { name: TUNNEL.to_owned(), address: listen?, profile: profile?, tls: None },
+            tunnel: ListenerPlan {
+                name: TUNNEL.to_owned(),
+                address: listen?,
+                profile: profile?,
+                tls: None,
+                // Through the tunnel come connectors only.
+                identity_required: true,
+            },
             foreign: foreign?,
             further: further?,
             servers: servers?,
@@ -260,7 +283,9 @@ impl Resolver<'_> {
             },
         };
         let profile = self.profile("node.foreign", "pq-kex")?;
-        Some(Some(ListenerPlan { name: FOREIGN.to_owned(), address, profile, tls: None }))
+        let name = FOREIGN.to_owned();
+        // Policy says what the anonymous may do.
+        Some(Some(ListenerPlan { name, address, profile, tls: None, identity_required: false }))
     }
 
     fn listeners(&mut self, config: &Config) -> Option<Vec<ListenerPlan>> {
@@ -277,7 +302,8 @@ impl Resolver<'_> {
                     certificate: self.base.join(&tls.certificate),
                     key: self.base.join(&tls.key),
                 });
-                Some(ListenerPlan { name, address: address?, profile: profile?, tls })
+                let identity_required = listener.identity_required;
+                Some(ListenerPlan { name, address: address?, profile: profile?, tls, identity_required })
             })
             .collect();
         plans.into_iter().collect()

@@ -83,8 +83,7 @@ pub(super) async fn open(
             name: name.into(),
             tls: Some(Arc::clone(&tls)),
             bundle: Arc::new(arc_swap::ArcSwap::from_pointee(authority.bundle())),
-            // Through the tunnel come connectors only; elsewhere policy says what the anonymous may do.
-            identity_required: name == TUNNEL,
+            identity_required: plan.identity_required,
             hosts: hosts(settings).into(),
             origins: settings.origins.clone().into(),
             limits: settings.limits.transport(),

@@ -142,8 +142,10 @@ pub(super) async fn put_together(
     }));
     control.tell_sunsets();
     // Where clients without a connector find it; connectors reach both.
-    let issuer = control.foreign().unwrap_or_else(|| control.endpoint()).to_owned();
+    let issuer = control.changing().lock().settings.url.clone();
+    let issuer = issuer.unwrap_or_else(|| control.foreign().unwrap_or_else(|| control.endpoint()).to_owned());
     let service = tokens::open(&control, &issuer)?;
+    tokens::take(&control, &service)?;
     let svids = service.svids(control.registrar().authority().trust_domain());
     control.registrar().offer(service);
     let workload = workload::open(&control, svids)?;

@@ -1,6 +1,7 @@
 //! The node as an authorization server: who signs its tokens, whose tokens it takes, and what follows a change of
 //! algorithms.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +15,7 @@ use lockgate_authority::workload::{JwtSvids, TokenSvids};
 use lockgate_crypto::{Conditions, Definition, Nature, Profile, Suite, jose};
 use lockgate_identity::token::{Resource, TokenIssuer};
 use lockgate_identity::verifier::ForeignRoots;
+use lockgate_proxy::bearer_rules::{Own, Rules};
 use lockgate_proxy::oauth::{Answer, Answering, Oauth, Place, Question};
 use lockgate_transport::{Dialer, Trust, dialer};
 use serde_json::json;
@@ -37,6 +39,8 @@ pub(crate) struct TokenService {
     /// For SPIFFE clients that verify no post-quantum signatures.
     stock: Option<Arc<TokenIssuer>>,
     pace: Pace,
+    /// Where clients find this node: issuer of its tokens, and what their audiences begin with.
+    url: String,
 }
 
 /// Puts the authorization server together.
@@ -68,7 +72,7 @@ pub(super) fn open(control: &Arc<Control>, issuer: &str) -> Result<Arc<TokenServ
         proofs,
     });
     let endpoint = endpoint.map_err(unusable)?;
-    Ok(Arc::new(TokenService { endpoint, own, stock, pace: Pace::default() }))
+    Ok(Arc::new(TokenService { endpoint, own, stock, pace: Pace::default(), url: issuer.to_owned() }))
 }
 
 impl TokenService {
@@ -116,6 +120,31 @@ impl Oauth for TokenService {
     }
 }
 
+/// Has the node take the tokens that it issues. Tokens of others are exchanged for ours at the token endpoint (RFC 7523),
+/// where registration says whom they speak for.
+///
+/// # Errors
+/// An issuer that is no URL.
+pub(super) fn take(control: &Control, service: &TokenService) -> Result<(), Diagnostic> {
+    let base = Resource::parse(&service.url).map_err(|error| {
+        Diagnostic::new("LG-X001", format!("{} cannot be an audience of tokens", service.url)).because(&error)
+    })?;
+    let conditions = control.changing().lock().in_force.conditions.clone();
+    let known = control.registrar().known().clone();
+    let own = Own { issuer: Arc::clone(&service.own), roles: Box::new(move |id| known.roles(id.as_str())) };
+    control.node().take_tokens(Some(Rules {
+        base,
+        authorization_servers: vec![service.url.clone()],
+        own: Some(own),
+        foreign: Vec::new(),
+        proof_algorithms: jose::proof_algorithms(&conditions),
+        nonce_required: false,
+        unbound: BTreeSet::new(),
+        scopes: BTreeMap::new(),
+    }));
+    Ok(())
+}
+
 /// Lets the keys follow the algorithms in force, and their own age, until the node drains.
 pub(super) async fn keep(control: Arc<Control>) {
     let draining = control.node().draining.clone();
@@ -146,6 +175,10 @@ fn follow(control: &Control) {
     }
     for error in followed.into_iter().filter_map(Result::err) {
         tracing::error!(%error, "the keys for tokens cannot follow the algorithms in force");
+    }
+    // Proofs of possession follow, too.
+    if let Err(error) = take(control, service) {
+        tracing::error!(%error, "tokens are taken by the rules of before");
     }
 }
 
