@@ -121,6 +121,12 @@ impl Running {
         self.write(&format!("{message}\n"));
     }
 
+    /// Writes one line to stdin, which the process may have left already.
+    pub(crate) fn try_say(&mut self, message: &Value) {
+        let stdin = self.stdin.as_mut().expect("stdin is open");
+        let _ = stdin.write_all(format!("{message}\n").as_bytes()).and_then(|()| stdin.flush());
+    }
+
     pub(crate) fn write(&mut self, text: &str) {
         let stdin = self.stdin.as_mut().expect("stdin is open");
         stdin.write_all(text.as_bytes()).unwrap();
