@@ -115,7 +115,10 @@ pub(crate) fn unreachable(query: &Query<'_>, rule: Option<&Rule>) -> Refused {
         Some(_) => forbidden(query, &what, rule),
         None => Text {
             reason: format!("{what}: no policy permits it anything there"),
-            hint: "permit something on that server, or Lockgate::Action::\"connect\" alone".to_owned(),
+            hint: format!(
+                "to let it in, add this line to a policy file: {}; each tool takes a line of its own, or a role file",
+                permit_line(query, method::connect())
+            ),
         },
     };
     Refused {
