@@ -40,6 +40,8 @@ pub fn document(data: &[u8]) {
         && let Ok(url) = Template::parse(text)
     {
         let host = url.origin().host().unwrap_or_default();
-        assert!(!host.is_empty() && url.origin().authority().is_some_and(|host| !host.as_str().contains('@')));
+        assert!(
+            !host.is_empty() && url.origin().authority().is_some_and(|host| !host.as_str().contains('@'))
+        );
     }
 }
