@@ -7,11 +7,12 @@ use lockgate_policy::Policies;
 use serde::Serialize;
 
 use crate::call::{Call, Outcome};
-use crate::envs::{Actions, Humans, Slice, axioms, compile, name, schema};
+use crate::envs::{Actions, Humans, Slice, axioms, compile, name};
 use crate::error::AnalysisError;
 use crate::example;
 use crate::prove::{Example, failing, permits};
 use crate::solver::{Said, Solver};
+use crate::unseen;
 use crate::world::{Mentions, World};
 
 /// How much is known.
@@ -37,6 +38,10 @@ pub struct Difference {
     pub unclear: Vec<String>,
     /// Kinds of requests, or samples, that were looked at.
     pub looked_at: usize,
+    /// Tools whose definitions are not known: their arguments are taken to be of the types that policies compare them
+    /// with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
 }
 
 /// Something that is possible under one set alone.
@@ -65,11 +70,12 @@ impl Difference {
 pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<Difference, AnalysisError> {
     let (before, after): (Vec<&Policy>, Vec<&Policy>) = (old.cedar().collect(), new.cedar().collect());
     let mentions = Mentions::of(before.iter().copied().chain(after.iter().copied()), world);
-    let (old_schema, new_schema) = (schema(old)?, schema(new)?);
+    let ground = unseen::Ground::of(&[new, old], world)?;
+    let (schema, world) = (&ground.schema, &ground.world);
     let mut both = Both {
-        old: Side { policies: old, rules: before, actions: Actions::of(&old_schema)? },
-        new: Side { policies: new, rules: after, actions: Actions::of(&new_schema)? },
-        schema: &new_schema,
+        old: Side { policies: old, rules: before, actions: Actions::of(schema)? },
+        new: Side { policies: new, rules: after, actions: Actions::of(schema)? },
+        schema,
         mentions,
         world,
         solver: Solver::find()?,
@@ -78,10 +84,11 @@ pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<D
         ground: Ground::Proof,
         gained: Vec::new(),
         lost: Vec::new(),
-        unclear: Vec::new(),
+        unclear: ground.unclear.clone(),
         looked_at: 0,
+        assumed: ground.assumed.clone(),
     };
-    let envs: Vec<RequestEnv> = new_schema.request_envs().collect();
+    let envs: Vec<RequestEnv> = schema.request_envs().collect();
     for env in &envs {
         difference.looked_at += 1;
         both.one(env, Gain::New, &mut difference).await?;
@@ -108,6 +115,7 @@ pub fn by_samples(
         lost: Vec::new(),
         unclear: Vec::new(),
         looked_at: calls.len(),
+        assumed: Vec::new(),
     };
     let mut shown: BTreeSet<(String, String, Outcome, Outcome)> = BTreeSet::new();
     for call in calls {

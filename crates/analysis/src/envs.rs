@@ -160,10 +160,3 @@ pub(crate) fn axioms(world: &World, env: &RequestEnv, schema: &Schema, mentions:
     axioms.retain(|axiom| CompiledPolicy::compile(axiom, env, schema).is_ok());
     axioms
 }
-
-/// The schema of a set.
-pub(crate) fn schema(policies: &lockgate_policy::Policies) -> Result<Schema, AnalysisError> {
-    let (schema, _warnings) = Schema::from_cedarschema_str(&policies.schema())
-        .map_err(|error| AnalysisError::Bug(format!("the schema cannot be read back: {error}")))?;
-    Ok(schema)
-}

@@ -13,6 +13,9 @@ use crate::world::{Mentions, World};
 /// Begins the id of an action of one pinned tool.
 const TOOL_ACTION: &str = "tools/call:";
 
+/// The latest point in time of an example, in milliseconds since 1970: the year 2200.
+const NOW_MS_MAX: i64 = 7_258_118_400_000;
+
 /// The day from which examples count their weekdays: a Monday. No zone changes its clocks in that week.
 const MONDAY: civil::Date = civil::date(2026, 1, 5);
 
@@ -20,7 +23,7 @@ const MONDAY: civil::Date = civil::date(2026, 1, 5);
 /// cannot be (an agent called ""), gets a plain value; whoever shows a call decides it for real first.
 pub(crate) fn calls(found: &Env, world: &World, mentions: &Mentions) -> Vec<Call> {
     let call = call(found, world, mentions);
-    let missing: Vec<String> = Reader { found }
+    let missing: Vec<String> = Reader { found, shift_ms: 0 }
         .touched()
         .into_iter()
         .filter(|needle| !Value::from(call.arguments.clone()).to_string().to_lowercase().contains(needle))
@@ -47,7 +50,10 @@ pub(crate) fn calls(found: &Env, world: &World, mentions: &Mentions) -> Vec<Call
 }
 
 fn call(found: &Env, world: &World, mentions: &Mentions) -> Call {
-    let read = Reader { found };
+    let mut read = Reader { found, shift_ms: 0 };
+    let at_ms = read.at_ms(mentions);
+    // Facts speak of times around the solver's own now, which may not be the time of the local clocks.
+    read.shift_ms = i128::from(at_ms) - i128::from(read.now_ms().unwrap_or_default());
     let principal = found.request.principal().cloned();
     let roles = principal.as_ref().map(|id| read.roles(id)).unwrap_or_default();
     let (server, method, name) = read.target();
@@ -65,7 +71,7 @@ fn call(found: &Env, world: &World, mentions: &Mentions) -> Call {
         server,
         method,
         name,
-        at_ms: read.at_ms(mentions),
+        at_ms,
         link,
         loopback: read.flag("context.link.loopback").unwrap_or(false),
         facts: read.facts(),
@@ -74,6 +80,8 @@ fn call(found: &Env, world: &World, mentions: &Mentions) -> Call {
 
 struct Reader<'a> {
     found: &'a Env,
+    /// What is added to points in time, in milliseconds.
+    shift_ms: i128,
 }
 
 impl Reader<'_> {
@@ -158,7 +166,7 @@ impl Reader<'_> {
 
     fn arguments(&self) -> Map<String, Value> {
         let mut arguments = match self.value("context.input") {
-            Some(input @ EvalResult::Record(_)) => match json(&input) {
+            Some(input @ EvalResult::Record(_)) => match json(&input, self.shift_ms) {
                 Value::Object(members) => members,
                 _ => Map::new(),
             },
@@ -183,11 +191,16 @@ impl Reader<'_> {
         needles.iter().filter_map(text).collect()
     }
 
+    /// The solver's own now, in milliseconds since 1970.
+    fn now_ms(&self) -> Option<i64> {
+        self.number("context.now.durationSince(datetime(\"1970-01-01\")).toMilliseconds()")
+    }
+
     fn facts(&self) -> FactValues {
         match self.value("context.facts") {
             Some(EvalResult::Record(facts)) => facts
                 .iter()
-                .filter_map(|(name, fact)| match json(fact) {
+                .filter_map(|(name, fact)| match json(fact, self.shift_ms) {
                     Value::Object(record) => Some((name.clone(), record)),
                     _ => None,
                 })
@@ -210,29 +223,31 @@ impl Reader<'_> {
             let zone = TimeZone::get(zone).ok()?;
             time.to_zoned(zone).ok().map(|zoned| zoned.timestamp().as_millisecond())
         });
-        let now = || self.number("context.now.durationSince(datetime(\"1970-01-01\")).toMilliseconds()");
+        let now = || self.now_ms().filter(|ms| (0..NOW_MS_MAX).contains(ms));
         let default = || crate::moment::parse(crate::cases::DEFAULT_AT).unwrap_or_default();
         local.or_else(now).and_then(|ms| u64::try_from(ms).ok()).unwrap_or_else(default)
     }
 }
 
 /// A value of Cedar as JSON.
-fn json(value: &EvalResult) -> Value {
+fn json(value: &EvalResult, shift_ms: i128) -> Value {
     match value {
         EvalResult::Bool(flag) => (*flag).into(),
         EvalResult::Long(number) => (*number).into(),
         EvalResult::String(text) => text.as_str().into(),
         EvalResult::EntityUid(id) => id.id().unescaped().into(),
-        EvalResult::Set(items) => Value::Array(items.iter().map(json).collect()),
+        EvalResult::Set(items) => Value::Array(items.iter().map(|item| json(item, shift_ms)).collect()),
         EvalResult::Record(members) => {
-            Value::Object(members.iter().map(|(name, value)| (name.clone(), json(value))).collect())
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), json(value, shift_ms))).collect())
         }
-        EvalResult::ExtensionValue(text) => time(text).unwrap_or_else(|| text.as_str().into()),
+        EvalResult::ExtensionValue(text) => {
+            time(text, shift_ms).or_else(|| decimal(text)).unwrap_or_else(|| text.as_str().into())
+        }
     }
 }
 
 /// `datetime("…")`, or such a one with an offset, as RFC 3339.
-fn time(written: &str) -> Option<Value> {
+fn time(written: &str, shift_ms: i128) -> Option<Value> {
     let expression: Expression =
         format!("({written}).durationSince(datetime(\"1970-01-01\")).toMilliseconds()").parse().ok()?;
     let request = cedar_policy::Request::new(
@@ -244,9 +259,19 @@ fn time(written: &str) -> Option<Value> {
     )
     .ok()?;
     match eval_expression(&request, &cedar_policy::Entities::empty(), &expression).ok()? {
-        EvalResult::Long(ms) => Some(crate::moment::text(u64::try_from(ms).ok()?).into()),
+        EvalResult::Long(ms) => {
+            // What lies beyond the calendar stays before or after all that lies in it.
+            let shifted = (i128::from(ms) + shift_ms).clamp(0, i128::from(NOW_MS_MAX));
+            Some(crate::moment::text(u64::try_from(shifted).ok()?).into())
+        }
         _ => None,
     }
+}
+
+/// `decimal("1.5")` as a number of JSON.
+fn decimal(written: &str) -> Option<Value> {
+    let number = written.split_once("decimal(\"")?.1.split_once('"')?.0;
+    Some(Value::Number(serde_json::Number::from_f64(number.parse().ok()?)?))
 }
 
 #[cfg(test)]
@@ -255,8 +280,9 @@ mod tests {
 
     #[test]
     fn points_in_time_are_written_as_people_do() {
-        let value = time("(datetime(\"1970-01-01\")).offset(duration(\"86400000ms\"))").unwrap();
+        let value = time("(datetime(\"1970-01-01\")).offset(duration(\"86400000ms\"))", 0).unwrap();
         assert_eq!(value, "1970-01-02T00:00:00Z");
-        assert_eq!(time("decimal(\"1.0\")"), None);
+        assert_eq!(time("decimal(\"1.0\")", 0), None);
+        assert_eq!(decimal("decimal(\"1.5\")"), Some(1.5.into()));
     }
 }

@@ -27,6 +27,7 @@ mod prove;
 pub mod replay;
 mod solver;
 pub mod suggest;
+mod unseen;
 pub mod who_can;
 mod world;
 

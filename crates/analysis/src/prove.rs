@@ -10,11 +10,12 @@ use lockgate_policy::Policies;
 use serde::Serialize;
 
 use crate::call::{Call, Decided, Outcome};
-use crate::envs::{Actions, Humans, Slice, axioms, compile, name, schema};
+use crate::envs::{Actions, Humans, Slice, axioms, compile, name};
 use crate::error::AnalysisError;
 use crate::example;
 use crate::invariant::Invariant;
 use crate::solver::{Said, Solver};
+use crate::unseen::Ground;
 use crate::world::{Mentions, World};
 
 /// What is known of an invariant.
@@ -87,6 +88,10 @@ pub struct Proof {
     pub verdict: Verdict,
     /// Kinds of requests that were looked at.
     pub kinds: usize,
+    /// Tools whose definitions are not known: their arguments are taken to be of the types that policies compare them
+    /// with, since any other type denies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assumed: Vec<String>,
 }
 
 /// What one kind of request gave.
@@ -106,7 +111,8 @@ pub async fn prove(
     policies: &Policies,
     world: &World,
 ) -> Result<Proof, AnalysisError> {
-    let schema = &schema(policies)?;
+    let ground = Ground::of(&[policies], world)?;
+    let (schema, world) = (&ground.schema, &ground.world);
     check(&invariant.probe, schema)?;
     let rules: Vec<&Policy> = policies.cedar().collect();
     let actions = Actions::of(schema)?;
@@ -117,7 +123,7 @@ pub async fn prove(
     let envs: Vec<RequestEnv> =
         envs.into_iter().filter(|env| question.actions.can_fit(&invariant.probe, env)).collect();
     let kinds = envs.len();
-    let mut why = Vec::new();
+    let mut why = ground.unclear.clone();
     for humans in [Humans::SayNo, Humans::SayYes] {
         for env in &envs {
             match question.one(env, humans).await? {
@@ -130,14 +136,19 @@ pub async fn prove(
                         (Humans::SayNo, _) => Verdict::Violated { example },
                         (Humans::SayYes, _) => Verdict::UnlessApproved { example },
                     };
-                    return Ok(Proof { invariant: invariant.text.clone(), verdict, kinds });
+                    return Ok(Proof {
+                        invariant: invariant.text.clone(),
+                        verdict,
+                        kinds,
+                        assumed: ground.assumed,
+                    });
                 }
             }
         }
     }
     why.dedup();
     let verdict = if why.is_empty() { Verdict::Proved } else { Verdict::Undecided { why } };
-    Ok(Proof { invariant: invariant.text.clone(), verdict, kinds })
+    Ok(Proof { invariant: invariant.text.clone(), verdict, kinds, assumed: ground.assumed })
 }
 
 /// Whether the invariant names things that exist; a misspelt one would be proved of anything.

@@ -430,3 +430,60 @@ async fn what_only_a_person_can_let_pass_is_said_to_be_so() {
     let verdict = about("never role/retail-bot tool crm/put", &policies).await.unwrap();
     assert!(matches!(verdict, Verdict::Proved), "{verdict:#?}");
 }
+
+/// Found by hand: to the schema a rule on the arguments of a tool that nobody has shown could never match, and so
+/// everything was proved of it.
+#[tokio::test]
+async fn a_rule_on_a_tool_that_nobody_has_shown_is_no_rule_that_never_matches() {
+    let options = Options { trust_domain: DOMAIN, ..Options::bare(1) };
+    let unseen = |text: &str| {
+        Policies::parse(&[Source { name: "retail.toml", text }], &options)
+            .unwrap_or_else(|e| panic!("{e:#?}"))
+    };
+    let narrow = unseen(ROLE);
+    let invariant = Invariant::short("never role/retail-bot tool crm/get", DOMAIN).unwrap();
+    let proof = match prove(&invariant, &narrow, &world()).await {
+        Err(AnalysisError::NoSolver { .. }) => return,
+        other => other.unwrap(),
+    };
+    assert_eq!(proof.assumed, ["crm/get"]);
+    let Verdict::Violated { example } = proof.verdict else { panic!("{proof:#?}") };
+    assert!(example.arguments.contains_key("fields"), "{example:#?}");
+    // What holds is proved all the same.
+    let ssn = Invariant::short("never-touch system_config", DOMAIN).unwrap();
+    let proof = prove(&ssn, &narrow, &world()).await.unwrap();
+    assert!(matches!(proof.verdict, Verdict::Proved), "{proof:#?}");
+    // And a difference in such a rule is a difference.
+    let wide = unseen(&ROLE.replace("\"email\"]", "\"email\", \"phone\"]"));
+    let found = by_proof(&narrow, &wide, &world()).await.unwrap();
+    assert_eq!((found.gained.is_empty(), found.lost.len(), found.unclear.len()), (false, 0, 0), "{found:#?}");
+    assert!(found.gained[0].example.arguments["fields"].as_array().unwrap().contains(&"phone".into()));
+    let earlier = unseen(&ROLE.replace("08:00", "07:00"));
+    let found = by_proof(&narrow, &earlier, &world()).await.unwrap();
+    assert!(!found.gained.is_empty() && found.lost.is_empty(), "{found:#?}");
+}
+
+#[tokio::test]
+async fn facts_in_an_example_fit_the_time_of_the_example() {
+    use lockgate_policy::{FactShape, FactType};
+    let fields = [("start", FactType::Time), ("end", FactType::Time)];
+    let shape = FactShape {
+        name: "appointment".into(),
+        fields: fields.map(|(name, kind)| (name.to_owned(), kind)).into(),
+        key: None,
+    };
+    let text = ROLE.replace(
+        "hours =",
+        "facts.appointment = { start = { before = \"now\" }, end = { after = \"now\" } }\nhours =",
+    );
+    let facts = [shape];
+    let options = Options { trust_domain: DOMAIN, facts: &facts, ..Options::bare(1) };
+    let policies = Policies::parse(&[Source { name: "retail.toml", text: &text }], &options).unwrap();
+    let invariant = Invariant::short("never role/retail-bot tool crm/get", DOMAIN).unwrap();
+    let proof = match prove(&invariant, &policies, &world()).await {
+        Err(AnalysisError::NoSolver { .. }) => return,
+        other => other.unwrap(),
+    };
+    let Verdict::Violated { example } = proof.verdict else { panic!("{proof:#?}") };
+    assert!(example.explain.contains("--fact 'appointment="), "{example:#?}");
+}

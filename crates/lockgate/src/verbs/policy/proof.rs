@@ -53,7 +53,24 @@ pub(super) async fn prove(state: &State, args: &ProveArgs) -> Result<Exit, Failu
     Ok(if all { Exit::Ok } else { Exit::Negative })
 }
 
+/// What an answer takes for granted about tools that nobody has shown.
+fn assumed_text(tools: &[String]) -> String {
+    if tools.is_empty() {
+        return String::new();
+    }
+    let text = format!(
+        "taking the arguments of {} to be of the types that policies compare them with; their definitions are not \
+         known, and --tools names them",
+        tools.join(", ")
+    );
+    fold(&visible(&text), 2, 100)
+}
+
 fn proof_text(proof: &Proof) -> String {
+    format!("{}{}", verdict_text(proof), assumed_text(&proof.assumed))
+}
+
+fn verdict_text(proof: &Proof) -> String {
     let name = visible(&proof.invariant);
     match &proof.verdict {
         Verdict::Proved => {
@@ -157,6 +174,7 @@ fn difference_text(difference: &Difference) -> String {
             text.push_str(&fold(&visible(why), 2, 100));
         }
     }
+    text.push_str(&assumed_text(&difference.assumed));
     if difference.ground == Ground::Proof && difference.unclear.is_empty() {
         text.push_str(&format!(
             "Proved over all calls of {} kinds; what needs a person's approval counts as not possible.\n",
