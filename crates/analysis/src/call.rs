@@ -178,6 +178,9 @@ impl Call {
     pub fn decide(&self, policies: &Policies, trust_domain: &str) -> Result<Decided, AnalysisError> {
         let prepared = self.prepare(trust_domain)?;
         let query = self.query(&prepared);
+        if self.method == CONNECT {
+            return Ok(connected(policies, &query, self.at_ms));
+        }
         let circumstances = self.circumstances();
         Ok(match policies.decide(query, &circumstances, prepared.message.clone()) {
             Ok(permit) => Decided {
@@ -299,6 +302,33 @@ impl Call {
         words.join(" ")
     }
 }
+
+/// Whether a caller may reach a server at all, as a decision.
+fn connected(policies: &Policies, query: &Query<'_>, now_ms: u64) -> Decided {
+    let Query { caller, server, posture, loopback, .. } = *query;
+    match policies.connect(caller, server, posture, loopback, now_ms) {
+        Ok(by) => Decided {
+            outcome: Outcome::Allow,
+            by: by.to_vec(),
+            reason: String::new(),
+            hint: String::new(),
+            shadow: None,
+        },
+        Err(refused) => Decided {
+            outcome: match refused.consequence {
+                Consequence::Kill => Outcome::Kill,
+                Consequence::Deny | Consequence::Hold { .. } => Outcome::Deny,
+            },
+            by: refused.policy.into_iter().collect(),
+            reason: refused.reason,
+            hint: refused.hint,
+            shadow: None,
+        },
+    }
+}
+
+/// What is asked before a server is dialled; no method of MCP, and decided by itself.
+pub(crate) const CONNECT: &str = "connect";
 
 /// The method whose subject is a tool.
 pub(crate) const TOOLS_CALL: &str = "tools/call";

@@ -5,7 +5,7 @@ use lockgate_policy::{Placed, Policies};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::call::{Call, Decided, Outcome};
+use crate::call::{CONNECT, Call, Decided, Outcome};
 use crate::clause::{self, Clause, Held, Scene};
 use crate::error::AnalysisError;
 
@@ -85,7 +85,9 @@ pub fn explain(call: &Call, policies: &Policies, trust_domain: &str) -> Result<E
     let mut deciding = Vec::new();
     let mut nearest = Vec::new();
     // What cannot even be put into Cedar's terms was denied for that reason, which the decision says.
-    if let Ok(inspected) = &inspected {
+    if let Ok(inspected) = &inspected
+        && call.method != CONNECT
+    {
         let scene = Scene { request: &inspected.request, entities: &inspected.entities };
         for placed in policies.placed() {
             let is_deciding = decided.by.iter().any(|id| id == placed.id());

@@ -44,6 +44,8 @@ impl Ground {
         }
         let rules: Vec<&Policy> = sets.iter().flat_map(|set| set.cedar()).collect();
         let mut ground_world = world.clone();
+        // A definition that cannot be read gives no action of its own, and its tool is then one of all the others.
+        ground_world.tools.retain(|(server, tool), _| has_action(&text, &joined(server, tool)));
         let (mut unclear, mut assumed) = (Vec::new(), Vec::new());
         let (mut actions, call) = (String::new(), call_type(&text)?);
         for (tool, types) in unseen(&rules, &text) {
@@ -103,7 +105,7 @@ fn unseen(rules: &[&Policy], schema: &str) -> BTreeMap<String, Types> {
     for policy in rules {
         let Ok(json) = policy.to_json() else { continue };
         for tool in named_tools(policy) {
-            if schema.contains(&format!("action {} in", cedar_string(&format!("tools/call:{tool}")))) {
+            if has_action(schema, &tool) {
                 continue;
             }
             let mut types = Types::default();
@@ -116,6 +118,16 @@ fn unseen(rules: &[&Policy], schema: &str) -> BTreeMap<String, Types> {
         }
     }
     tools
+}
+
+/// Whether the schema has an action for the tool of this id.
+fn has_action(schema: &str, tool: &str) -> bool {
+    schema.contains(&format!("action {} in", cedar_string(&format!("tools/call:{tool}"))))
+}
+
+/// The id of a tool: a slash in the server's name is escaped, so that the first one ends it.
+fn joined(server: &str, tool: &str) -> String {
+    format!("{}/{tool}", server.replace('%', "%25").replace('/', "%2F"))
 }
 
 /// The tools in a policy's scope.
@@ -351,6 +363,15 @@ mod tests {
     fn an_argument_of_two_types_is_told() {
         assert_eq!(types("context.input.a == 1 || context.input.a like \"x\""), Err("a".to_owned()));
         assert_eq!(types("context.input.a == 1 || context.input.a.b == 1"), Err("a".to_owned()));
+    }
+
+    #[test]
+    fn a_tool_is_known_only_if_its_definition_could_be_read() {
+        let policies = Policies::parse(&[], &lockgate_policy::Options::bare(1)).unwrap();
+        let mut world = World::default();
+        world.tools.insert(("crm".to_owned(), "broken".to_owned()), Vec::new());
+        assert!(Ground::of(&[&policies], &world).unwrap().world.tools.is_empty());
+        assert_eq!(joined("a/b%", "c/d"), "a%2Fb%25/c/d");
     }
 
     #[test]

@@ -487,3 +487,17 @@ async fn facts_in_an_example_fit_the_time_of_the_example() {
     let Verdict::Violated { example } = proof.verdict else { panic!("{proof:#?}") };
     assert!(example.explain.contains("--fact 'appointment="), "{example:#?}");
 }
+
+#[tokio::test]
+async fn connecting_is_part_of_what_is_proved() {
+    let policies = roles(&[("retail.toml", ROLE)]);
+    let Some(verdict) = about("never role/retail-bot server crm", &policies).await else { return };
+    assert!(matches!(verdict, Verdict::Violated { .. }), "{verdict:#?}");
+    let open = set(r#"@id("door") permit(principal, action == Lockgate::Action::"connect", resource);"#);
+    let verdict = about("never anyone server crm", &open).await.unwrap();
+    let Verdict::Violated { example } = verdict else { panic!("{verdict:#?}") };
+    assert_eq!(
+        (example.what.as_str(), example.decided.by.as_slice()),
+        ("connect crm", ["door".to_owned()].as_slice())
+    );
+}
