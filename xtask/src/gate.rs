@@ -99,18 +99,28 @@ fn choose(names: &[String]) -> Result<Vec<&'static Stage>> {
 
 /// The fuzz targets are a workspace of their own, because libFuzzer needs another compiler.
 const FUZZ: [&str; 2] = ["--manifest-path", "fuzz/Cargo.toml"];
+/// And so is the comparison of policy engines, because the other engines do not ship.
+const BENCH_POLICY: [&str; 2] = ["--manifest-path", "bench/policy/Cargo.toml"];
 /// Seconds for each fuzz target in the gate; `cargo fuzz` runs them for as long as one likes.
 const FUZZ_SECONDS: &str = "5";
 
 fn fmt(root: &Path) -> Result<Tally> {
-    each(root, &[&["fmt", "--all", "--check"], &["fmt", "--check", FUZZ[0], FUZZ[1]]])
+    each(
+        root,
+        &[
+            &["fmt", "--all", "--check"],
+            &["fmt", "--check", FUZZ[0], FUZZ[1]],
+            &["fmt", "--check", BENCH_POLICY[0], BENCH_POLICY[1]],
+        ],
+    )
 }
 
 fn clippy(root: &Path) -> Result<Tally> {
     let deny = ["--", "--deny", "warnings"];
     let ours = [&["clippy", "--workspace", "--all-targets", "--locked"], &deny[..]].concat();
     let fuzz = [&["clippy", "--locked", FUZZ[0], FUZZ[1]], &deny[..]].concat();
-    each(root, &[&ours, &fuzz])
+    let bench = [&["clippy", "--locked", BENCH_POLICY[0], BENCH_POLICY[1]], &deny[..]].concat();
+    each(root, &[&ours, &fuzz, &bench])
 }
 
 fn fuzz(root: &Path) -> Result<Tally> {

@@ -2,6 +2,7 @@
 //!
 //! * [`decisions`]: one call judged, by 10 to 10,000 rules, with 1,000 tools known.
 //! * [`reload`]: 10,000 rules read for the first time and again, with decisions going on.
+//! * [`arguments`]: a look into arguments of 1 KiB and 64 KiB, by itself.
 //! * [`lists`]: `tools/list` of 1,000 tools reduced to what a caller could ever use.
 //!
 //! `cargo xtask bench policy` builds and runs it. Each figure is a median of several rounds in which the candidates
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+mod arguments;
 mod clock;
 mod decisions;
 mod engines;
@@ -62,6 +64,7 @@ fn main() -> Result<()> {
     for rules in plan.rules {
         report.decisions.extend(decisions::run(*rules, &plan)?);
     }
+    report.arguments = arguments::run(&plan)?;
     report.reload = reload::run(&plan)?;
     report.lists = lists::run(&plan)?;
     let text = report.to_markdown();

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use crate::{Plan, decisions, lists, reload};
+use crate::{Plan, arguments, decisions, lists, reload};
 
 /// Everything that a run found.
 #[derive(Serialize)]
@@ -17,6 +17,7 @@ pub(crate) struct Report {
     /// What it was measured on and with, by name.
     setting: Vec<(&'static str, String)>,
     pub(crate) decisions: Vec<decisions::Row>,
+    pub(crate) arguments: Vec<arguments::Row>,
     pub(crate) reload: Vec<reload::Row>,
     pub(crate) lists: Vec<lists::Row>,
 }
@@ -29,6 +30,13 @@ the rules of its role and tool are evaluated, and five rules for everybody. 1,00
 has a rule for each of ten roles, as far as the rules go. All engines decide the same calls alike, which is checked
 before they are measured. Lockgate holds the arguments against the tool's definition as well, and a denial of Lockgate's
 says what would have been permitted; the others say no.
+";
+
+const ARGUMENTS: &str = "
+## Looks into arguments
+
+What decisions do only when a policy reads `context.input`, `context.scan` or `context.touched`. A search looks behind
+encodings as well; nothing is found in these.
 ";
 
 const RELOAD: &str = "
@@ -63,6 +71,7 @@ impl Report {
             quick: plan.quick,
             setting,
             decisions: Vec::new(),
+            arguments: Vec::new(),
             reload: Vec::new(),
             lists: Vec::new(),
         })
@@ -93,6 +102,15 @@ impl Report {
                     format!("{:.1}", times.p99_us),
                     times.samples.to_string(),
                 ]
+            }),
+        );
+        text += ARGUMENTS;
+        text.push('\n');
+        text += &table(
+            &["look", "arguments", "bytes", "p50 µs", "p99 µs"],
+            self.arguments.iter().map(|row| {
+                let (p50, p99) = (format!("{:.1}", row.times.p50_us), format!("{:.1}", row.times.p99_us));
+                vec![row.what.to_owned(), row.arguments.to_owned(), row.bytes.to_string(), p50, p99]
             }),
         );
         text += RELOAD;

@@ -48,6 +48,12 @@ fn only_what_is_named_passes() {
          r#"{"resultType":"task","task":{"taskId":"t","status":"working"}}"#.to_owned()),
         (r#"{"resultType":"input_required","inputRequests":{"a":{"params":{"message":"ssn 1"}}}}"#,
          format!(r#"{{"content":[{W}],"isError":true}}"#)),
+        (
+            r#"{"messages":[{"role":"user","content":{"type":"text","text":"{\"name\":1,\"x\":2}"},"y":1},{"role":"assistant","content":{"type":"text","text":"the ssn"}},{"role":"user","content":[{"type":"text","text":"ssn"}]}]}"#,
+            format!(
+                r#"{{"messages":[{{"role":"user","content":{{"type":"text","text":"{{\"name\":1}}"}}}},{{"role":"user","content":{W}}},{{"role":"user","content":[{W}]}}]}}"#
+            ),
+        ),
         // Readable in two ways.
         (r#"{"structuredContent":{"name":1,"name":2}}"#, "{}".to_owned()),
         (r#"{"content":[{"type":"text","text":"{\"name\":{\"a\":1,\"a\":2}}"}]}"#, format!(r#"{{"content":[{W}]}}"#)),

@@ -6,8 +6,8 @@
 //!   is withheld, and so is everything beside the content: `_meta`, unknown members, the texts of errors.
 //! * these fields are **hidden**. Everything else passes, except text in which a hidden name is mentioned.
 //!
-//! Reduced are `structuredContent`, each text of `content` and `contents` that is a JSON object or array, and under
-//! `hidden` everything else that is JSON. Values that pass keep their bytes; the objects around them are written anew.
+//! Reduced are `structuredContent`, each text of `content`, `contents` and `messages` that is a JSON object or array, and
+//! under `hidden` everything else that is JSON. Values that pass keep their bytes; the objects around them are written anew.
 //! What can be read in two ways (a name twice in one object) is withheld as a whole.
 //!
 //! A client that holds results against the tool's `outputSchema` will miss the fields that the schema requires: take
@@ -90,6 +90,9 @@ const BLOCK_LEFT: &str = r#"{"type":"text","text":"[withheld by policy]"}"#;
 /// Stands in `contents` for what was withheld there.
 const CONTENTS_LEFT: &str = r#"{"uri":"withheld:","text":"[withheld by policy]"}"#;
 
+/// Stands in `messages` for what was withheld there.
+const MESSAGE_LEFT: &str = r#"{"role":"user","content":{"type":"text","text":"[withheld by policy]"}}"#;
+
 /// Longest string that passes under `only` as a word of the protocol, in bytes.
 const WORD_BYTES_MAX: usize = 128;
 
@@ -112,6 +115,7 @@ fn result(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
             "structuredContent" => writer.document(value).unwrap_or(false),
             "content" => list(value, writer, BLOCK_LEFT, block)?,
             "contents" => list(value, writer, CONTENTS_LEFT, contents)?,
+            "messages" => list(value, writer, MESSAGE_LEFT, prompt)?,
             "isError" | "resultType" => scalar(value, writer),
             "task" if writer.fields().only.is_some() => task(value, writer)?,
             _ => writer.other(name, value)?,
@@ -196,6 +200,24 @@ fn block(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, DecodeE
         if !kept && matches!(&**name, "data" | "resource") {
             return Ok(false);
         }
+        writer.keep(mark, kept);
+    }
+    writer.close('}');
+    Ok(true)
+}
+
+/// One of the `messages` of a prompt.
+fn prompt(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
+    writer.open('{');
+    for (name, value) in members {
+        let mark = writer.member(name);
+        let kept = match &**name {
+            "role" => scalar(value, writer),
+            "content" if value.starts_with('[') => list(value, writer, BLOCK_LEFT, block)?,
+            "content" if !block(&write::members(value)?, writer)? => return Ok(false),
+            "content" => true,
+            _ => writer.other(name, value)?,
+        };
         writer.keep(mark, kept);
     }
     writer.close('}');
