@@ -12,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Request, header};
 use http_body::Body as _;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use lockgate_mcp::{Era, Message, headers, version};
 use tokio::time::timeout;
 
@@ -21,6 +20,7 @@ use crate::link::LinkContext;
 use crate::node::{Node, Server};
 use crate::pipeline;
 use crate::refusal::Refusal;
+use crate::unread::Received;
 use crate::upstream::Verb;
 use crate::upstream::http::SESSION_ID;
 
@@ -69,7 +69,7 @@ pub struct Inbound {
 ///
 /// # Errors
 /// The refusals of stage 4.
-pub async fn request(call: &mut Call, request: Request<Incoming>) -> Result<(Inbound, Message), Refusal> {
+pub async fn request(call: &mut Call, request: Request<Received>) -> Result<(Inbound, Message), Refusal> {
     let (parts, body) = request.into_parts();
     let node = call.node.clone();
     check_size(&parts.headers, &node)?;
@@ -176,7 +176,7 @@ async fn posted(
     call: &mut Call,
     node: &Node,
     headers: &HeaderMap,
-    body: Incoming,
+    body: Received,
 ) -> Result<Message, Refusal> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !is_json(media) || headers.contains_key(header::CONTENT_ENCODING) {
@@ -203,14 +203,14 @@ fn is_json(media: &str) -> bool {
 
 /// Reads a body of up to `limit` bytes to its end, within `wait`. The usual body arrives as one frame and is not copied;
 /// one in many small frames is copied once, however small they are.
-pub(crate) async fn collect(body: Incoming, limit: usize, wait: Duration) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(body: Received, limit: usize, wait: Duration) -> Result<Bytes, Refusal> {
     if body.size_hint().lower() > limit as u64 {
         return Err(Refusal::TooLarge { limit });
     }
     timeout(wait, read(body, limit)).await.map_err(|_| Refusal::Incomplete)?
 }
 
-async fn read(mut body: Incoming, limit: usize) -> Result<Bytes, Refusal> {
+async fn read(mut body: Received, limit: usize) -> Result<Bytes, Refusal> {
     let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refusal::Incomplete)?.into_data() else { continue };

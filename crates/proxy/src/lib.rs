@@ -48,6 +48,7 @@ pub mod revoke;
 pub mod session;
 pub mod stage;
 mod stall;
+mod unread;
 pub mod upstream;
 pub mod wellknown;
 

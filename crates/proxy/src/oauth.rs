@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use lockgate_identity::{Principal, SpiffeId};
 use serde_json::{Value, json};
 
@@ -16,6 +15,7 @@ use crate::body::Body;
 use crate::decode;
 use crate::link::LinkContext;
 use crate::node::Node;
+use crate::unread::Received;
 use crate::wellknown::is_proven;
 
 /// Largest request, in bytes: two tokens with the largest signatures.
@@ -89,7 +89,7 @@ pub(crate) async fn serve(
     node: &Arc<Node>,
     link: &Arc<LinkContext>,
     place: Place,
-    request: Request<Incoming>,
+    request: Request<Received>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = decode::check_host(link, &parts) {

@@ -29,6 +29,7 @@ use crate::permit::{Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session::SessionError;
+use crate::unread::{self, Received};
 use crate::upstream::Verb;
 use crate::upstream::http::SESSION_ID;
 use crate::{oauth, wellknown};
@@ -62,6 +63,20 @@ pub async fn serve_call(
     link: Arc<LinkContext>,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let (request, rest) = unread::watch(request);
+    let response = serve_request(node, link.clone(), request).await;
+    // A stream of HTTP/2 is closed by itself, and the last answer of a condemned link waits for nobody.
+    if !link.multiplexes && !link.condemned.is_cancelled() {
+        rest.discard().await;
+    }
+    response
+}
+
+async fn serve_request(
+    node: Arc<Node>,
+    link: Arc<LinkContext>,
+    request: Request<Received>,
+) -> Response<Body> {
     if let Some(path) = wellknown::path(request.uri().path()) {
         return wellknown::serve(&node, &link, path, request).await;
     }
@@ -87,7 +102,7 @@ pub async fn serve_call(
     response
 }
 
-async fn attempt(call: &mut Call, request: Request<Incoming>) -> Result<Reply, Refusal> {
+async fn attempt(call: &mut Call, request: Request<Received>) -> Result<Reply, Refusal> {
     call.node.admit()?;
     authenticate(&call.node, &call.link)?;
     let (inbound, message) = decode::request(call, request).await?;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::Algorithm;
 use lockgate_identity::{Principal, Revoked, SpiffeId};
@@ -23,6 +22,7 @@ use crate::link::LinkContext;
 use crate::node::Node;
 use crate::oauth::Oauth;
 use crate::refusal::Refusal;
+use crate::unread::Received;
 
 /// Largest request here, in bytes: a certification request with a composite key has 8 kB.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -192,7 +192,7 @@ pub async fn serve(
     node: &Arc<Node>,
     link: &Arc<LinkContext>,
     path: String,
-    request: Request<Incoming>,
+    request: Request<Received>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = decode::check_host(link, &parts) {

@@ -54,6 +54,31 @@ async fn who_has_no_identity_or_no_longer_one_is_answered_401_and_not_read() {
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_before_the_end_of_its_request_is_not_lost() {
+    let (rig, _) = one().await;
+    let address = door(&rig.node, Principal::Anonymous, true).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // Each is refused by its head alone, long before its body is there; the next goes over the same connection.
+    for media in ["application/json", "text/plain"] {
+        let (first, second) = ([b'x'; 70_000], [b'y'; 70_000]);
+        let head = format!(
+            "POST {PATH} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {media}\r\ncontent-length: 140000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        for part in [first, second] {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            stream.write_all(&part).await.unwrap();
+        }
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}}") {
+            let count = stream.read_buf(&mut answer).await.unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 401"), "{}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[tokio::test]
 async fn an_expired_certificate_is_not_renewed_by_staying_on() {
     let (rig, _) = one().await;
     let now = SystemTime::now();
