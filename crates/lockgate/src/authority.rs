@@ -220,15 +220,19 @@ impl Registrar {
         };
         let registrations = self.registrations.read();
         let Some(registration) = registrations.first(&attested.selectors) else {
+            self.check_revoked(&invite.id, key, &[])?;
             return Ok((invite.id.clone(), self.lifetime));
         };
-        let subject =
-            Subject { agent: registration.id.as_str(), roles: &registration.roles, ..Subject::default() };
-        if self.revocations.check(&subject, seconds(SystemTime::now()) * 1000).is_err() {
-            return Err(AuthorityError::Revoked { id: registration.id.to_string() });
-        }
+        self.check_revoked(&registration.id, key, &registration.roles)?;
         self.known.remember(&attested, registration, SystemTime::now())?;
         Ok((registration.id.clone(), registration.life))
+    }
+
+    /// Who is locked out stays so whatever invite it holds: neither its name nor its key gets a certificate.
+    fn check_revoked(&self, id: &SpiffeId, key: &str, roles: &[String]) -> Result<(), AuthorityError> {
+        let subject = Subject { agent: id.as_str(), key: Some(key), roles, ..Subject::default() };
+        let checked = self.revocations.check(&subject, seconds(SystemTime::now()) * 1000);
+        checked.map_err(|_| AuthorityError::Revoked { id: id.to_string() })
     }
 
     /// Life of the next certificate of an agent: that of its registration, else that of all.

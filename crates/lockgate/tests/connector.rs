@@ -61,6 +61,22 @@ fn an_invite_enrols_once_and_the_certificate_stays() {
 }
 
 #[test]
+fn no_invite_lets_in_who_is_revoked() {
+    let node = Node::up();
+    assert_eq!(node.run(&["identity", "revoke", "agent/laptop", "--reason", "lost"]).code, 0);
+    let code = invite(&node, "laptop");
+    let (_elsewhere, other) = place();
+    let refused = run(&other, &["connect", "--invite", &code, &node.url("sample")]);
+    assert!(refused.code != 0 && refused.stderr.contains("LG-I503"), "{}", refused.stderr);
+    // Once it is let in again, the invite is still the key's that asked with it.
+    assert_eq!(node.run(&["identity", "restore", "agent/laptop"]).code, 0);
+    let mut client =
+        Running::start(command(&other).args(["connect", "--invite", &code, &node.url("sample")]));
+    let answer = client.ask(&initialize(1));
+    assert_eq!(answer["error"]["code"], -31001, "enrolled, but nothing permits this agent yet: {answer}");
+}
+
+#[test]
 fn an_invite_leads_only_to_its_own_authority() {
     let (node, impostor) = (Node::up(), Node::up());
     let code = invite(&node, "laptop");

@@ -131,15 +131,20 @@ fn is_role(error: &IdentityError) -> bool {
 }
 
 #[test]
-fn renewal_is_due_at_two_thirds_of_life() {
+fn renewal_is_due_at_two_thirds_of_life_and_spread() {
     let minutes = |count| MINUTE * count;
-    let agent = agent(authority(), composite());
+    let agents: Vec<_> = (0..8).map(|_| agent(authority(), composite())).collect();
     // Backdated by a minute: 61 minutes of life, of which two thirds are 40 min 40 s.
     let due = now() - minutes(1) + minutes(61) / 3 * 2;
-    assert_eq!(agent.leaf.renew_at(), due);
-    assert!(agent.leaf.renew_at() < agent.leaf.not_after());
+    for agent in &agents {
+        let at = agent.leaf.renew_at();
+        assert!((due - minutes(61) / 10..=due).contains(&at), "{at:?}");
+        assert_eq!(at, agent.leaf.renew_at());
+    }
+    assert!(agents.iter().any(|agent| agent.leaf.renew_at() != agents[0].leaf.renew_at()));
     let nodes = node(authority());
-    assert_eq!(nodes.renew_at(), nodes.leaves[0].renew_at());
+    let first = nodes.leaves.iter().map(|leaf| leaf.renew_at()).min();
+    assert_eq!(Some(nodes.renew_at()), first);
     assert_eq!(nodes.not_after(), now() + DAY);
 }
 
