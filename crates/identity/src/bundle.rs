@@ -19,6 +19,7 @@ use crate::facts::Facts;
 use crate::preamble::{Preamble, RootDates};
 use crate::proven::Proven;
 use crate::signed::Signed;
+use crate::stranger::Stranger;
 use crate::{IdentityError, file};
 
 /// Most roots in a bundle: one for each of the dozen signatures for which keys can be made, all of them twice during
@@ -106,6 +107,7 @@ struct Inner {
     trust_domain: String,
     sequence: u64,
     roots: Vec<Root>,
+    strangers: Vec<Stranger>,
     anchors: Vec<TrustAnchor<'static>>,
     fingerprint: String,
     proven: Proven,
@@ -130,8 +132,12 @@ impl TrustBundle {
             return Err(too_many());
         }
         let mut trust_domain = None;
-        let mut roots = Vec::with_capacity(certificates.len());
+        let (mut roots, mut strangers) = (Vec::with_capacity(certificates.len()), Vec::new());
         for certificate in certificates {
+            if let Some(stranger) = Stranger::read(&certificate) {
+                strangers.push(stranger);
+                continue;
+            }
             let (mut root, domain) =
                 Root::read(certificate).map_err(|cause| IdentityError::Bundle(cause.to_string()))?;
             if *trust_domain.get_or_insert_with(|| domain.clone()) != domain {
@@ -140,29 +146,36 @@ impl TrustBundle {
             root.retire_at = preamble.retire_at(root.fingerprint());
             roots.push(root);
         }
-        Self::of_roots(&trust_domain.unwrap_or_default(), preamble.sequence, roots)
+        Self::of_roots(&trust_domain.unwrap_or_default(), preamble.sequence, roots, strangers)
     }
 
-    /// A bundle of roots that were read before, all of one trust domain.
+    /// A bundle of roots that were read before, all of one trust domain, and of those that cannot be.
     pub(crate) fn of_roots(
         trust_domain: &str,
         sequence: u64,
         mut roots: Vec<Root>,
+        mut strangers: Vec<Stranger>,
     ) -> Result<Self, IdentityError> {
         if roots.is_empty() {
-            return Err(IdentityError::Bundle("there is no certificate in it".to_owned()));
+            return Err(IdentityError::Bundle(match strangers.is_empty() {
+                true => "there is no certificate in it".to_owned(),
+                false => "it has no root of an algorithm that this version knows; update this end".to_owned(),
+            }));
         }
-        if roots.len() > ROOTS_MAX {
+        if roots.len() + strangers.len() > ROOTS_MAX {
             return Err(too_many());
         }
         roots.sort_by(|a, b| a.spki_der.cmp(&b.spki_der));
         roots.dedup_by(|a, b| a.spki_der == b.spki_der);
+        strangers.sort_by(|a, b| a.spki_der.cmp(&b.spki_der));
+        strangers.dedup_by(|a, b| a.spki_der == b.spki_der);
         let anchors = roots.iter().map(anchor).collect::<Result<_, _>>()?;
         Ok(Self(Arc::new(Inner {
             trust_domain: trust_domain.to_owned(),
             sequence,
-            fingerprint: fingerprint(&roots),
+            fingerprint: fingerprint(&roots, &strangers),
             roots,
+            strangers,
             anchors,
             proven: Proven::default(),
         })))
@@ -205,12 +218,16 @@ impl TrustBundle {
         if fits(&bundle) {
             return Ok(bundle);
         }
+        let strangers = &bundle.0.strangers;
         let mut starts: Vec<SystemTime> = bundle.roots().iter().map(|root| root.not_before).collect();
+        starts.extend(strangers.iter().map(|stranger| stranger.not_before));
         starts.sort_unstable();
         starts.dedup();
         for start in starts {
-            let then = bundle.roots().iter().filter(|root| root.not_before <= start).cloned().collect();
-            let then = Self::of_roots(bundle.trust_domain(), 0, then)?;
+            let roots = bundle.roots().iter().filter(|root| root.not_before <= start).cloned().collect();
+            let strangers = strangers.iter().filter(|one| one.not_before <= start).cloned().collect();
+            // A moment when there were strangers only is none that this version can be pinned to.
+            let Ok(then) = Self::of_roots(bundle.trust_domain(), 0, roots, strangers) else { continue };
             if fits(&then) {
                 return Ok(then);
             }
@@ -233,10 +250,11 @@ impl TrustBundle {
         read().map_err(|error| error.in_file(path))
     }
 
-    /// All roots as PEM, in a stable order.
+    /// All roots as PEM, in a stable order, those of unknown algorithms too.
     pub fn to_pem(&self) -> String {
-        let roots = self.0.roots.iter();
-        roots.map(|root| certificate_pem(&root.certificate)).collect()
+        let roots = self.0.roots.iter().map(|root| &root.certificate);
+        let strangers = self.0.strangers.iter().map(|stranger| &stranger.certificate);
+        roots.chain(strangers).map(certificate_pem).collect()
     }
 
     /// [`TrustBundle::to_pem`] after a line with sequence and dates, for files of our own.
@@ -278,6 +296,12 @@ impl TrustBundle {
     /// The roots, in a stable order.
     pub fn roots(&self) -> &[Root] {
         &self.0.roots
+    }
+
+    /// How many roots it has beside [`TrustBundle::roots`] that nothing is trusted to here, because this version does not
+    /// know their algorithm.
+    pub fn unknown_roots(&self) -> usize {
+        self.0.strangers.len()
     }
 
     pub(crate) fn anchors(&self) -> &[TrustAnchor<'static>] {
@@ -365,12 +389,11 @@ fn anchor(root: &Root) -> Result<TrustAnchor<'static>, IdentityError> {
         .map_err(|error| IdentityError::Bundle(error.to_string()))
 }
 
-fn fingerprint(sorted_roots: &[Root]) -> String {
-    let mut keys = Vec::new();
-    for root in sorted_roots {
-        keys.extend_from_slice(&root.spki_der);
-    }
-    digest::hex(&digest::sha256(&keys))
+fn fingerprint(roots: &[Root], strangers: &[Stranger]) -> String {
+    let mut keys: Vec<&[u8]> = roots.iter().map(|root| root.spki_der.as_slice()).collect();
+    keys.extend(strangers.iter().map(|stranger| stranger.spki_der.as_slice()));
+    keys.sort_unstable();
+    digest::hex(&digest::sha256(&keys.concat()))
 }
 
 /// A certificate as a PEM block.

@@ -72,6 +72,7 @@ mod roots;
 mod sealed;
 mod signed;
 mod spiffe;
+mod stranger;
 mod svid;
 pub mod token;
 mod update;

@@ -104,7 +104,7 @@ impl Roots {
 
     fn of(domain: SpiffeId, sequence: u64, held: Vec<Held>) -> Result<Self, IdentityError> {
         let roots = held.iter().map(|held| held.root.clone()).collect();
-        let bundle = TrustBundle::of_roots(domain.trust_domain(), sequence, roots)?;
+        let bundle = TrustBundle::of_roots(domain.trust_domain(), sequence, roots, Vec::new())?;
         Ok(Self { domain, held, bundle, signed: OnceLock::new() })
     }
 

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::{IdentityError, SIGNED_BUNDLE_BYTES_MAX, invite};
+use crate::preamble::Preamble;
+use crate::{IdentityError, SIGNED_BUNDLE_BYTES_MAX, invite, key_pem, update};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -73,7 +74,7 @@ fn a_root_that_is_retired_vouches_for_nothing() {
     authority.rotate(ecdsa(), now(), WEEK).unwrap();
     let old: Vec<_> =
         authority.bundle().roots().iter().filter(|root| root.retire_at().is_some()).cloned().collect();
-    let old = TrustBundle::of_roots("example.org", 1, old).unwrap();
+    let old = TrustBundle::of_roots("example.org", 1, old, Vec::new()).unwrap();
     let text = authority.signed_bundle().unwrap();
     old.accept_update(&text, anyone, 0, now() + WEEK - MINUTE).unwrap();
     let error = old.accept_update(&text, anyone, 0, now() + WEEK).unwrap_err();
@@ -214,6 +215,54 @@ fn a_pin_outlives_the_growth_of_the_authority() {
     authority.rotate(composite(), now() + 3 * MINUTE, Duration::ZERO).unwrap();
     let error = TrustBundle::from_pem_pinned(&authority.bundle().to_pem(), &code.fingerprint).unwrap_err();
     assert!(matches!(error, IdentityError::PinMismatch { .. }), "{error}");
+}
+
+/// An authority may run a newer version than its peers, with a root of an algorithm that they have never heard of.
+#[test]
+fn a_root_of_an_unknown_algorithm_is_kept_and_trusted_in_nothing() {
+    // id-ml-dsa-65, and what might come after it.
+    const KNOWN: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x12];
+    const UNKNOWN: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x63];
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("authority");
+    let authority = Authority::open_or_create(&dir, "example.org", &[composite(), ml_dsa()], now()).unwrap();
+    let known = TrustBundle::from_pem(&authority.bundle().to_pem()).unwrap();
+    let roots = authority.bundle().roots().to_vec();
+    let strange: Vec<_> = roots
+        .iter()
+        .map(|root| match root.algorithm() == ml_dsa() {
+            true => replaced(root.certificate(), KNOWN, UNKNOWN).into(),
+            false => root.certificate().clone(),
+        })
+        .collect();
+    let preamble = Preamble { sequence: authority.bundle().sequence() + 1, dates: Vec::new() };
+    let newer = TrustBundle::dated(strange.clone(), &preamble).unwrap();
+    assert_eq!((newer.roots().len(), newer.unknown_roots()), (1, 1));
+
+    let (keys, _) = key_pem::read_all(&std::fs::read(dir.join("roots.pem")).unwrap()).unwrap();
+    let text = update::sign(&newer, &keys.iter().collect::<Vec<_>>()).unwrap();
+    let (taken, _) = known.accept_update(&text, quantum_safe, 0, now()).unwrap();
+    assert_eq!((taken.roots().len(), taken.unknown_roots()), (1, 1));
+    // It is pinned, written and read as a whole, for the version that will know it.
+    assert_eq!(taken.fingerprint(), newer.fingerprint());
+    assert_ne!(taken.fingerprint(), known.fingerprint());
+    assert_eq!(TrustBundle::from_pem_pinned(&taken.to_pem(), newer.fingerprint()).unwrap(), taken);
+    assert!(
+        !taken.includes(&known),
+        "what its twin of a known algorithm vouched for is not trusted any more"
+    );
+
+    let only = strange.into_iter().filter(|one| one.windows(9).any(|bytes| bytes == UNKNOWN)).collect();
+    let error = TrustBundle::new(only).unwrap_err();
+    assert!(error.to_string().contains("update this end"), "{error}");
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    while let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
 }
 
 proptest! {
