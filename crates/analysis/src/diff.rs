@@ -1,18 +1,19 @@
 //! What another set newly makes possible, and what it no longer does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Policy, RequestEnv, Schema};
 use lockgate_policy::Policies;
 use serde::Serialize;
 
 use crate::call::{Call, Outcome};
-use crate::envs::{Actions, Humans, Slice, axioms, compile, name};
+use crate::envs::{Actions, Humans, Slice, axioms, compile, is_of_unknown_tools, name};
 use crate::error::AnalysisError;
 use crate::example;
-use crate::prove::{Example, failing, permits};
+use crate::forms::bare;
+use crate::prove::{Example, failing, permits, untyped};
 use crate::solver::{Said, Solver};
-use crate::unseen;
+use crate::unseen::{self, Assumed};
 use crate::world::{Mentions, World};
 
 /// How much is known.
@@ -36,12 +37,52 @@ pub struct Difference {
     pub lost: Vec<Change>,
     /// Kinds of requests about which nothing is known, and why.
     pub unclear: Vec<String>,
+    /// Permits whose terms beside their conditions were changed: rates, fields of results, approvals, consequences. What
+    /// they permit is compared above, these are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<Terms>,
     /// Kinds of requests, or samples, that were looked at.
     pub looked_at: usize,
     /// Tools whose definitions are not known: their arguments are taken to be of the types that policies compare them
     /// with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub assumed: Vec<String>,
+    pub assumed: Vec<Assumed>,
+}
+
+/// What a rule says beside its conditions, where that was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// The rule.
+    pub id: String,
+    /// Which annotation.
+    pub term: String,
+    /// What it was; `None` where it is new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What it is now; `None` where it is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// Annotations that change what becomes of a call that fits.
+const TERMS: [&str; 6] = ["on_violation", "approval", "rate", "result_fields", "result_hidden", "mode"];
+
+/// The terms of rules that both sets have by one id, where they differ.
+fn terms(old: &Policies, new: &Policies) -> Vec<Terms> {
+    let before: BTreeMap<&str, &Policy> = old.placed().map(|placed| (placed.id(), placed.policy)).collect();
+    let mut changed = Vec::new();
+    for placed in new.placed() {
+        let Some(earlier) = before.get(placed.id()) else { continue };
+        for term in TERMS {
+            let (before, after) = (earlier.annotation(term), placed.policy.annotation(term));
+            if before != after {
+                let own = |text: Option<&str>| text.map(str::to_owned);
+                let (id, term) = (placed.id().to_owned(), term.to_owned());
+                changed.push(Terms { id, term, before: own(before), after: own(after) });
+            }
+        }
+    }
+    changed
 }
 
 /// Something that is possible under one set alone.
@@ -56,9 +97,14 @@ pub struct Change {
 }
 
 impl Difference {
-    /// Whether the new set permits nothing that the old one denies, and that is proved.
+    /// Whether the new set permits nothing that the old one denies, and that is proved, and no permit has other terms.
     pub fn grants_nothing_new(&self) -> bool {
-        self.ground == Ground::Proof && self.gained.is_empty() && self.unclear.is_empty()
+        self.ground == Ground::Proof && self.is_nothing_known_new()
+    }
+
+    /// Whether nothing was found that is new, by proof or by samples.
+    pub fn is_nothing_known_new(&self) -> bool {
+        self.gained.is_empty() && self.unclear.is_empty() && self.terms.is_empty()
     }
 }
 
@@ -70,7 +116,7 @@ impl Difference {
 pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<Difference, AnalysisError> {
     let (before, after): (Vec<&Policy>, Vec<&Policy>) = (old.cedar().collect(), new.cedar().collect());
     let mentions = Mentions::of(before.iter().copied().chain(after.iter().copied()), world);
-    let ground = unseen::Ground::of(&[new, old], world)?;
+    let ground = unseen::Ground::of(&[new, old], None, world)?;
     let (schema, world) = (&ground.schema, &ground.world);
     let mut both = Both {
         old: Side { policies: old, rules: before, actions: Actions::of(schema)? },
@@ -85,10 +131,12 @@ pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<D
         gained: Vec::new(),
         lost: Vec::new(),
         unclear: ground.unclear.clone(),
+        terms: terms(old, new),
         looked_at: 0,
         assumed: ground.assumed.clone(),
     };
-    let envs: Vec<RequestEnv> = schema.request_envs().collect();
+    let mut envs: Vec<RequestEnv> = schema.request_envs().collect();
+    envs.sort_by_cached_key(name);
     for env in &envs {
         difference.looked_at += 1;
         both.one(env, Gain::New, &mut difference).await?;
@@ -114,6 +162,7 @@ pub fn by_samples(
         gained: Vec::new(),
         lost: Vec::new(),
         unclear: Vec::new(),
+        terms: terms(old, new),
         looked_at: calls.len(),
         assumed: Vec::new(),
     };
@@ -165,13 +214,22 @@ impl Both<'_> {
             Gain::Old => (&self.old, &self.new),
         };
         // What a person may approve is no grant of the set, on either side.
-        let wide = Slice::new(&more.rules, &more.actions, env, Humans::SayNo);
+        let wide = Slice::new(&more.rules, &more.actions, env, Humans::SayNo)?;
         if !wide.permits() {
             return Ok(());
         }
-        let narrow = Slice::new(&less.rules, &less.actions, env, Humans::SayNo);
+        let mut narrow = Slice::new(&less.rules, &less.actions, env, Humans::SayNo)?;
+        narrow.close(&wide)?;
         if same(&wide, &narrow) {
             return Ok(());
+        }
+        if is_of_unknown_tools(env) {
+            for slice in [&wide, &narrow] {
+                if let Some(why) = untyped(slice, false)? {
+                    into.unclear.push(format!("{}: {why}", name(env)));
+                    return Ok(());
+                }
+            }
         }
         let schema = self.schema;
         let axioms = axioms(self.world, env, schema, &self.mentions);
@@ -252,17 +310,10 @@ impl Both<'_> {
 }
 
 /// Whether two slices hold the same rules, word for word, so that nothing is left to prove.
-fn same(a: &Slice<'_>, b: &Slice<'_>) -> bool {
+fn same(a: &Slice, b: &Slice) -> bool {
     // What the annotations say matters too: on_violation and approval have chosen the slice, the rest does not decide.
-    let texts = |slice: &Slice<'_>| -> BTreeSet<String> {
+    let texts = |slice: &Slice| -> BTreeSet<String> {
         slice.rules().map(|policy| bare(&policy.to_string())).collect()
     };
     texts(a) == texts(b)
-}
-
-/// A policy's text without its annotations.
-fn bare(text: &str) -> String {
-    let start =
-        ["permit(", "permit (", "forbid(", "forbid ("].iter().filter_map(|word| text.find(word)).min();
-    text[start.unwrap_or(0)..].to_owned()
 }

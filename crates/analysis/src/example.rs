@@ -8,10 +8,7 @@ use lockgate_policy::FactValues;
 use serde_json::{Map, Value};
 
 use crate::call::{Call, LinkKind, TOOLS_CALL};
-use crate::world::{Mentions, World};
-
-/// Begins the id of an action of one pinned tool.
-const TOOL_ACTION: &str = "tools/call:";
+use crate::world::{Mentions, TOOL_ACTION, World, decoded};
 
 /// The latest point in time of an example, in milliseconds since 1970: the year 2200.
 const NOW_MS_MAX: i64 = 7_258_118_400_000;
@@ -147,8 +144,7 @@ impl Reader<'_> {
     fn target(&self) -> (String, String, Option<String>) {
         let action = self.found.request.action().map(|id| id.id().unescaped().to_owned()).unwrap_or_default();
         if let Some((server, tool)) = action.strip_prefix(TOOL_ACTION).and_then(|tool| tool.split_once('/')) {
-            let server = server.replace("%2F", "/").replace("%25", "%");
-            return (server, TOOLS_CALL.to_owned(), Some(tool.to_owned()));
+            return (decoded(server), TOOLS_CALL.to_owned(), Some(tool.to_owned()));
         }
         let id = self.found.request.resource().map(|id| id.id().unescaped().to_owned()).unwrap_or_default();
         let or_some = |text: Option<String>, other: &str| {

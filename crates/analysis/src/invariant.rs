@@ -1,10 +1,11 @@
 //! Things that must never happen, in short forms or in Cedar.
 
-use cedar_policy::{Effect, Policy, PolicyId};
+use cedar_policy::{Effect, EntityUid, Policy, PolicyId};
 
 use crate::call::whole_id;
 use crate::clause::cedar_string;
 use crate::error::AnalysisError;
+use crate::forms;
 
 /// Something that must never be permitted: a permit for exactly that.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,14 +32,12 @@ impl Invariant {
             ["never-touch", word] => {
                 // Needles are compared in lower case.
                 let word = word.to_lowercase();
-                let condition = format!("context.touched.contains({})", cedar_string(&word));
-                (
-                    format!(
-                        "permit(principal, action in Lockgate::Action::\"use\", resource) when {{ {condition} }};"
-                    ),
-                    None,
-                    Some(word),
-                )
+                // Whatever the method; but nothing is said yet when a link is made.
+                let condition = format!(
+                    "action != Lockgate::Action::\"connect\" && context.touched.contains({})",
+                    cedar_string(&word)
+                );
+                (format!("permit(principal, action, resource) when {{ {condition} }};"), None, Some(word))
             }
             ["never", who, "tool", tool] => {
                 let who = Who::read(who, trust_domain)?;
@@ -71,6 +70,12 @@ impl Invariant {
         let probe = parse(text)?;
         if probe.effect() != Effect::Permit {
             return Err(AnalysisError::invariant("--never takes a permit for what must never be permitted"));
+        }
+        let call: EntityUid = "Lockgate::Action::\"tools/call\"".parse().expect("an id of Cedar");
+        if forms::compares(&probe, &call)? {
+            return Err(AnalysisError::invariant(
+                "calls of tools are never the action \"tools/call\" itself, but in it: write action in …",
+            ));
         }
         Ok(Invariant { text: text.trim().to_owned(), probe, agent: None, word: None })
     }

@@ -1,8 +1,12 @@
 //! Can anything ever …? Answered for all calls at once, by a solver.
 //!
 //! For each kind of request (who × action × what) the solver looks for one that the policies permit and the invariant
-//! rules out. Cedar's answer permits no less than Lockgate's: Cedar skips a rule that fails, Lockgate denies. So where
-//! the solver finds nothing, there is nothing; and what it finds is decided for real before it is shown.
+//! rules out. What it is given permits no less than Lockgate does: Cedar skips a rule that fails, Lockgate denies;
+//! connecting needs a permit on anything there (see [`Slice::new`]), and a hold in a permit lets a person pass what its
+//! conditions do not. So where the solver finds nothing, there is nothing; and what it finds is decided for real before
+//! it is shown.
+
+use std::collections::BTreeMap;
 
 use cedar_policy::{Authorizer, Decision, Policy, PolicySet, RequestEnv, Schema};
 use cedar_policy_symcc::Env;
@@ -10,12 +14,13 @@ use lockgate_policy::Policies;
 use serde::Serialize;
 
 use crate::call::{Call, Decided, Outcome};
-use crate::envs::{Actions, Humans, Slice, axioms, compile, name};
+use crate::envs::{Actions, Humans, Slice, axioms, compile, is_of_unknown_tools, name};
 use crate::error::AnalysisError;
 use crate::example;
+use crate::forms;
 use crate::invariant::Invariant;
 use crate::solver::{Said, Solver};
-use crate::unseen::Ground;
+use crate::unseen::{Assumed, Ground};
 use crate::world::{Mentions, World};
 
 /// What is known of an invariant.
@@ -89,9 +94,12 @@ pub struct Proof {
     /// Kinds of requests that were looked at.
     pub kinds: usize,
     /// Tools whose definitions are not known: their arguments are taken to be of the types that policies compare them
-    /// with, since any other type denies.
+    /// with.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub assumed: Vec<String>,
+    pub assumed: Vec<Assumed>,
+    /// Agents that the invariant names, with the roles that they are taken to have, and no others.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, Vec<String>>,
 }
 
 /// What one kind of request gave.
@@ -111,18 +119,26 @@ pub async fn prove(
     policies: &Policies,
     world: &World,
 ) -> Result<Proof, AnalysisError> {
-    let ground = Ground::of(&[policies], world)?;
+    let ground = Ground::of(&[policies], Some(&invariant.probe), world)?;
     let (schema, world) = (&ground.schema, &ground.world);
     check(&invariant.probe, schema)?;
+    let roles = world.roles.clone();
     let rules: Vec<&Policy> = policies.cedar().collect();
     let actions = Actions::of(schema)?;
     let mentions = Mentions::of(rules.iter().copied().chain([&invariant.probe]), world);
     let mut question =
         Question { policies, invariant, schema, rules, actions, mentions, world, solver: Solver::find()? };
     let envs: Vec<RequestEnv> = schema.request_envs().collect();
-    let envs: Vec<RequestEnv> =
+    let mut envs: Vec<RequestEnv> =
         envs.into_iter().filter(|env| question.actions.can_fit(&invariant.probe, env)).collect();
+    // The same question gets the same example.
+    envs.sort_by_cached_key(name);
     let kinds = envs.len();
+    if kinds == 0 {
+        return Err(AnalysisError::invariant(
+            "the invariant fits no kind of request, so that it says nothing",
+        ));
+    }
     let mut why = ground.unclear.clone();
     for humans in [Humans::SayNo, Humans::SayYes] {
         for env in &envs {
@@ -141,6 +157,7 @@ pub async fn prove(
                         verdict,
                         kinds,
                         assumed: ground.assumed,
+                        roles,
                     });
                 }
             }
@@ -148,7 +165,7 @@ pub async fn prove(
     }
     why.dedup();
     let verdict = if why.is_empty() { Verdict::Proved } else { Verdict::Undecided { why } };
-    Ok(Proof { invariant: invariant.text.clone(), verdict, kinds, assumed: ground.assumed })
+    Ok(Proof { invariant: invariant.text.clone(), verdict, kinds, assumed: ground.assumed, roles })
 }
 
 /// Whether the invariant names things that exist; a misspelt one would be proved of anything.
@@ -176,13 +193,19 @@ struct Question<'a> {
 
 impl Question<'_> {
     async fn one(&mut self, env: &RequestEnv, humans: Humans) -> Result<Found, AnalysisError> {
-        let slice = Slice::new(&self.rules, &self.actions, env, humans);
+        let slice = Slice::new(&self.rules, &self.actions, env, humans)?;
         if !slice.permits() {
             return Ok(Found::Nothing);
         }
         // Where no rule waits for a person, the first round has answered.
-        if humans == Humans::SayYes && !slice.waits(&self.rules, &self.actions, env) {
+        if humans == Humans::SayYes && !slice.waits(&self.rules, &self.actions, env)? {
             return Ok(Found::Nothing);
+        }
+        let asks_arguments = forms::reads(&self.invariant.probe)?.contains("input");
+        if is_of_unknown_tools(env)
+            && let Some(why) = untyped(&slice, asks_arguments)?
+        {
+            return Ok(Found::Unclear(why));
         }
         let axioms = axioms(self.world, env, self.schema, &self.mentions);
         let set = slice.set(&axioms)?;
@@ -198,6 +221,10 @@ impl Question<'_> {
             .ask(async |compiler| compiler.check_disjoint_with_counterexample_opt(&compiled, &probe).await)
             .await?;
         Ok(match said {
+            Said::Answer(None) if asks_arguments && slice.reader_of("input")?.is_none() => Found::Unclear(
+                "no rule reads the arguments, so that others than those of the definition pass, too"
+                    .to_owned(),
+            ),
             Said::Answer(None) => Found::Nothing,
             Said::Nothing(why) => Found::Unclear(why),
             Said::Answer(Some(found)) => self.confirm(&found, &set, humans),
@@ -236,6 +263,18 @@ impl Question<'_> {
         }
         unclear
     }
+}
+
+/// Why nothing can be said of tools that nobody has shown and no policy names: their arguments have no types.
+pub(crate) fn untyped(slice: &Slice, asks_arguments: bool) -> Result<Option<String>, AnalysisError> {
+    let reader = slice.reader_of("input")?;
+    Ok(match reader {
+        Some(rule) => Some(format!("the rule {} reads arguments of tools that nobody has shown", rule.id())),
+        None if asks_arguments => Some(
+            "the invariant asks for arguments, and a rule permits tools that nobody has shown".to_owned(),
+        ),
+        None => None,
+    })
 }
 
 /// A rule that fails on a request, which denies it.

@@ -3,24 +3,40 @@
 //! What a policy says of the arguments of such a tool holds at run time, where arguments are taken as they come. In the
 //! schema they have no types, and to a prover a rule that reads them could never match: it would call proved what is not
 //! so. So such a tool gets an action with the arguments that policies speak of, each with the type that they compare it
-//! with, and each of them optional. A call whose argument is of another type makes the comparison fail, which denies,
-//! so that no call is forgotten; only where two policies compare one argument as two types nothing is claimed.
+//! with, and each of them optional.
+//!
+//! Nothing is forgotten by that. A value of another type makes every comparison fail, which denies, but for equality,
+//! where it is simply equal to nothing; and there is always a text or a number that is equal to nothing that policies
+//! name, too. There is no such flag: a rule against `true` and a rule against `false` together let "yes" pass. So where
+//! a flag is compared with both, and where two policies compare one argument as two types, nothing is claimed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use cedar_policy::{Policy, ResourceConstraint, Schema};
+use cedar_policy::{Policy, Schema};
 use lockgate_policy::Policies;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::clause::cedar_string;
 use crate::error::AnalysisError;
-use crate::world::World;
+use crate::explain::is_shadow;
+use crate::forms;
+use crate::world::{TOOL_ACTION, World, decoded};
 
 /// Deepest expression that is looked into; the parser of policies has a limit of its own.
 const DEPTH_MAX: usize = 256;
 
 /// Operators of Cedar that compare decimals.
 const DECIMAL: [&str; 4] = ["lessThan", "lessThanOrEqual", "greaterThan", "greaterThanOrEqual"];
+
+/// A tool whose definition nobody has shown, and what an answer takes its arguments to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Assumed {
+    /// `SERVER/TOOL`.
+    pub tool: String,
+    /// Dotted path of an argument, and its type in the words of role files.
+    pub arguments: BTreeMap<String, String>,
+}
 
 /// What a question is asked against.
 pub(crate) struct Ground {
@@ -29,50 +45,68 @@ pub(crate) struct Ground {
     /// What keeps anything from being claimed.
     pub(crate) unclear: Vec<String>,
     /// Tools whose arguments are taken to have the types that policies compare them with.
-    pub(crate) assumed: Vec<String>,
+    pub(crate) assumed: Vec<Assumed>,
 }
 
 impl Ground {
-    /// The schema of one or two sets with the tools that only their policies know.
+    /// The schema of one or two sets with the tools that only their policies, or the question, know.
     ///
     /// # Errors
     /// A mistake of ours.
-    pub(crate) fn of(sets: &[&Policies], world: &World) -> Result<Self, AnalysisError> {
+    pub(crate) fn of(
+        sets: &[&Policies],
+        probe: Option<&Policy>,
+        world: &World,
+    ) -> Result<Self, AnalysisError> {
         let mut text = sets.first().map(|set| set.schema()).unwrap_or_default();
         for other in sets.iter().skip(1) {
             text = with_zones(&text, &other.schema());
         }
-        let rules: Vec<&Policy> = sets.iter().flat_map(|set| set.cedar()).collect();
+        let shown = shown(&read(&text)?);
+        let live = sets.iter().flat_map(|set| set.cedar()).filter(|policy| !is_shadow(policy));
+        let rules: Vec<&Policy> = live.chain(probe).collect();
         let mut ground_world = world.clone();
         // A definition that cannot be read gives no action of its own, and its tool is then one of all the others.
-        ground_world.tools.retain(|(server, tool), _| has_action(&text, &joined(server, tool)));
+        ground_world.tools.retain(|(server, tool), _| shown.contains(&joined(server, tool)));
         let (mut unclear, mut assumed) = (Vec::new(), Vec::new());
         let (mut actions, call) = (String::new(), call_type(&text)?);
-        for (tool, types) in unseen(&rules, &text) {
+        for (tool, types) in unseen(&rules, &shown)? {
             let Some((server, name)) = tool.split_once('/') else { continue };
-            let server = server.replace("%2F", "/").replace("%25", "%");
             match types.record() {
                 Ok(input) => {
                     actions.push_str(&format!(
                         "action {} in [\"tools/call\"] appliesTo {{ principal: [Agent, LocalUser, Anonymous], \
                          resource: [Tool], context: {{ {call} input: {input} }} }};\n",
-                        cedar_string(&format!("tools/call:{tool}"))
+                        cedar_string(&format!("{TOOL_ACTION}{tool}"))
                     ));
-                    ground_world.tools.insert((server, name.to_owned()), types.names());
-                    assumed.push(tool);
+                    ground_world.tools.insert((decoded(server), name.to_owned()), types.names());
+                    assumed.push(Assumed { arguments: types.in_words(), tool });
                 }
-                Err(argument) => unclear.push(format!(
-                    "policies compare the argument {argument} of {tool} as two types, and its definition is not known; \
-                     name it with --tools"
-                )),
+                Err(doubt) => unclear
+                    .push(format!("{doubt}, of {tool}, whose definition is not known; name it with --tools")),
             }
         }
+        // Where no argument is read, nothing of them is assumed.
+        assumed.retain(|tool| !tool.arguments.is_empty());
         let end = text.rfind('}').ok_or_else(|| AnalysisError::Bug("the schema has no end".to_owned()))?;
         text.insert_str(end, &actions);
-        let (schema, _warnings) = Schema::from_cedarschema_str(&text)
-            .map_err(|error| AnalysisError::Bug(format!("the schema cannot be read back: {error}")))?;
-        Ok(Ground { schema, world: ground_world, unclear, assumed })
+        Ok(Ground { schema: read(&text)?, world: ground_world, unclear, assumed })
     }
+}
+
+fn read(text: &str) -> Result<Schema, AnalysisError> {
+    let (schema, _warnings) = Schema::from_cedarschema_str(text)
+        .map_err(|error| AnalysisError::Bug(format!("the schema cannot be read back: {error}")))?;
+    Ok(schema)
+}
+
+/// The ids of the tools that have an action of their own.
+fn shown(schema: &Schema) -> HashSet<String> {
+    let tool = |action: &cedar_policy::EntityUid| {
+        let id: &str = action.id().unescaped();
+        id.strip_prefix(TOOL_ACTION).map(str::to_owned)
+    };
+    schema.actions().filter_map(tool).collect()
 }
 
 /// The attributes of a call's context, as the schema says them.
@@ -99,30 +133,34 @@ fn with_zones(schema: &str, other: &str) -> String {
     }
 }
 
-/// The tools whose arguments policies read and whose definitions the schema lacks, by id.
-fn unseen(rules: &[&Policy], schema: &str) -> BTreeMap<String, Types> {
+/// The tools that policies name and the schema lacks, by id, where an action of their own makes a difference: policies
+/// read their arguments, or name them by their action.
+fn unseen(rules: &[&Policy], shown: &HashSet<String>) -> Result<BTreeMap<String, Types>, AnalysisError> {
     let mut tools: BTreeMap<String, Types> = BTreeMap::new();
+    let mut of_any = Types::default();
     for policy in rules {
-        let Ok(json) = policy.to_json() else { continue };
-        for tool in named_tools(policy) {
-            if has_action(schema, &tool) {
-                continue;
-            }
-            let mut types = Types::default();
-            for condition in json["conditions"].as_array().into_iter().flatten() {
+        let reads_input = forms::reads(policy)?.iter().any(|name| name == "input" || name == forms::ALL);
+        let mut types = Types::default();
+        if reads_input {
+            for condition in forms::to_json(policy)?["conditions"].as_array().into_iter().flatten() {
                 types.read(&condition["body"], Some("Bool"), 0);
             }
-            if types.reads_input {
-                tools.entry(tool).or_default().merge(types);
+        }
+        let mut names_one = false;
+        for (kind, id) in forms::named(policy)? {
+            let by_action = id.strip_prefix(TOOL_ACTION).filter(|_| kind == "Action");
+            let Some(tool) = by_action.or((kind == "Tool").then_some(id.as_str())) else { continue };
+            names_one = true;
+            if !shown.contains(tool) && (reads_input || by_action.is_some()) {
+                tools.entry(tool.to_owned()).or_default().merge(&types);
             }
         }
+        if !names_one {
+            of_any.merge(&types);
+        }
     }
-    tools
-}
-
-/// Whether the schema has an action for the tool of this id.
-fn has_action(schema: &str, tool: &str) -> bool {
-    schema.contains(&format!("action {} in", cedar_string(&format!("tools/call:{tool}"))))
+    tools.values_mut().for_each(|types| types.merge(&of_any));
+    Ok(tools)
 }
 
 /// The id of a tool: a slash in the server's name is escaped, so that the first one ends it.
@@ -130,38 +168,62 @@ fn joined(server: &str, tool: &str) -> String {
     format!("{}/{tool}", server.replace('%', "%25").replace('/', "%2F"))
 }
 
-/// The tools in a policy's scope.
-fn named_tools(policy: &Policy) -> Vec<String> {
-    let mut tools = Vec::new();
-    if let ResourceConstraint::Eq(id) = policy.resource_constraint()
-        && id.type_name().basename() == "Tool"
-    {
-        tools.push(id.id().unescaped().to_owned());
-    }
-    let actions = match policy.action_constraint() {
-        cedar_policy::ActionConstraint::Any => Vec::new(),
-        cedar_policy::ActionConstraint::In(ids) => ids,
-        cedar_policy::ActionConstraint::Eq(id) => vec![id],
-    };
-    tools.extend(
-        actions.iter().filter_map(|id| id.id().unescaped().strip_prefix("tools/call:").map(str::to_owned)),
-    );
-    tools
-}
-
 /// The arguments that policies speak of, by path, with the types that they compare them with.
 #[derive(Debug, Default)]
 struct Types {
-    reads_input: bool,
     types: BTreeMap<Vec<String>, BTreeSet<String>>,
+    /// The flags that an argument is compared with.
+    flags: BTreeMap<Vec<String>, BTreeSet<bool>>,
+    /// Flags are compared in a way that says nothing of which.
+    any_flag: bool,
+}
+
+/// Why no type can be taken for granted.
+#[derive(Debug, PartialEq, Eq)]
+enum Doubt {
+    TwoTypes(String),
+    BothFlags(String),
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Doubt::TwoTypes(path) => write!(f, "policies compare the argument {path} as two types"),
+            Doubt::BothFlags(path) => {
+                write!(
+                    f,
+                    "policies compare the argument {path} with true and with false, and it could be neither"
+                )
+            }
+        }
+    }
 }
 
 impl Types {
-    fn merge(&mut self, other: Types) {
-        self.reads_input |= other.reads_input;
-        for (path, types) in other.types {
-            self.types.entry(path).or_default().extend(types);
+    fn merge(&mut self, other: &Types) {
+        for (path, types) in &other.types {
+            self.types.entry(path.clone()).or_default().extend(types.iter().cloned());
         }
+        for (path, flags) in &other.flags {
+            self.flags.entry(path.clone()).or_default().extend(flags);
+        }
+        self.any_flag |= other.any_flag;
+    }
+
+    /// The arguments that are compared, by dotted path, with their types in words.
+    fn in_words(&self) -> BTreeMap<String, String> {
+        let words = |kind: &str| match kind {
+            "String" => "text".to_owned(),
+            "Long" => "integer".to_owned(),
+            "Bool" => "flag".to_owned(),
+            "decimal" => "number".to_owned(),
+            other => {
+                other.replace("Set<", "list of ").replace("String>", "texts").replace("Long>", "integers")
+            }
+        };
+        let one =
+            |(path, kinds): (&Vec<String>, &BTreeSet<String>)| Some((path.join("."), words(kinds.first()?)));
+        self.types.iter().filter_map(one).collect()
     }
 
     /// The names of the arguments.
@@ -170,12 +232,15 @@ impl Types {
         names.into_iter().cloned().collect()
     }
 
-    /// The record type of all arguments; an argument of two types is the error.
-    fn record(&self) -> Result<String, String> {
+    /// The record type of all arguments.
+    ///
+    /// # Errors
+    /// An argument of two types, or one whose types leave no value that is equal to nothing.
+    fn record(&self) -> Result<String, Doubt> {
         self.record_below(&[])
     }
 
-    fn record_below(&self, prefix: &[String]) -> Result<String, String> {
+    fn record_below(&self, prefix: &[String]) -> Result<String, Doubt> {
         let below = |path: &&Vec<String>| path.len() > prefix.len() && path.starts_with(prefix);
         let names: BTreeSet<&String> =
             self.types.keys().filter(below).map(|path| &path[prefix.len()]).collect();
@@ -190,12 +255,42 @@ impl Types {
                 (true, []) => self.record_below(&path)?,
                 // Only asked whether it is there.
                 (false, []) => "String".to_owned(),
+                (false, [one]) if one.contains("Bool") && self.may_be_neither(&path, one) => {
+                    return Err(Doubt::BothFlags(path.join(".")));
+                }
                 (false, [one]) => (*one).clone(),
-                _ => return Err(path.join(".")),
+                _ => return Err(Doubt::TwoTypes(path.join("."))),
             };
             fields.push(format!("{}?: {kind}", cedar_string(name)));
         }
         Ok(format!("{{ {} }}", fields.join(", ")))
+    }
+
+    fn may_be_neither(&self, path: &[String], kind: &str) -> bool {
+        kind != "Bool" || self.any_flag || self.flags.get(path).is_some_and(|flags| flags.len() > 1)
+    }
+
+    /// Notes what a flag is compared with; anything but an argument with a literal says nothing.
+    fn compare_flags(&mut self, left: &Value, right: &Value, depth: usize) {
+        let sides = [(left, right), (right, left)];
+        let is_flag = |side: &Value| kind_of(side).is_some_and(|kind| kind.contains("Bool"));
+        if !is_flag(left) && !is_flag(right) {
+            return;
+        }
+        let literals = |side: &Value| -> Option<Vec<bool>> {
+            let one = |item: &Value| item["Value"].as_bool();
+            match side.get("Set").and_then(Value::as_array) {
+                Some(items) => items.iter().map(one).collect(),
+                None => one(side).map(|flag| vec![flag]),
+            }
+        };
+        let noted = sides.into_iter().find_map(|(argument, other)| {
+            Some((argument.get(".").and_then(|_| input_path(argument, depth))?, literals(other)?))
+        });
+        match noted {
+            Some((path, flags)) => self.flags.entry(path).or_default().extend(flags),
+            None => self.any_flag = true,
+        }
     }
 
     /// Looks for arguments in an expression of which a type is expected.
@@ -214,6 +309,9 @@ impl Types {
             Value::Array(both) => (both.first().unwrap_or(&Value::Null), both.get(1).unwrap_or(&Value::Null)),
             operands => (&operands["left"], &operands["right"]),
         };
+        if matches!(operator.as_str(), "==" | "!=" | "contains" | "containsAll" | "containsAny") {
+            self.compare_flags(left, right, depth);
+        }
         let mut both = |types: [Option<&str>; 2]| {
             self.read(left, types[0], depth + 1);
             self.read(right, types[1], depth + 1);
@@ -279,7 +377,6 @@ impl Types {
     }
 
     fn note(&mut self, path: Vec<String>, expected: Option<&str>) {
-        self.reads_input = true;
         if !path.is_empty() {
             self.types.entry(path).or_default().extend(expected.map(str::to_owned));
         }
@@ -325,12 +422,13 @@ fn kind_of(expression: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn types(conditions: &str) -> Result<String, String> {
+    fn types(conditions: &str) -> Result<String, Doubt> {
         let text = format!(
             "permit(principal, action, resource == Lockgate::Tool::\"crm/get\") when {{ {conditions} }};"
         );
         let policy: Policy = text.parse().unwrap();
-        unseen(&[&policy], "").remove("crm/get").map_or_else(|| Ok(String::new()), |types| types.record())
+        let mut tools = unseen(&[&policy], &HashSet::new()).unwrap();
+        tools.remove("crm/get").map_or_else(|| Ok(String::new()), |types| types.record())
     }
 
     #[test]
@@ -360,9 +458,61 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_of_two_types_is_told() {
-        assert_eq!(types("context.input.a == 1 || context.input.a like \"x\""), Err("a".to_owned()));
-        assert_eq!(types("context.input.a == 1 || context.input.a.b == 1"), Err("a".to_owned()));
+    fn what_cannot_be_taken_for_granted_is_told() {
+        let (two, both) = (|| Doubt::TwoTypes("a".to_owned()), || Doubt::BothFlags("a".to_owned()));
+        for (conditions, doubt) in [
+            ("context.input.a == 1 || context.input.a like \"x\"", Some(two())),
+            ("context.input.a == 1 || context.input.a.b == 1", Some(two())),
+            // Neither true nor false is equal to "yes".
+            ("context.input.a == true || context.input.a == false", Some(both())),
+            ("context.input.a != true || false == context.input.a", Some(both())),
+            ("[true, false].contains(context.input.a)", Some(both())),
+            ("context.input.a.contains(true)", Some(both())),
+            ("(if context.input.a then true else false) == true || context.input.a == true", Some(both())),
+            // A value of another type is denied, or as good as false.
+            ("context.input.a || !context.input.a", None),
+            ("context.input.a == true && !(context.input.a == true)", None),
+        ] {
+            assert_eq!(types(conditions).err(), doubt, "{conditions}");
+        }
+    }
+
+    #[test]
+    fn tools_are_found_however_they_are_named() {
+        for (scope, found) in [
+            ("action, resource == Lockgate::Tool::\"crm/get\"", true),
+            ("action, resource in Lockgate::Tool::\"crm/get\"", true),
+            ("action, resource is Lockgate::Tool in Lockgate::Tool::\"crm/get\"", true),
+            ("action == Lockgate::Action::\"tools/call:crm/get\", resource", true),
+            ("action in [Lockgate::Action::\"tools/call:crm/get\"], resource", true),
+            ("action, resource in Lockgate::Server::\"crm\"", false),
+        ] {
+            let text =
+                format!("permit(principal, {scope}) when {{ context has input && context.input.a == 1 }};");
+            let policy: Policy = text.parse().unwrap();
+            let tools = unseen(&[&policy], &HashSet::new()).unwrap();
+            assert_eq!(tools.contains_key("crm/get"), found, "{scope}");
+        }
+        // By its action, though nothing of its arguments is read.
+        let policy: Policy =
+            "permit(principal, action == Lockgate::Action::\"tools/call:crm/get\", resource);"
+                .parse()
+                .unwrap();
+        assert!(unseen(&[&policy], &HashSet::new()).unwrap().contains_key("crm/get"));
+    }
+
+    #[test]
+    fn types_are_told_in_words() {
+        let mut types = Types::default();
+        for (path, kind) in
+            [("a", "String"), ("b", "Set<String>"), ("c", "Set<Long>"), ("d", "decimal"), ("e", "Long")]
+        {
+            types.note(vec![path.to_owned()], Some(kind));
+        }
+        types.note(vec!["f".to_owned()], None);
+        let words: Vec<String> =
+            types.in_words().into_iter().map(|(path, kind)| format!("{path} {kind}")).collect();
+        assert_eq!(words.join(", "), "a text, b list of texts, c list of integers, d number, e integer");
     }
 
     #[test]
@@ -370,7 +520,7 @@ mod tests {
         let policies = Policies::parse(&[], &lockgate_policy::Options::bare(1)).unwrap();
         let mut world = World::default();
         world.tools.insert(("crm".to_owned(), "broken".to_owned()), Vec::new());
-        assert!(Ground::of(&[&policies], &world).unwrap().world.tools.is_empty());
+        assert!(Ground::of(&[&policies], None, &world).unwrap().world.tools.is_empty());
         assert_eq!(joined("a/b%", "c/d"), "a%2Fb%25/c/d");
     }
 

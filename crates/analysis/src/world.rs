@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{Policy, PolicyId, RequestEnv};
 use serde_json::Value;
 
+use crate::call::CONNECT;
 use crate::clause::cedar_string;
 
 /// What is known beside the policies.
@@ -21,16 +22,18 @@ pub struct World {
     pub tools: BTreeMap<(String, String), Vec<String>>,
     /// Our trust domain.
     pub trust_domain: String,
-    /// Roles of the agents that a question names; an agent that is not here may have any roles.
+    /// All roles of the agents that a question names; an agent that is not here may have any roles. An answer says what
+    /// it has taken from here.
     pub roles: BTreeMap<String, Vec<String>>,
 }
 
 /// Begins the id of an action of one pinned tool.
-const TOOL_ACTION: &str = "tools/call:";
+pub(crate) const TOOL_ACTION: &str = "tools/call:";
 
 /// What the policies of a question speak of.
 pub(crate) struct Mentions {
     servers: BTreeSet<String>,
+    groups: BTreeSet<String>,
     tools: BTreeSet<String>,
     roles: BTreeSet<String>,
     needles: BTreeSet<String>,
@@ -42,6 +45,7 @@ impl Mentions {
     pub(crate) fn of<'a>(policies: impl Iterator<Item = &'a Policy>, world: &World) -> Self {
         let mut mentions = Mentions {
             servers: world.groups.values().flatten().cloned().collect(),
+            groups: world.groups.keys().cloned().collect(),
             tools: BTreeSet::new(),
             roles: BTreeSet::new(),
             needles: BTreeSet::new(),
@@ -55,7 +59,7 @@ impl Mentions {
             }
         }
         let servers: Vec<String> =
-            mentions.tools.iter().filter_map(|id| Some(id.split_once('/')?.0.to_owned())).collect();
+            mentions.tools.iter().filter_map(|id| Some(decoded(id.split_once('/')?.0))).collect();
         mentions.servers.extend(servers);
         mentions
     }
@@ -75,6 +79,7 @@ impl Mentions {
                 {
                     match kind.strip_prefix("Lockgate::").unwrap_or(kind) {
                         "Server" => _ = self.servers.insert(id.clone()),
+                        "ServerGroup" => _ = self.groups.insert(id.clone()),
                         "Tool" => _ = self.tools.insert(id.clone()),
                         "Role" => _ = self.roles.insert(id.clone()),
                         _ => {}
@@ -120,11 +125,11 @@ impl World {
             Some(tool) => self.pinned_tool(tool, mentions, &mut impossible),
             None => self.named_by_attributes(&kind, mentions, &mut impossible),
         }
-        if action != "connect" {
-            link(mentions, &mut impossible);
-            clocks(mentions, &mut impossible);
+        link(mentions, &mut impossible);
+        clocks(mentions, &mut impossible);
+        method(&action, mentions, &mut impossible);
+        if action != CONNECT {
             arguments(mentions, &mut impossible);
-            method(&action, mentions, &mut impossible);
         }
         self.agents(env.principal().basename(), mentions, &mut impossible);
         impossible
@@ -136,6 +141,12 @@ impl World {
                 Policy::parse(Some(PolicyId::new(format!("world {n}"))), text).ok()
             })
             .collect()
+    }
+
+    /// All groups that are spoken of; in one that the configuration does not have is nothing.
+    fn all_groups<'a>(&'a self, mentions: &'a Mentions) -> impl Iterator<Item = (&'a str, &'a [String])> {
+        let members = |group: &str| self.groups.get(group).map(Vec::as_slice).unwrap_or_default();
+        mentions.groups.iter().map(move |group| (group.as_str(), members(group)))
     }
 
     fn pinned_tool(&self, tool: &str, mentions: &Mentions, impossible: &mut Vec<String>) {
@@ -151,7 +162,7 @@ impl World {
             let inside = format!("resource in Lockgate::Server::{}", cedar_string(other));
             impossible.push(if *other == server { format!("!({inside})") } else { inside });
         }
-        for (group, members) in &self.groups {
+        for (group, members) in self.all_groups(mentions) {
             let inside = format!("resource in Lockgate::ServerGroup::{}", cedar_string(group));
             impossible.push(if members.contains(&server) { format!("!({inside})") } else { inside });
         }
@@ -175,13 +186,14 @@ impl World {
                 "(resource in Lockgate::Server::{quoted}) != (resource.{attribute} == {quoted})"
             ));
         }
-        for (group, members) in &self.groups {
+        for (group, members) in self.all_groups(mentions) {
+            let inside = format!("resource in Lockgate::ServerGroup::{}", cedar_string(group));
             let members: Vec<String> = members.iter().map(|member| cedar_string(member)).collect();
-            impossible.push(format!(
-                "(resource in Lockgate::ServerGroup::{}) != ([{}].contains(resource.{attribute}))",
-                cedar_string(group),
-                members.join(", ")
-            ));
+            impossible.push(match members.as_slice() {
+                // An empty set has no type.
+                [] => inside,
+                members => format!("({inside}) != ([{}].contains(resource.{attribute}))", members.join(", ")),
+            });
         }
         if kind != "Tool" {
             return;
@@ -217,7 +229,7 @@ impl World {
 }
 
 /// The server's part of an id of Cedar, as the configuration writes it.
-fn decoded(server: &str) -> String {
+pub(crate) fn decoded(server: &str) -> String {
     server.replace("%2F", "/").replace("%25", "%")
 }
 

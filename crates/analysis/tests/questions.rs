@@ -64,8 +64,8 @@ async fn what_cannot_happen_is_proved() {
         "never anyone tool billing/*",
         "never agent/retail tool crm/delete",
         "never anonymous tool crm/*",
-        r#"permit(principal == Lockgate::Agent::"spiffe://d.example/agent/retail", action, resource)
-           when { !context.link.quantum_safe };"#,
+        r#"permit(principal == Lockgate::Agent::"spiffe://d.example/agent/retail",
+           action in Lockgate::Action::"use", resource) when { !context.link.quantum_safe };"#,
     ] {
         let Some(proof) = proof(text, RETAIL).await else { return };
         assert!(matches!(proof.verdict, Verdict::Proved), "{text}: {proof:#?}");
@@ -79,7 +79,12 @@ async fn what_can_happen_is_shown_as_a_call_that_is_really_allowed() {
         ("never agent/retail tool crm/get", "crm/get"),
         ("never agent/ops tool crm/delete", "crm/delete"),
         ("only agent/ops can crm/get", "crm/get"),
-        (r#"permit(principal, action, resource) when { !context.link.quantum_safe };"#, "crm/"),
+        (
+            r#"permit(principal, action in Lockgate::Action::"use", resource) when { !context.link.quantum_safe };"#,
+            "crm/",
+        ),
+        // A permit on anything there lets in, whatever its conditions: they are asked of each call.
+        (r#"permit(principal, action, resource) when { !context.link.quantum_safe };"#, "connect crm"),
     ] {
         let Some(proof) = proof(text, RETAIL).await else { return };
         let Verdict::Violated { example } = proof.verdict else { panic!("{text}: {proof:#?}") };
@@ -446,7 +451,9 @@ async fn a_rule_on_a_tool_that_nobody_has_shown_is_no_rule_that_never_matches() 
         Err(AnalysisError::NoSolver { .. }) => return,
         other => other.unwrap(),
     };
-    assert_eq!(proof.assumed, ["crm/get"]);
+    let assumed = &proof.assumed[0];
+    assert_eq!((proof.assumed.len(), assumed.tool.as_str()), (1, "crm/get"));
+    assert_eq!(assumed.arguments["fields"], "list of texts");
     let Verdict::Violated { example } = proof.verdict else { panic!("{proof:#?}") };
     assert!(example.arguments.contains_key("fields"), "{example:#?}");
     // What holds is proved all the same.

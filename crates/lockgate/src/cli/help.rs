@@ -184,7 +184,9 @@ Examples:
 
 By proof over all calls if the solver cvc5 is installed (Debian: apt install cvc5). Without one, by
 the cases and records at hand, which is no proof, and it says so.
-Exit code 0 if nothing newly becomes possible, 1 if something does.";
+Rates, fields of results, approvals and consequences that were changed are listed, not compared.
+Exit code 0 if nothing newly becomes possible and no rule has other terms, 1 if so or if it could
+not be decided.";
 
 pub(super) const POLICY_PROVE: &str = "\
 Examples:
@@ -196,7 +198,8 @@ Examples:
 
 Needs the solver cvc5 (Debian: apt install cvc5). Exit code 0 if it is proved for all calls, 1 if
 a call breaks it (shown, as a command that explains it) or if it could not be decided, 4 without
-a solver.";
+a solver. Lines that begin with \"assumed\" say what was taken for granted: types of arguments that
+no server has shown, roles of agents that are named.";
 
 pub(super) const POLICY_REPLAY: &str = "\
 Examples:

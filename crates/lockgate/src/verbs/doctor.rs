@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use lockgate_crypto::profile;
 use lockgate_identity::{Authority, TrustBundle};
+use lockgate_policy::Options;
 use serde::Serialize;
 
 use crate::cli::{DoctorArgs, Global, Output};
@@ -13,6 +14,7 @@ use crate::client;
 use crate::config::{self, Flags, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
+use crate::node::policies::groups;
 use crate::output::{print, print_document, print_line};
 use crate::state::{State, private};
 use crate::verbs::config::variables;
@@ -216,7 +218,15 @@ fn policies(state: &State, settings: Option<&Settings>) -> Check {
         Err(failure) => Err(failure),
     };
     let shapes = settings.map(Settings::fact_shapes).unwrap_or_default();
-    let parsed = files.and_then(|files| policy::parse(&files, &shapes, 1));
+    // Definitions of tools are not at hand; what needs them is a warning.
+    let groups = settings.map(groups).unwrap_or_default();
+    let options = Options {
+        facts: &shapes,
+        groups: &groups,
+        trust_domain: settings.map_or("", |settings| &settings.trust_domain),
+        ..Options::bare(1)
+    };
+    let parsed = files.and_then(|files| policy::parse_with(&files, &options, None));
     Check::of("policy", parsed.map(|policies| format!("{} policies are valid", policies.len())))
 }
 

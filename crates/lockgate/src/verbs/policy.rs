@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lockgate_analysis::AnalysisError;
-use lockgate_policy::{FactShape, Options, Policies, PolicyError, Source};
+use lockgate_policy::{Options, Policies, PolicyError, Source};
 use serde::Serialize;
 
 use crate::cli::{Global, PolicyVerb};
@@ -65,12 +65,7 @@ pub(crate) fn read(paths: Vec<PathBuf>) -> Result<Vec<File>, Failure> {
     if problems.is_empty() { Ok(files) } else { Err(Failure(problems)) }
 }
 
-/// Parses policy files; every mistake of every file at once.
-pub(crate) fn parse(files: &[File], facts: &[FactShape], generation: u64) -> Result<Policies, Failure> {
-    parse_with(files, &Options { facts, ..Options::bare(generation) }, None)
-}
-
-/// Parses policy files against what is known; `before` is the set that they take the place of.
+/// Parses policy files against what is known, every mistake of every file at once; `before` is the set that they take the place of.
 pub(crate) fn parse_with(
     files: &[File],
     options: &Options<'_>,

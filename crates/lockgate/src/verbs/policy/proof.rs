@@ -1,9 +1,10 @@
 //! `lockgate policy prove` and `diff`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use lockgate_analysis::diff::{Change, Difference, Ground, by_proof, by_samples};
-use lockgate_analysis::{AnalysisError, Call, Example, Invariant, Proof, Verdict, prove as ask};
+use lockgate_analysis::diff::{Change, Difference, Ground, Terms, by_proof, by_samples};
+use lockgate_analysis::{AnalysisError, Assumed, Call, Example, Invariant, Proof, Verdict, prove as ask};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -54,20 +55,33 @@ pub(super) async fn prove(state: &State, args: &ProveArgs) -> Result<Exit, Failu
 }
 
 /// What an answer takes for granted about tools that nobody has shown.
-fn assumed_text(tools: &[String]) -> String {
-    if tools.is_empty() {
-        return String::new();
+fn assumed_text(tools: &[Assumed]) -> String {
+    let mut text = String::new();
+    for Assumed { tool, arguments } in tools {
+        let types: Vec<String> = arguments.iter().map(|(path, kind)| format!("{path} {kind}")).collect();
+        let line = format!(
+            "assumed: {tool} takes {}. No server has shown its definition; --tools names one",
+            types.join(", ")
+        );
+        text.push_str(&fold(&visible(&line), 2, 100));
     }
-    let text = format!(
-        "taking the arguments of {} to be of the types that policies compare them with; their definitions are not \
-         known, and --tools names them",
-        tools.join(", ")
-    );
-    fold(&visible(&text), 2, 100)
+    text
+}
+
+/// What an answer takes for granted about the agents that it names.
+fn roles_text(agents: &BTreeMap<String, Vec<String>>) -> String {
+    let mut text = String::new();
+    for (agent, roles) in agents {
+        let roles =
+            if roles.is_empty() { "no role".to_owned() } else { format!("the roles {}", roles.join(", ")) };
+        let line = format!("assumed: {agent} has {roles} by role files, and none by registration");
+        text.push_str(&fold(&visible(&line), 2, 100));
+    }
+    text
 }
 
 fn proof_text(proof: &Proof) -> String {
-    format!("{}{}", verdict_text(proof), assumed_text(&proof.assumed))
+    format!("{}{}{}", verdict_text(proof), assumed_text(&proof.assumed), roles_text(&proof.roles))
 }
 
 fn verdict_text(proof: &Proof) -> String {
@@ -136,8 +150,7 @@ pub(super) async fn diff(
             print_document(&Document { schema: "lockgate.policy-diff/1", difference: &difference });
         }
     }
-    let nothing_new = difference.gained.is_empty() && difference.unclear.is_empty();
-    Ok(if nothing_new { Exit::Ok } else { Exit::Negative })
+    Ok(if difference.is_nothing_known_new() { Exit::Ok } else { Exit::Negative })
 }
 
 /// By proof where there is a solver, else by the calls of the audit log.
@@ -174,12 +187,29 @@ fn difference_text(difference: &Difference) -> String {
             text.push_str(&fold(&visible(why), 2, 100));
         }
     }
+    text.push_str(&terms_text(&difference.terms));
     text.push_str(&assumed_text(&difference.assumed));
     if difference.ground == Ground::Proof && difference.unclear.is_empty() {
         text.push_str(&format!(
-            "Proved over all calls of {} kinds; what needs a person's approval counts as not possible.\n",
+            "Proved over all calls of {} kinds whose arguments fit the definitions of their tools; what needs\n\
+             a person's approval counts as not possible.\n",
             difference.looked_at
         ));
+    }
+    text
+}
+
+/// What the same rules now say beside their conditions.
+fn terms_text(terms: &[Terms]) -> String {
+    if terms.is_empty() {
+        return String::new();
+    }
+    let mut text = "Other terms, which are not compared\n".to_owned();
+    for Terms { id, term, before, after } in terms {
+        let was = before.as_deref().unwrap_or("none");
+        let is = after.as_deref().unwrap_or("none");
+        text.push_str(&visible(&format!("  {id}: {term} was {was}, is {is}")));
+        text.push('\n');
     }
     text
 }
