@@ -28,6 +28,7 @@ mod prove;
 pub mod replay;
 mod solver;
 pub mod suggest;
+mod types;
 mod unseen;
 pub mod who_can;
 mod world;
