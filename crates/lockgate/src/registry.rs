@@ -47,6 +47,11 @@ const ENTRIES: &[Entry] = entries! {
     "What was asked for does not exist: a code, stage, finding or file name that nothing has."
     ["List what exists; the hint says with which verb."]
 
+    "LG-U003" Usage
+    "a file that was named cannot be read or written"
+    "A file on the command line is not there, is not what it should be, may not be read or written by this user, or would be overwritten."
+    ["Check its path, its permissions and what it holds.", "Choose a name that is not taken, in a folder that exists."]
+
     "LG-C001" Configuration
     "configuration file cannot be read"
     "The file named with --config or LOCKGATE_CONFIG does not exist, is not readable, or is not text."

@@ -270,6 +270,11 @@ fn a_signed_document_brings_profiles_and_is_never_older() {
     let (folder, state) = place();
     let folder = folder.path();
     let key = folder.join("signer.pem");
+    let public = folder.join("signer.pem.pub");
+    std::fs::write(&public, "somebody else's").unwrap();
+    let made = run(&folder.join("offline"), &["crypto", "keygen", key.to_str().unwrap()]);
+    assert!(made.code == 2 && made.stderr.contains("LG-U003") && !key.exists(), "{}", made.stderr);
+    std::fs::remove_file(&public).unwrap();
     let made = run(&folder.join("offline"), &["crypto", "keygen", key.to_str().unwrap()]);
     assert_eq!(made.code, 0, "{}", made.stderr);
     let (document, config) = (folder.join("agility.toml"), folder.join("lockgate.toml"));

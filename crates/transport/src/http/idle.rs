@@ -11,6 +11,9 @@ use super::RequestBody;
 use super::lease::{Lease, Sender};
 use super::live::{Exchange, Live};
 
+/// How soon connections are looked at again that are shared, and so may be in use past their time.
+const BUSY_LOOK: Duration = Duration::from_secs(1);
+
 /// What of a pool's connections can take a request now.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
@@ -109,8 +112,9 @@ impl Shelf {
             (busy || shared.until > now) && !shared.sender.is_closed()
         });
         let alone = self.alone.iter().map(|alone| alone.until);
-        let idle = self.shared.iter().filter(|shared| shared.live.exchanges() == 0);
-        alone.chain(idle.map(|shared| shared.until)).min()
+        // One that is busy is looked at again as well: an exchange that is given up puts nothing back.
+        let shared = self.shared.iter().map(|shared| shared.until.max(now + BUSY_LOOK));
+        alone.chain(shared).min()
     }
 
     /// The number of a generation to come.

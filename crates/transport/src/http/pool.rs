@@ -188,7 +188,10 @@ impl Inner {
         let exchange = Exchange::begin(Arc::clone(&live));
         if let Sender::Shared(sender) = &sender {
             let until = Instant::now() + self.limits.idle_max_time();
-            self.shelf.lock().put_shared(sender.clone(), live, until);
+            let mut shelf = self.shelf.lock();
+            shelf.put_shared(sender.clone(), live, until);
+            self.reap();
+            drop(shelf);
             self.returned.notify_waiters();
         }
         Ok(Lease { sender, exchange, reused: false })

@@ -215,5 +215,16 @@ pub(crate) fn without_the_ended(
             place.profile = instead;
         }
     }
+    // An exception for a profile that has ended is over: its peer is judged as all others are.
+    wanted.peers.retain(|peer| {
+        let over = matches!(peer.profile.compile_under(conditions), Err(CryptoError::ProfileEnded { .. }));
+        if over {
+            said.push(format!(
+                "peer {}: its exception is over, for {} has ended",
+                peer.peer, peer.profile.name
+            ));
+        }
+        !over
+    });
     (wanted, said)
 }

@@ -321,10 +321,21 @@ async fn a_profile_that_ends_gives_way_to_a_stronger_one() {
     let place = Place::new();
     place.configure(&CONFIG.replace("profile = \"cnsa2\"", "profile = \"pq-transition\""));
     let control = place.started().await;
+    let old = "spiffe://lockgate.internal/agent/old";
+    let scope = Scope { peers: vec![old.to_owned()], ..Scope::default() };
+    let exception =
+        ApplyRequest { scope, for_s: Some(3600), reason: "old".to_owned(), ..apply("pq-transition") };
+    control.apply(&exception).unwrap();
+    let rule = || {
+        let in_force = control.node().in_force();
+        in_force.rule("tunnel", old, control.moment_ms()).unwrap().profile().alias
+    };
     control.tick(day("2030-12-31"));
-    assert_eq!(profile(&control, "narrow"), "pq-transition");
+    assert_eq!((profile(&control, "narrow").as_str(), rule()), ("pq-transition", "pq-transition"));
     control.tick(day("2031-01-01"));
     assert_eq!(profile(&control, "narrow"), "pq-kex");
+    // An exception for it does not hold up the end, and is over with it.
+    assert_ne!(rule(), "pq-transition");
     let record = last_record(&control);
     assert!(record["reason"].as_str().unwrap().contains("has ended"), "{record}");
     let epoch = control.node().epoch();

@@ -28,17 +28,20 @@ pub(super) fn keygen(algorithm: Option<&str>, file: &Path, output: Output) -> Re
         None => catalog::find(profile::default().signatures[0]).expect("profiles list rows of the catalog"),
     };
     let key = PrivateKey::generate(algorithm).map_err(|error| {
-        Diagnostic::new("LG-K002", "no key can be made")
+        Diagnostic::new("LG-U001", "no key of this algorithm can be made")
             .because(&error)
             .hint("list them: lockgate crypto catalog")
     })?;
     let public = file.with_added_extension("pub");
     let pem = document::public_key_pem(&key.spki_der()).expect("our own keys are whole");
     let unwritten = |path: &Path, error: &dyn std::error::Error| {
-        Diagnostic::new("LG-S003", format!("cannot write {}", path.display()))
+        Diagnostic::new("LG-U003", format!("cannot write {}", path.display()))
             .cause(error.to_string())
             .hint("choose a name that is not taken, in a folder that exists")
     };
+    if public.exists() {
+        return Err(unwritten(&public, &std::io::Error::from(std::io::ErrorKind::AlreadyExists)).into());
+    }
     key_file::write_new(file, &key).map_err(|error| unwritten(file, &error))?;
     std::fs::write(&public, pem).map_err(|error| unwritten(&public, &error))?;
     report(
@@ -62,17 +65,17 @@ pub(super) fn keygen(algorithm: Option<&str>, file: &Path, output: Output) -> Re
 /// `lockgate crypto sign`: checks a document as strictly as a node does, then signs it.
 pub(super) fn sign(file: &Path, key: &Path, output: Output) -> Result<Exit, Failure> {
     let unread = |path: &Path, error: &dyn std::error::Error| {
-        Diagnostic::new("LG-S003", format!("cannot read {}", path.display())).cause(error.to_string())
+        Diagnostic::new("LG-U003", format!("cannot read {}", path.display())).cause(error.to_string())
     };
     let bytes = std::fs::read(file).map_err(|error| unread(file, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|error| unread(file, &error))?;
     document::Document::parse(text).map_err(|problems| problems_of(file, &problems))?;
     let key = key_file::read(key).map_err(|error| unread(key, &error))?;
     let signature = document::sign(&bytes, &key)
-        .map_err(|error| Diagnostic::new("LG-K002", "the document cannot be signed").because(&error))?;
+        .map_err(|error| Diagnostic::new("LG-U001", "this key cannot sign the document").because(&error))?;
     let path = file.with_added_extension("sig");
     std::fs::write(&path, signature).map_err(|error| {
-        Diagnostic::new("LG-S003", format!("cannot write {}", path.display())).because(&error)
+        Diagnostic::new("LG-U003", format!("cannot write {}", path.display())).because(&error)
     })?;
     report(
         &Made {
@@ -98,7 +101,7 @@ fn problems_of(file: &Path, problems: &document::DocumentErrors) -> Failure {
 }
 
 fn unknown(id: &str) -> Diagnostic {
-    Diagnostic::new("LG-U001", format!("no algorithm is called {id}"))
+    Diagnostic::new("LG-U002", format!("no algorithm is called {id}"))
         .hint("list them: lockgate crypto catalog")
 }
 
