@@ -10,6 +10,7 @@ mod change;
 mod crypto;
 mod enforcement;
 mod facts;
+mod live;
 
 pub use change::{
     ApplyRequest, BanRequest, Change, Drill, DrillRequest, DrillStep, InventoryFormat, LiftRequest,
@@ -20,6 +21,8 @@ pub use crypto::{
     PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
     PlannedPlace, ProviderView, Scope, Verdict,
 };
+pub use live::{Live, LiveQuery, LiveSummary};
+
 pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
 
 pub use enforcement::{
@@ -57,6 +60,8 @@ macro_rules! documents {
 documents! {
     Status = "lockgate.status/1";
     Facts = "lockgate.facts/1";
+    Live = "lockgate.live/1";
+    LiveSummary = "lockgate.live-summary/1";
     FactAnswer = "lockgate.fact-answer/1";
     FactReceipt = "lockgate.fact-receipt/1";
     Links = "lockgate.links/1";

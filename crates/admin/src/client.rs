@@ -30,6 +30,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(20);
 mod crypto;
 mod enforcement;
 mod facts;
+mod live;
+
+pub use live::{Seen, Tap};
 
 /// Why a question has no answer.
 #[derive(Debug, thiserror::Error)]

@@ -43,6 +43,9 @@
 //! | `GET /v1/approvals/{id}` | [`HeldCall`], `lockgate.held-call/1` |
 //! | `POST /v1/approvals/{id}/approve` ([`ApproveRequest`]) | [`HeldCall`] |
 //! | `POST /v1/approvals/{id}/reject` ([`RejectRequest`]) | [`HeldCall`] |
+//! | `GET /v1/live?after=0&limit=500&agent=&server=&tool=&verdict=&kind=` ([`LiveQuery`]) | [`Live`], `lockgate.live/1` |
+//! | `GET /v1/live/summary` | [`LiveSummary`], `lockgate.live-summary/1` |
+//! | `GET /v1/live/stream` ([`LiveQuery`], `Last-Event-ID`) | server-sent events, see [`Tap`] |
 //! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
 //! | `POST /v1/facts/ask` ([`FactQuestion`]) | [`FactAnswer`], `lockgate.fact-answer/1` |
 //! | `POST /v1/facts/push` (a signed statement, `lockgate.fact-push/1`) | [`FactReceipt`], `lockgate.fact-receipt/1` |
@@ -64,15 +67,15 @@ pub use api::{
     CapabilitiesView, Certificate, Change, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
     Drill, DrillRequest, DrillStep, EndingView, FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView,
     Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat, Invite, Invites,
-    LeftOut, LiftRequest, Link, Links, Listener, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse,
-    PinView, Pins, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink,
-    PlannedPeer, PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, Threat,
-    Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery, LiveSummary, MadeRevocation, Migration,
+    MintedInvite, NewInvite, PeerUse, PinView, Pins, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate,
+    PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView, RejectRequest, Reloaded,
+    RestoreRequest, Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot,
+    Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;
 pub use guard::Token;
 pub use node::Node;
-pub use routes::{AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX, BODY_BYTES_MAX};
+pub use routes::{AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX, BODY_BYTES_MAX, LIVE_DEFAULT, STREAMS_MAX};
 pub use server::{CONNECTIONS_MAX, Server, ServerError};

@@ -8,6 +8,8 @@ use crate::api::{
     RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
+use lockgate_live::Recent;
+use std::sync::Arc;
 
 /// The node behind the interface.
 ///
@@ -22,6 +24,9 @@ pub trait Node: Send + Sync + 'static {
 
     /// The node at a glance.
     fn status(&self) -> Status;
+
+    /// What happened of late.
+    fn live(&self) -> Arc<Recent>;
 
     /// The live links.
     fn links(&self) -> Links;

@@ -15,6 +15,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 
 use crate::api::{AuditTail, Csr, Document, NewInvite, Versioned};
 use crate::fault::Fault;
@@ -24,6 +26,9 @@ use crate::node::Node;
 mod crypto;
 mod enforcement;
 mod facts;
+mod live;
+
+pub use live::{LIVE_DEFAULT, STREAMS_MAX};
 
 /// Largest request body in bytes: a certification request with a composite ML-DSA key has under 10 kB.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -42,6 +47,20 @@ pub(crate) struct Access {
     pub(crate) node: Arc<dyn Node>,
     pub(crate) token: Token,
     pub(crate) local: SocketAddr,
+    /// Set when the interface ends, for whoever listens.
+    pub(crate) closing: watch::Sender<bool>,
+    /// Places for those who listen.
+    streams: Arc<Semaphore>,
+    /// Where the node's own work belongs: what it is asked may start tasks that outlive the answer.
+    runtime: Handle,
+}
+
+impl Access {
+    /// Must be called within the node's runtime.
+    pub(crate) fn new(node: Arc<dyn Node>, token: Token, local: SocketAddr) -> Self {
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { node, token, local, closing: watch::Sender::new(false), streams, runtime: Handle::current() }
+    }
 }
 
 type Asked = State<Arc<Access>>;
@@ -63,6 +82,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .merge(crypto::routes())
         .merge(enforcement::routes())
         .merge(facts::routes())
+        .merge(live::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(access.clone(), require_token));
@@ -225,7 +245,8 @@ async fn on_node<T: Send + 'static>(
     access: Arc<Access>,
     ask: impl FnOnce(&dyn Node) -> T + Send + 'static,
 ) -> Result<T, Fault> {
-    let asked = tokio::task::spawn_blocking(move || ask(&*access.node));
+    let runtime = access.runtime.clone();
+    let asked = runtime.spawn_blocking(move || ask(&*access.node));
     asked.await.map_err(|error| {
         tracing::error!(%error, "an admin request failed");
         let message = "the node could not answer because of a mistake in it";

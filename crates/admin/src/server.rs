@@ -48,7 +48,7 @@ pub enum ServerError {
 
 /// The interface, listening.
 pub struct Server {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     access: Arc<Access>,
 }
 
@@ -64,7 +64,9 @@ impl Server {
         let listen = |source| ServerError::Listen { addr, source };
         let listener = TcpListener::bind(addr).await.map_err(listen)?;
         let local = listener.local_addr().map_err(listen)?;
-        let access = Arc::new(Access { node, token, local });
+        // It may be served by another runtime than the one that the node's own tasks belong to.
+        let listener = listener.into_std().map_err(listen)?;
+        let access = Arc::new(Access::new(node, token, local));
         Ok(Self { listener, access })
     }
 
@@ -73,8 +75,14 @@ impl Server {
         self.access.local
     }
 
-    /// Serves until `shutdown` is done and the requests under way are answered.
-    pub async fn serve(self, shutdown: impl Future<Output = ()>) {
+    /// Serves until `shutdown` is done and the requests under way are answered. May run on a runtime of its own; what is
+    /// asked of the node is asked on the runtime that [`bind`](Self::bind) was called in.
+    ///
+    /// # Errors
+    /// The listening socket cannot be used on this runtime.
+    pub async fn serve(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let listener = TcpListener::from_std(self.listener)?;
+        let closing = self.access.closing.clone();
         let service = TowerToHyperService::new(router(self.access));
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let graceful = GracefulShutdown::new();
@@ -82,7 +90,7 @@ impl Server {
         loop {
             let next = async {
                 let place = places.clone().acquire_owned().await;
-                (place, accept(&self.listener).await)
+                (place, accept(&listener).await)
             };
             let (place, stream) = tokio::select! {
                 next = next => next,
@@ -101,10 +109,12 @@ impl Server {
                 }
             });
         }
+        closing.send_replace(true);
         let deadline = Duration::from_secs(SHUTDOWN_S_MAX);
         if tokio::time::timeout(deadline, graceful.shutdown()).await.is_err() {
             tracing::debug!("admin requests were cut off by the shutdown");
         }
+        Ok(())
     }
 }
 

@@ -8,12 +8,13 @@ use lockgate_admin::{
     AUDIT_TAIL_MAX, ApplyRequest, Approval, ApproveRequest, AuditView, BODY_BYTES_MAX, BanRequest,
     Certificate, Change, Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, FactAnswer,
     FactQuestion, FactReceipt, FactUsed, FactView, Facts, Fault, HeldCall, HeldCalls, Identities,
-    InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, MadeRevocation, Migration,
-    MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Server,
-    ServerError, Status, Threat, Threats, Token, Upstream, Upstreams, Waiting,
+    InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation,
+    Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
+    Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Seen,
+    Server, ServerError, Status, Threat, Threats, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
+use lockgate_live::Recent;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -156,6 +157,10 @@ impl Node for Sample {
             threats: 1,
             audit: AuditView { seq: 7, head_hash: "cd".into(), problem: None },
         }
+    }
+
+    fn live(&self) -> Arc<Recent> {
+        Arc::new(Recent::new(7))
     }
 
     fn links(&self) -> Links {
@@ -441,6 +446,15 @@ async fn the_client_gets_what_the_node_says() {
     assert_eq!(client.invites().await.expect("invites"), Sample.invites().expect("some"));
     assert_eq!(client.threats().await.expect("threats"), Sample.threats());
     assert_eq!(client.drain().await.expect("drain"), Sample.drain());
+    let live = client.live(&LiveQuery::default()).await.expect("events");
+    assert_eq!((live.launch, live.last, live.events.len()), (7, 0, 0));
+    assert_eq!(client.live_summary().await.expect("figures").launch, 7);
+    let odd = LiveQuery { verdict: Some("good".into()), ..LiveQuery::default() };
+    assert_eq!(refused(client.live(&odd).await).code, "LG-N400");
+    assert!(matches!(
+        client.tap(&LiveQuery::default(), None).await.expect("a stream").next().await,
+        Ok(Seen::Begun { missed: 0 })
+    ));
     assert_eq!(client.metrics().await.expect("metrics"), Sample.metrics());
 
     let request = NewInvite { name: "laptop".into(), lifetime_s: Some(60) };

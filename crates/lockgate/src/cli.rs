@@ -15,6 +15,7 @@ mod duration;
 mod facts;
 mod help;
 mod policy;
+mod watch;
 
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
@@ -24,6 +25,7 @@ pub(crate) use facts::FactsVerb;
 pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
+pub(crate) use watch::{TapArgs, TopArgs};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
 #[derive(Debug, Parser)]
@@ -64,6 +66,12 @@ pub(crate) enum Verb {
     /// Show the running node: servers, links and the proof of each link
     #[command(after_help = help::STATUS)]
     Status(OutputArgs),
+    /// Follow calls, links and changes as they happen, like a log
+    #[command(after_help = help::TAP)]
+    Tap(TapArgs),
+    /// Watch the node: rates, latencies, refusals, who calls what, links by group
+    #[command(after_help = help::TOP_VIEW)]
+    Top(TopArgs),
     /// Make one handshake with a gateway and show what was negotiated
     #[command(after_help = help::PING)]
     Ping(PingArgs),

@@ -60,6 +60,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Approvals(verb) => on_one_thread(global, verbs::approvals::run(verb, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
+        Verb::Tap(args) => on_one_thread(global, verbs::tap::run(args, global)),
+        Verb::Top(args) => on_one_thread(global, verbs::top::run(args, global)),
         Verb::Status(output) => on_one_thread(global, verbs::status::run(*output, global)),
         Verb::Ping(args) => on_one_thread(global, verbs::ping::run(args, global)),
         Verb::Doctor(args) => on_one_thread(global, verbs::doctor::run(args, global)),

@@ -1,6 +1,6 @@
 //! A gateway: put together, run, reloaded, drained.
 //!
-//! [`parts`] turns settings into what serves, [`faces`] are its listeners with their certificates, [`agility`] decides
+//! [`admin`] serves the admin interface on a thread of its own. [`parts`] turns settings into what serves, [`faces`] are its listeners with their certificates, [`agility`] decides
 //! which algorithms hold where and changes that while it runs, [`control`] is what can change, [`administer`] what the
 //! admin interface can ask, [`ready`] says that it is there.
 
@@ -18,6 +18,7 @@ use crate::signals;
 use crate::state::State;
 use crate::verbs::config::variables;
 
+mod admin;
 mod administer;
 mod agility;
 mod control;
@@ -77,7 +78,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     let admin_stop = node.draining.clone();
     let drained = tokio_util::sync::CancellationToken::new();
     let until_drained = drained.clone();
-    let admin = tokio::spawn(admin.serve(async move { until_drained.cancelled().await }));
+    let admin = admin::start(admin, &control, until_drained)?;
     tokio::spawn(Arc::clone(&node).keep_house());
     tokio::spawn(faces::keep_certificates(Arc::clone(&control)));
     tokio::spawn(agility::keep_calendar(Arc::clone(&control)));
@@ -111,14 +112,14 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     control.state().remove_note();
     drained.cancel();
     // The interface answers what is under way within its own deadline.
-    let _ = admin.await;
+    let _ = tokio::task::spawn_blocking(move || admin.join()).await;
     Ok(Exit::Ok)
 }
 
 /// Records a step of the node's life. A log that cannot be written is reported by the calls that it stops.
 fn record(control: &Control, what: &'static str) {
     let record = Record { reason: Some(what.into()), ..Record::new(Kind::Lifecycle, Outcome::Ok) };
-    if let Err(error) = control.node().audit.append(&record, Durability::Durable) {
+    if let Err(error) = control.node().append(&record, Durability::Durable) {
         tracing::error!(%error, "{what}, but that cannot be recorded");
     }
 }

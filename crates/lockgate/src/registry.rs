@@ -211,6 +211,11 @@ const ENTRIES: &[Entry] = entries! {
     "The path exists, but not with this HTTP method."
     ["The table in the documentation of lockgate-admin lists methods and paths."]
 
+    "LG-N429" Negative
+    "too many look on"
+    "The admin interface serves a bounded number of streams of events at a time, and all of them are in use."
+    ["Close a dashboard or a lockgate tap, then try again."]
+
     "LG-N413" Negative
     "admin request too large"
     "The request is larger than any that the admin interface takes."

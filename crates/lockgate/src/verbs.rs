@@ -14,7 +14,9 @@ pub(crate) mod policy;
 pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod tap;
 pub(crate) mod threats;
+pub(crate) mod top;
 pub(crate) mod whoami;
 
 /// Whether the verb was asked to answer programs; its errors are then JSON, too.
@@ -29,6 +31,8 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Wrap(args) => &args.node.output,
         Verb::Connect(args) => &args.output,
         Verb::Status(output) => output,
+        Verb::Tap(args) => &args.output,
+        Verb::Top(args) => &args.output,
         Verb::Ping(args) => &args.output,
         Verb::Doctor(args) => &args.output,
         Verb::Explain(args) => &args.output,

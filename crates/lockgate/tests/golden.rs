@@ -57,6 +57,8 @@ fn help() {
         &["connect", "--help"],
         &["wrap", "--help"],
         &["status", "--help"],
+        &["tap", "--help"],
+        &["top", "--help"],
         &["ping", "--help"],
         &["doctor", "--help"],
         &["explain", "--help"],

@@ -62,7 +62,9 @@ pub async fn forward(
         agent: &link.caller.agent,
     };
     call.note_forwarded();
-    let mut answer = exchange_in_session(call, server, &exchange).await?;
+    let answer = exchange_in_session(call, server, &exchange).await;
+    call.times.answered();
+    let mut answer = answer?;
     let method = screened.message().method();
     let mut opened = None;
     if inbound.era == Era::Legacy && method == Some("initialize") {

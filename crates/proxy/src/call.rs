@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use lockgate_audit::{ARGUMENTS_BYTES_MAX, Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::Finding;
+use lockgate_live::{Event, Found};
 use lockgate_mcp::{Era, Kind as MessageKind, Message};
 use lockgate_policy::{Permit, ResultFields};
 use serde::de::IgnoredAny;
@@ -15,6 +15,11 @@ use crate::link::LinkContext;
 use crate::node::Node;
 use crate::refusal::Refusal;
 use crate::session::{Owed, Session};
+use crate::stage::Stage;
+use crate::tell::{Said, Times};
+
+/// Findings of one call that are shown with what they rest on.
+const FOUND_MAX: usize = 8;
 
 /// One call on its way. Whatever becomes of it, one record is written: by [`Call::record`], or, when the client leaves
 /// and the call is dropped, as cancelled.
@@ -30,8 +35,10 @@ pub struct Call {
     pub session: Option<Arc<Session>>,
     /// The protocol era, once known.
     pub era: Era,
-    started: Instant,
+    pub(crate) times: Times,
     facts: Facts,
+    /// What those who look on are told once its record has settled.
+    untold: Option<Event>,
     fields: Option<Arc<ResultFields>>,
     asks: bool,
     is_forwarded: bool,
@@ -56,6 +63,7 @@ struct Facts {
     argument_names: Vec<String>,
     arguments: Option<String>,
     findings: Vec<String>,
+    found: Vec<Found>,
     bytes_in: Option<u64>,
     bytes_out: Option<u64>,
 }
@@ -69,8 +77,9 @@ impl Call {
             link: link.clone(),
             session: None,
             era: Era::Legacy,
-            started: Instant::now(),
+            times: Times::begin(),
             facts: Facts::default(),
+            untold: None,
             fields: None,
             asks: false,
             is_forwarded: false,
@@ -176,6 +185,9 @@ impl Call {
         for finding in findings {
             self.node.metrics.finding(finding);
             self.facts.findings.push(finding.id.to_string());
+            if self.node.live.is_open() && self.facts.found.len() < FOUND_MAX {
+                self.facts.found.push(crate::tell::found(finding));
+            }
         }
     }
 
@@ -220,7 +232,7 @@ impl Call {
         bytes_out: usize,
     ) -> Result<(), Refusal> {
         self.facts.bytes_out = Some(bytes_out as u64);
-        let receipt = self.append(outcome, code, None, None)?;
+        let receipt = self.append(outcome, code, None, &Said::default())?;
         self.settle(receipt).await
     }
 
@@ -234,7 +246,7 @@ impl Call {
             session.owe(id, self.owed());
         }
         let why = "the server closed the stream before its answer; the client can resume it";
-        let receipt = self.append(Outcome::Ok, None, None, Some(why))?;
+        let receipt = self.append(Outcome::Ok, None, None, &Said::because(why))?;
         self.settle(receipt).await
     }
 
@@ -245,7 +257,7 @@ impl Call {
     /// [`Refusal::Unrecorded`].
     pub async fn record_listening(&mut self) -> Result<(), Refusal> {
         let kind = std::mem::replace(&mut self.facts.kind, Kind::Stream);
-        let appended = self.append(Outcome::Ok, None, None, Some("the client listens"));
+        let appended = self.append(Outcome::Ok, None, None, &Said::because("the client listens"));
         self.facts.kind = kind;
         let receipt = appended?;
         self.recorded = false;
@@ -284,39 +296,47 @@ impl Call {
                 Outcome::Refused
             }
         };
-        let reason = refusal.in_full();
-        let receipt =
-            self.append(outcome, Some(refusal.code()), Some(refusal.stage().name()), Some(&reason))?;
+        let said = Said::by(refusal);
+        let receipt = self.append(outcome, Some(refusal.code()), Some(refusal.stage()), &said)?;
         self.settle(receipt).await
     }
 
-    async fn settle(&self, receipt: Receipt) -> Result<(), Refusal> {
+    async fn settle(&mut self, receipt: Receipt) -> Result<(), Refusal> {
         if self.node.is_durable(self.method()) {
             self.node.audit.synced(&receipt).await.map_err(Refusal::Unrecorded)?;
         }
+        self.tell();
         Ok(())
+    }
+
+    /// Lets those who look on see it.
+    fn tell(&mut self) {
+        let Some(mut event) = self.untold.take() else { return };
+        self.times.settle(&mut event);
+        self.node.live.send(event);
     }
 
     fn append(
         &mut self,
         outcome: Outcome,
         code: Option<i64>,
-        stage: Option<&'static str>,
-        reason: Option<&str>,
+        stage: Option<Stage>,
+        said: &Said,
     ) -> Result<Receipt, Refusal> {
         self.recorded = true;
-        let elapsed = self.started.elapsed();
+        self.times.end(Stage::Forward);
+        let elapsed = self.times.elapsed();
         let facts = &self.facts;
         self.node.metrics.call(facts.server.as_deref(), facts.method.as_deref(), outcome, elapsed);
         let mut record = Record {
-            stage: stage.map(Cow::Borrowed),
+            stage: stage.map(|stage| Cow::Borrowed(stage.name())),
             server: facts.server.as_deref().map(Cow::Borrowed),
             method: facts.method.as_deref().map(Cow::Borrowed),
             name: facts.name.as_deref().map(Cow::Borrowed),
             request_id: facts.id.as_deref().map(Cow::Borrowed),
             session: self.session.as_ref().map(|s| Cow::Borrowed(s.fingerprint.as_str())),
             code,
-            reason: reason.map(Cow::Borrowed),
+            reason: said.reason.as_deref().map(Cow::Borrowed),
             policies: Cow::Borrowed(&facts.policies),
             policy_generation: facts.policy_generation,
             consequence: facts.consequence.map(Cow::Borrowed),
@@ -334,7 +354,13 @@ impl Call {
         describe_link(&self.link, &mut record);
         let durability =
             if self.node.is_durable(self.method()) { Durability::Durable } else { Durability::Grouped };
-        self.node.audit.append(&record, durability).map_err(|error| {
+        let appended = self.node.audit.append(&record, durability);
+        if self.node.live.is_open() {
+            let seq = appended.as_ref().ok().map(Receipt::seq);
+            self.untold = Some(crate::tell::ended(&self.link, &record, said, (&self.facts.found, seq)));
+        }
+        appended.map_err(|error| {
+            self.tell();
             self.node.metrics.audit_failures.inc();
             Refusal::Unrecorded(error)
         })
@@ -345,7 +371,8 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.land();
         if self.recorded {
-            return;
+            // Its client left while its record was on the way to the disk.
+            return self.tell();
         }
         if let (Some(session), Some(id), true) = (&self.session, self.id_raw(), self.is_forwarded) {
             session.owe(id, self.owed());
@@ -354,9 +381,10 @@ impl Drop for Call {
             true => "the link was cut before the answer",
             false => "the client left, or stopped reading, before the answer",
         };
-        if self.append(Outcome::Cancelled, None, None, Some(why)).is_err() {
+        if self.append(Outcome::Cancelled, None, None, &Said::because(why)).is_err() {
             tracing::error!(target: "lockgate::record", "a cancelled call could not be recorded");
         }
+        self.tell();
     }
 }
 

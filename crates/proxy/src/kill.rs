@@ -67,7 +67,7 @@ impl Node {
             ..Record::new(Kind::Detect, Outcome::Refused)
         };
         describe_link(link, &mut record);
-        if let Err(error) = self.audit.append(&record, Durability::Durable) {
+        if let Err(error) = self.append(&record, Durability::Durable) {
             tracing::error!(target: "lockgate::record", %error, "an alert could not be recorded");
         }
     }

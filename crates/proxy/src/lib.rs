@@ -9,7 +9,7 @@
 //! [`agility`] has links follow a change of cryptography, [`decode`] turns HTTP into one message, [`answer`] and [`relay`] judge what comes back, [`gather`] makes several
 //! servers look like one, [`upstream`] reaches them, [`session`] keeps legacy sessions apart and `recover` brings back
 //! those that a server lost, [`refusal`] is the one place where an error becomes a response, and [`call`] sees to it
-//! that each call leaves exactly one record.
+//! that each call leaves exactly one record, and `tell` lets those who look on see it.
 //!
 //! What is absent on purpose: no algorithm is named here, no private key is opened, and a message is never re-written
 //! unless a rule asked for it: the bytes that were decided on are the bytes that are forwarded.
@@ -48,6 +48,7 @@ pub mod revoke;
 pub mod session;
 pub mod stage;
 mod stall;
+mod tell;
 mod unread;
 pub mod upstream;
 pub mod wellknown;

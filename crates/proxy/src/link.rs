@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
 use lockgate_identity::token::bind::EXPORTER_BYTES;
+use lockgate_live::LinkFacts;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -53,6 +54,10 @@ pub struct LinkContext {
     killed: AtomicBool,
     /// `peer` and the principal as records show them, written out once for all calls of the link.
     pub(crate) shown: Shown,
+    /// What those who look on see of it with each call.
+    pub(crate) facts: Arc<LinkFacts>,
+    /// Time that stage 3 took, in microseconds; none if it was not taken.
+    pub(crate) verify_us: OnceLock<u32>,
     /// Whether it may stay under what is in force.
     pub(crate) fate: Arc<Fate>,
     /// What its handshake proved that tokens are bound to; empty on a plain link.
@@ -134,6 +139,8 @@ impl LinkContext {
             in_order: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             shown: Shown { principal: caller.principal.to_string(), ..self.shown.clone() },
+            facts: self.facts.clone(),
+            verify_us: self.verify_us.clone(),
             fate: self.fate.clone(),
             proofs: self.proofs.clone(),
             bearers: BearersOfLink::default(),
@@ -232,6 +239,7 @@ impl Links {
             peer: link.peer.map(|peer| peer.to_string()),
             quantum_safe: link.posture.as_ref().map(|posture| posture.quantum_safe()),
         };
+        let facts = Arc::new(crate::tell::facts(number, &link, &shown));
         let context = Arc::new(LinkContext {
             number,
             listener: link.listener,
@@ -250,6 +258,8 @@ impl Links {
             in_order: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             shown,
+            facts,
+            verify_us: OnceLock::new(),
             fate: Arc::default(),
             proofs: OnceLock::new(),
             bearers: BearersOfLink::default(),
@@ -278,6 +288,16 @@ impl Links {
 
     pub(crate) fn is_live(&self, number: u64) -> bool {
         self.live.lock().contains_key(&number)
+    }
+
+    /// Shows `look` the key exchange group of each live link that has one, and whether the link is quantum-safe.
+    pub fn each_posture(&self, mut look: impl FnMut(&str, bool)) {
+        // Taken out first: whoever looks must not hold up those who enter.
+        for link in self.all() {
+            if let Some(group) = &link.facts.group {
+                look(group, link.facts.quantum_safe == Some(true));
+            }
+        }
     }
 
     /// Ends all links at once.

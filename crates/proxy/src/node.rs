@@ -10,6 +10,7 @@ use lockgate_audit::Log;
 use lockgate_detect::links::LinkWatch;
 use lockgate_detect::{Detector, Pin};
 use lockgate_identity::Revocations;
+use lockgate_live::Feed;
 use lockgate_mcp::Message;
 use lockgate_mcp::headers::ParamHeaders;
 use lockgate_mcp::list::Item;
@@ -164,6 +165,8 @@ pub struct Node {
     facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
     pub metrics: Metrics,
+    /// What those who look on get to see.
+    pub live: Feed,
     /// Bounds.
     pub limits: Arc<Limits>,
     /// The authority's side of enrolment.
@@ -199,6 +202,7 @@ impl Node {
             sessions: Sessions::new(limits.sessions_max, limits.owed_results_max),
             links: Arc::new(Links::new(Moving::new(metrics.moves.clone()))),
             metrics,
+            live: Feed::default(),
             limits,
             enrolment: parts.enrolment,
             revocations: parts.revocations,

@@ -5,6 +5,7 @@
 //! decided on cannot be forwarded, because it does not compile.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -29,6 +30,7 @@ use crate::permit::{Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session::SessionError;
+use crate::stage::Stage;
 use crate::unread::{self, Received};
 use crate::upstream::Verb;
 use crate::upstream::http::SESSION_ID;
@@ -41,6 +43,7 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
         Ok(link) => link,
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
+    let begun = Instant::now();
     let caller = match face.verify(&link) {
         Ok(caller) => {
             let roles = node.enrolment.roles(&caller.agent);
@@ -52,9 +55,11 @@ pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
         Ok(live) => live,
         Err(refused) => return node.record_refused_link(&face, peer, refused),
     };
+    live.context.verified(begun.elapsed());
     // The evidence, some 6 kB of certificate, has served its purpose: an idle link should not hold it.
     let Link { io, .. } = link;
     face::serve_http(node.clone(), live.context.clone(), io).await;
+    node.tell_link_end(&live.context);
 }
 
 /// Serves one call and gives the response that was recorded.
@@ -91,8 +96,10 @@ async fn serve_request(
     link.count_call();
     let path = request.uri().path().to_owned();
     let head = Head { method: request.method(), path: &path, headers: request.headers() };
+    let begun = Instant::now();
     let bound = bearer::bind(bearers.as_deref(), &link, head).await;
     let mut call = Call::open(&node, bound.as_ref().unwrap_or(&link));
+    call.times.bearer(begun);
     let outcome = match bound {
         Ok(_) => attempt(&mut call, request).await,
         Err(refusal) => Err(refusal),
@@ -105,13 +112,19 @@ async fn serve_request(
 async fn attempt(call: &mut Call, request: Request<Received>) -> Result<Reply, Refusal> {
     call.node.admit()?;
     authenticate(&call.node, &call.link)?;
-    let (inbound, message) = decode::request(call, request).await?;
-    bind(call, &inbound, &message)?;
+    let decoded = decode::request(call, request).await;
+    call.times.end(Stage::Decode);
+    let (inbound, message) = decoded?;
+    let bound = bind(call, &inbound, &message);
+    call.times.end(Stage::Bind);
+    bound?;
     match &inbound.target {
         Target::Server(server) => {
-            let permit = permit(call, &inbound, &server.id, message).await?;
-            let screened = screen(call, permit)?;
-            answer::forward(call, &inbound, server, screened).await
+            let permit = permit(call, &inbound, &server.id, message).await;
+            call.times.end(Stage::Permit);
+            let screened = screen(call, permit?);
+            call.times.end(Stage::Screen);
+            answer::forward(call, &inbound, server, screened?).await
         }
         Target::All => gather::answer(call, &inbound, message).await,
     }

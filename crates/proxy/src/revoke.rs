@@ -80,7 +80,7 @@ impl Node {
             count: u64::try_from(links).ok(),
             ..Record::new(Kind::Identity, Outcome::Ok)
         };
-        self.audit.append(&record, Durability::Durable)?;
+        self.append(&record, Durability::Durable)?;
         Ok(Cut { is_new, links })
     }
 
@@ -99,7 +99,7 @@ impl Node {
             name: Some(target.to_string().into()),
             ..Record::new(Kind::Identity, Outcome::Ok)
         };
-        self.audit.append(&record, Durability::Durable)?;
+        self.append(&record, Durability::Durable)?;
         let lifted = self.revocations.restore(target);
         self.count_revocations();
         for revocation in &lifted {

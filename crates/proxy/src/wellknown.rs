@@ -312,7 +312,7 @@ async fn record(
         Ok(enrolled) => record.name = Some(enrolled.id.as_str().into()),
         Err(error) => record.reason = Some(error.message.as_str().into()),
     }
-    let written = match node.audit.append(&record, Durability::Durable) {
+    let written = match node.append(&record, Durability::Durable) {
         Ok(receipt) => node.audit.synced(&receipt).await,
         Err(error) => Err(error),
     };
@@ -331,7 +331,7 @@ async fn bound(node: &Arc<Node>, link: &Arc<LinkContext>, body: Bytes) -> Respon
     describe_link(link, &mut record);
     record.method = Some("identity/bind".into());
     record.reason = refused.map(|refused| refused.to_string().into());
-    match node.audit.append(&record, Durability::Grouped) {
+    match node.append(&record, Durability::Grouped) {
         Ok(_) => response,
         Err(error) => Refusal::Unrecorded(error).plain_response(),
     }

@@ -8,7 +8,7 @@ use super::{Finding, finding};
 
 /// Our crates and what each may use of ours, without the `lockgate-` prefix. The order is that of
 /// the layers: a crate uses only what stands above it, so there is no circle.
-const OURS: [(&str, &[&str]); 21] = [
+const OURS: [(&str, &[&str]); 22] = [
     ("crypto", &[]),
     ("mcp", &[]),
     ("openapi", &["mcp"]),
@@ -17,6 +17,7 @@ const OURS: [(&str, &[&str]); 21] = [
     ("detect", &["mcp", "policy", "crypto"]),
     ("audit", &["crypto"]),
     ("store", &[]),
+    ("live", &[]),
     ("transport", &["crypto", "identity"]),
     ("tunnel", &["crypto", "identity", "transport"]),
     ("facts", &["crypto", "mcp", "identity", "policy", "transport"]),
@@ -24,11 +25,23 @@ const OURS: [(&str, &[&str]); 21] = [
     ("analysis", &["crypto", "mcp", "identity", "policy", "audit"]),
     (
         "proxy",
-        &["crypto", "mcp", "openapi", "identity", "policy", "facts", "detect", "audit", "store", "transport"],
+        &[
+            "crypto",
+            "mcp",
+            "openapi",
+            "identity",
+            "policy",
+            "facts",
+            "detect",
+            "audit",
+            "store",
+            "live",
+            "transport",
+        ],
     ),
     ("discover", &["mcp", "crypto", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
-    ("admin", &["proxy", "audit", "policy", "detect", "discover", "incident", "crypto"]),
+    ("admin", &["proxy", "live", "audit", "policy", "detect", "discover", "incident", "crypto"]),
     (
         "lockgate",
         &[
@@ -40,6 +53,7 @@ const OURS: [(&str, &[&str]); 21] = [
             "detect",
             "audit",
             "store",
+            "live",
             "transport",
             "tunnel",
             "facts",

@@ -56,6 +56,21 @@ Examples:
   lockgate status
   lockgate status --output json | jq '.links[].quantum_safe'";
 
+pub(super) const TAP: &str = "\
+Examples:
+  lockgate tap                                    everything, from now on
+  lockgate tap --verdict refused --last 20        the last refusals, and those to come
+  lockgate tap --agent laptop --tool delete --output jsonl | jq .
+
+Verdicts: ok, denied, held, killed, screened, refused (any refusal), failed, cancelled.
+What it shows is in memory and bounded; the proof is in the audit log: lockgate audit tail";
+
+pub(super) const TOP_VIEW: &str = "\
+Examples:
+  lockgate top                      q quits, p pauses
+  lockgate top | tee rates.txt      without a terminal: one line a second
+  lockgate top --output json        the figures once, for programs";
+
 pub(super) const PING: &str = "\
 Examples:
   lockgate ping                                 the node on this machine

@@ -1,5 +1,6 @@
 //! What can be asked of a running node: the admin interface's side.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use lockgate_admin::{
 use lockgate_audit::Kind;
 use lockgate_detect::Pin;
 use lockgate_identity::invite;
+use lockgate_live::Recent;
 use lockgate_proxy::node::PINS;
 use lockgate_proxy::wellknown::Permitted;
 
@@ -84,6 +86,10 @@ impl lockgate_admin::Node for Control {
                 problem: self.node().audit.available().err().map(|error| error.to_string()),
             },
         }
+    }
+
+    fn live(&self) -> Arc<Recent> {
+        Arc::clone(self.recent())
     }
 
     fn links(&self) -> Links {

@@ -10,6 +10,7 @@ use lockgate_admin::{Fault, Token};
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_authority::workload::Workload;
 use lockgate_identity::NodeIdentity;
+use lockgate_live::Recent;
 use lockgate_proxy::Node;
 use lockgate_store::Store;
 use lockgate_transport::ServerTls;
@@ -29,6 +30,7 @@ use crate::verbs::policy;
 /// A running node, as it is administered.
 pub(crate) struct Control {
     node: Arc<Node>,
+    recent: Arc<Recent>,
     registrar: Arc<Registrar>,
     store: Store,
     facts: Arc<facts::InForce>,
@@ -110,8 +112,10 @@ impl Control {
         let in_force = Arc::new(in_force);
         let changing =
             Changing { settings, served, identity, policy_files, state: decided, in_force, day, dialled };
+        let recent = Arc::new(Recent::new(node.now_ms()));
         let control = Self {
             node,
+            recent,
             registrar,
             store,
             facts,
@@ -133,6 +137,11 @@ impl Control {
 
     pub(super) fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// What happened of late.
+    pub(super) fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// Base URL for connectors.
@@ -280,7 +289,7 @@ impl Control {
             agent: Some("admin".into()),
             ..Record::new(kind, Outcome::Ok)
         };
-        self.node.audit.append(&record, Durability::Durable).map(drop).map_err(|error| {
+        self.node.append(&record, Durability::Durable).map(drop).map_err(|error| {
             Fault::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "LG-A002",

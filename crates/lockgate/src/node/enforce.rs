@@ -111,7 +111,7 @@ impl Control {
             approval: Some(by.into()),
             ..Record::new(Kind::Policy, Outcome::Ok)
         };
-        let appended = self.node().audit.append(&record, Durability::Durable).map(drop);
+        let appended = self.node().append(&record, Durability::Durable).map(drop);
         appended.map_err(|error| {
             let hint = "free space for the audit log";
             Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", error.to_string(), hint)

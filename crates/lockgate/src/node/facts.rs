@@ -242,7 +242,7 @@ impl Control {
             reason: reason.map(Into::into),
             ..Record::new(Kind::Policy, outcome)
         };
-        self.node().audit.append(&record, Durability::Grouped).map_err(|error| {
+        self.node().append(&record, Durability::Grouped).map_err(|error| {
             Fault::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "LG-A002",

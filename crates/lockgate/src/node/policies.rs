@@ -109,7 +109,7 @@ fn read_again(control: &Control) {
             Record { reason: Some(what.join("; ").into()), ..Record::new(Kind::Policy, Outcome::Failed) }
         }
     };
-    if let Err(error) = node.audit.append(&record, Durability::Grouped) {
+    if let Err(error) = node.append(&record, Durability::Grouped) {
         tracing::error!(%error, "that policies were read again could not be recorded");
     }
 }

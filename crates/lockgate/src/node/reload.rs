@@ -48,7 +48,7 @@ pub(super) fn apply(control: &Control) -> Result<Reloaded, Failure> {
         Err(failure) => (Outcome::Failed, failure.0.iter().map(in_one_line).collect::<Vec<_>>().join("; ")),
     };
     let record = Record { reason: Some(reason.into()), ..Record::new(Kind::Policy, outcome) };
-    if let Err(error) = control.node().audit.append(&record, Durability::Grouped) {
+    if let Err(error) = control.node().append(&record, Durability::Grouped) {
         tracing::error!(%error, "a reload could not be recorded");
     }
     result

@@ -62,6 +62,7 @@ impl Node {
         }
         self.judge_entering(&live.context)?;
         self.observe_link(&live.context, link.offered.as_ref())?;
+        self.tell_link(&live.context);
         Ok(live)
     }
 
@@ -78,6 +79,7 @@ impl Node {
             LinkRefused::Revoked { agent, .. } => agent.clone(),
             _ => peer.ip().to_string(),
         };
+        self.tell_refused_link(face, peer, &source, &refused);
         let say = self.agility.refusals.count(&source, Instant::now());
         self.record_owed(say.owed);
         if !say.record {

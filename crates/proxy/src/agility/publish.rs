@@ -205,7 +205,7 @@ impl Node {
 
     /// Appends a record that nobody waits for. A log that cannot be written is reported by the calls that it stops.
     pub(crate) fn note(&self, record: &Record<'_>) {
-        if let Err(error) = self.audit.append(record, Durability::Grouped) {
+        if let Err(error) = self.append(record, Durability::Grouped) {
             self.metrics.audit_failures.inc();
             tracing::error!(target: "lockgate::record", %error, "a link could not be recorded");
         }

@@ -127,7 +127,7 @@ impl Control {
         if let Err(problem) = &made {
             let record = self.record_of(change, Outcome::Refused, (&[], &[]), None);
             let record = Record { reason: Some(format!("{}: {problem}", change.what).into()), ..record };
-            if let Err(error) = self.node().audit.append(&record, Durability::Durable) {
+            if let Err(error) = self.node().append(&record, Durability::Durable) {
                 tracing::error!(%error, "a change that was not made cannot be recorded");
             }
             tracing::warn!("not changed, the old epoch stays: {}: {problem}", change.what);
@@ -140,7 +140,7 @@ impl Control {
         let (before, after) = old.differences(&draft.compiled);
         let epoch = draft.state.epoch;
         let record = self.record_of(change, Outcome::Ok, (&before, &after), Some(epoch));
-        self.node().audit.append(&record, Durability::Durable).map_err(Problem::Unrecorded)?;
+        self.node().append(&record, Durability::Durable).map_err(Problem::Unrecorded)?;
         self.store().put_json(SPACE, KEY, &draft.state).map_err(Problem::Unstored)?;
         let migration = self.publish(draft, built, change.drain)?;
         tracing::info!(epoch, by = change.by, "{}", change.what);

@@ -31,7 +31,7 @@ impl Control {
             reason: Some(format!("the old root stays trusted for {} s", request.overlap_s).into()),
             ..Record::new(Kind::Identity, Outcome::Ok)
         };
-        self.node().audit.append(&record, Durability::Durable).map_err(Problem::Unrecorded)?;
+        self.node().append(&record, Durability::Durable).map_err(Problem::Unrecorded)?;
         let failed = |error: lockgate_identity::IdentityError| Problem::Certificates {
             what: "root not replaced",
             cause: error.to_string(),
