@@ -173,6 +173,7 @@ fn interop(root: &Path) -> Result<Tally> {
         "moving.mjs",
         "looking.mjs",
         "workload.mjs",
+        "issuer.mjs",
     ];
     scripts_with(root, &names, &[("TEST_NGINX", nginx)])
 }

@@ -40,6 +40,9 @@ pub trait Issuance: Send + Sync {
     /// Whether a token of ours was taken back, by its name (`jti`).
     fn is_token_revoked(&self, id: &str) -> bool;
 
+    /// Whether a key is revoked, by its thumbprint (RFC 7638).
+    fn is_key_revoked(&self, thumbprint: &str) -> bool;
+
     /// Takes a token of ours back, until it would have ended (Unix seconds).
     ///
     /// # Errors

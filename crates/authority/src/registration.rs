@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use lockgate_crypto::Algorithm;
 use lockgate_crypto::catalog::Nature;
-use lockgate_identity::{LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, Role, SpiffeId};
+use lockgate_identity::{
+    LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, ROLE_NAME_BYTES_MAX, Role, SpiffeId, is_role_name,
+};
 
 use crate::selector::{Pattern, Selector};
 use crate::{AuthorityError, Evidence, Kind};
@@ -20,8 +22,6 @@ pub const REGISTRATIONS_MAX: usize = 10_000;
 const SELECTORS_MAX: usize = 32;
 /// Most roles of one agent.
 const ROLES_MAX: usize = 32;
-/// Longest name of a role in bytes.
-const ROLE_BYTES_MAX: usize = 64;
 
 /// Of which algorithms the X.509-SVIDs of an agent are made: who reads them decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -113,8 +113,10 @@ impl Registration {
         if self.roles.len() > ROLES_MAX {
             return fail(format!("it has more than {ROLES_MAX} roles"));
         }
-        if let Some(role) = self.roles.iter().find(|role| !is_role(role)) {
-            return fail(format!("{role:?} is no role: write lower-case letters, digits, hyphens and dots"));
+        if let Some(role) = self.roles.iter().find(|role| !is_role_name(role)) {
+            return fail(format!(
+                "{role:?} is no role: write up to {ROLE_NAME_BYTES_MAX} letters, digits, - and _"
+            ));
         }
         Ok(())
     }
@@ -122,11 +124,6 @@ impl Registration {
     fn covers(&self, proven: &BTreeSet<Selector>) -> bool {
         self.selectors.iter().all(|pattern| proven.iter().any(|selector| pattern.holds_for(selector)))
     }
-}
-
-fn is_role(text: &str) -> bool {
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_');
-    !text.is_empty() && text.len() <= ROLE_BYTES_MAX && text.bytes().all(letter)
 }
 
 /// All registrations, in the order of the configuration.
@@ -237,7 +234,7 @@ mod tests {
             (registration(&["unix:uid:1"], "spiffe://d"), "under /node/"),
             (Registration { life: Duration::from_secs(59), ..good.clone() }, "60 s to 24 h"),
             (Registration { life: LIFE_MAX + Duration::from_secs(1), ..good.clone() }, "60 s to 24 h"),
-            (Registration { roles: vec!["Admin".to_owned()], ..good.clone() }, "no role"),
+            (Registration { roles: vec!["admin.all".to_owned()], ..good.clone() }, "no role"),
             (Registration { roles: vec!["a".to_owned(); 33], ..good.clone() }, "32 roles"),
         ] {
             let error = Registrations::new(vec![good.clone(), bad]).unwrap_err().to_string();

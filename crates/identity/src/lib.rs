@@ -84,7 +84,9 @@ pub use described::{Described, describe};
 pub use error::IdentityError;
 pub use explain::explain;
 pub use leaf::{Leaf, NodeIdentity};
-pub use principal::{Assurance, Caller, Evidence, Principal, bind, verify};
+pub use principal::{
+    Assurance, Caller, Evidence, Principal, ROLE_NAME_BYTES_MAX, bind, is_role_name, verify,
+};
 pub use request::{
     AGENT_LIFETIME, IssuedCertificate, LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, NAMES_MAX, NODE_LIFETIME,
     Request,

@@ -128,6 +128,17 @@ pub fn verify(
     Ok(Principal::Anonymous)
 }
 
+/// Longest name of a role in bytes: roles stand in every denial.
+pub const ROLE_NAME_BYTES_MAX: usize = 64;
+
+/// Whether a text can name a role: ASCII letters, digits, hyphens and underscores. No dot, by which policy ids part a role
+/// from its rule.
+#[must_use]
+pub fn is_role_name(text: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_".contains(&b);
+    (1..=ROLE_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(fits)
+}
+
 /// How sure we are of a caller, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Assurance {

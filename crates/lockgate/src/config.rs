@@ -21,8 +21,8 @@ mod settings;
 mod target;
 mod tree;
 
+pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
 use attest::{Attest, Register};
-pub(crate) use attest::{AttestPlan, KeySource, TokenPlan, TokenSource};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;

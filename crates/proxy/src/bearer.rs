@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderMap, Method, header};
 use lockgate_crypto::digest::{hex, sha256};
 use lockgate_crypto::jose;
-use lockgate_identity::token::bind::{self as binding, Binding};
+use lockgate_identity::token::bind as binding;
 use lockgate_identity::token::dpop::{self, Proofs, Request};
 use lockgate_identity::token::{
     AccessToken, Confirmation, Held, Resource, Scope, TokenRefused, unverified_issuer,
@@ -19,7 +19,7 @@ use lockgate_identity::token::{
 use lockgate_identity::{Caller, Principal, Role, SpiffeId, bind as caller_of};
 use parking_lot::Mutex;
 
-use crate::bearer_rules::{Bearers, Registered, Trusted};
+use crate::bearer_rules::{Bearers, Binding, Keys, Registered, Trusted};
 use crate::link::LinkContext;
 use crate::refusal::Refusal;
 
@@ -43,10 +43,36 @@ struct Remembered {
 /// A token that was verified, and the link as its bearer sees it.
 pub(crate) struct Bearer {
     context: Arc<LinkContext>,
-    audiences: Vec<Resource>,
+    audience: Audience,
     scope: Scope,
     /// What has to be met with each request; none if it is bound to nothing.
     confirmation: Option<Confirmation>,
+    /// The keys of another issuer that it was verified with, and their generation.
+    vouched: Option<(Arc<dyn Keys>, u64)>,
+}
+
+/// What a token is for.
+enum Audience {
+    /// One of our own: for a place and all that lies beneath it.
+    Beneath(Resource),
+    /// One of another issuer: for exactly these (RFC 8707), since what it means by a part of this node is not known.
+    Exactly(Vec<Resource>),
+}
+
+impl Audience {
+    fn covers(&self, wanted: &Resource) -> bool {
+        match self {
+            Self::Beneath(place) => place.contains(wanted),
+            Self::Exactly(places) => places.contains(wanted),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Beneath(place) => place.to_string(),
+            Self::Exactly(places) => places.iter().map(Resource::as_str).collect::<Vec<_>>().join(" "),
+        }
+    }
 }
 
 impl BearersOfLink {
@@ -59,12 +85,13 @@ impl BearersOfLink {
         let remembered = self.0.lock();
         let mut found = remembered.verified.iter();
         found
-            .find(|(hash, under, _)| hash == token && *under == generation)
+            .find(|(hash, under, bearer)| hash == token && *under == generation && bearer.is_vouched())
             .map(|(.., bearer)| bearer.clone())
     }
 
     fn remember(&self, token: [u8; 32], generation: u64, bearer: &Arc<Bearer>) {
         let mut remembered = self.0.lock();
+        remembered.verified.retain(|(known, ..)| *known != token);
         if remembered.verified.len() >= BEARERS_PER_LINK_MAX {
             remembered.verified.remove(0);
         }
@@ -84,7 +111,9 @@ impl BearersOfLink {
     /// [`TokenRefused::NoProof`] if that was under other rules: then it is bound again, or not.
     fn bound(&self, generation: u64) -> Result<Option<Arc<Bearer>>, TokenRefused> {
         match &self.0.lock().bound {
-            Some((under, _)) if *under != generation => Err(TokenRefused::NoProof),
+            Some((under, bearer)) if *under != generation || !bearer.is_vouched() => {
+                Err(TokenRefused::NoProof)
+            }
             bound => Ok(bound.as_ref().map(|(_, bearer)| bearer.clone())),
         }
     }
@@ -164,8 +193,8 @@ async fn try_bind(
         None if scheme == Scheme::Dpop => {
             return Err(TokenRefused::Scheme { wanted: Scheme::Bearer.name(), found: scheme.name() });
         }
-        None if bearers.takes_unbound(head.path) => {}
-        None => return Err(TokenRefused::Unbound),
+        // Its issuer may give out such tokens, or it would not have been verified.
+        None => {}
         Some(confirmation) => {
             let wanted = match confirmation {
                 Confirmation::Key(_) => Scheme::Dpop,
@@ -181,14 +210,19 @@ async fn try_bind(
 }
 
 impl Bearer {
+    /// Whether the keys that it was verified with are those that are trusted now.
+    fn is_vouched(&self) -> bool {
+        self.vouched.as_ref().is_none_or(|(keys, generation)| keys.generation() == *generation)
+    }
+
     /// Whether the token is still good, and for this.
     fn may(&self, bearers: &Bearers, path: &str, resource: &Resource) -> Result<(), TokenRefused> {
         if self.context.is_expired() {
             let exp = self.context.caller.principal.not_after().map_or(0, unix_seconds);
             return Err(TokenRefused::Expired { exp, ago_s: unix_seconds(SystemTime::now()) - exp });
         }
-        if !self.audiences.iter().any(|audience| audience.contains(resource)) {
-            let found = self.audiences.iter().map(Resource::as_str).collect::<Vec<_>>().join(" ");
+        if !self.audience.covers(resource) {
+            let found = self.audience.shown();
             return Err(TokenRefused::Audience { wanted: resource.to_string(), found });
         }
         self.scope.covers(&bearers.scope(path))
@@ -293,7 +327,8 @@ fn own_bearer(
     let roles = bearers.rules.own.as_ref().map(|own| (own.roles)(&token.subject));
     let agent = Registered { id: token.subject, roles: roles.unwrap_or_default() };
     let speaks = Speaks { agent, issuer: token.issuer, token: token.id, expires_at: token.expires_at };
-    bearer(link, speaks, (vec![token.audience], token.scope, Some(token.confirmation)))
+    let audience = Audience::Beneath(token.audience);
+    bearer(link, speaks, Limits { audience, scope: token.scope, confirmation: Some(token.confirmation) })
 }
 
 async fn foreign_bearer(
@@ -301,21 +336,33 @@ async fn foreign_bearer(
     link: &Arc<LinkContext>,
     token: &str,
 ) -> Result<Bearer, TokenRefused> {
-    let verify = || trusted.issuer.verify(token, &trusted.keys.current(), SystemTime::now());
-    let claims = match verify() {
+    match try_foreign(trusted, link, token) {
         Err(refused) if refused.needs_keys() => {
             trusted.keys.refetch().await;
-            verify()?
+            try_foreign(trusted, link, token)
         }
-        verdict => verdict?,
-    };
+        verdict => verdict,
+    }
+}
+
+fn try_foreign(trusted: &Trusted, link: &Arc<LinkContext>, token: &str) -> Result<Bearer, TokenRefused> {
+    // Before the keys are looked at: if others come meanwhile, it is verified once more.
+    let generation = trusted.keys.generation();
+    let claims = trusted.issuer.verify(token, &trusted.keys.current(), SystemTime::now())?;
     let agent = (trusted.agent)(&claims)
         .ok_or(TokenRefused::Claim { name: "sub", why: "is no agent that is registered here" })?;
     // Without a name of its own it is revoked by what it is made of.
     let id = claims.id.clone().unwrap_or_else(|| hex(&sha256(token.as_bytes())));
-    let rest = (claims.resources(), claims.scope()?, claims.confirmation()?);
+    let confirmation = claims.confirmation()?;
+    if confirmation.is_none() && trusted.binding == Binding::Required {
+        return Err(TokenRefused::Unbound);
+    }
+    let mut places = claims.resources();
+    places.retain(|place| trusted.issuer.audiences.iter().any(|ours| ours == place.as_str()));
+    let limits = Limits { audience: Audience::Exactly(places), scope: claims.scope()?, confirmation };
     let speaks = Speaks { agent, issuer: claims.issuer, token: id, expires_at: claims.expires_at };
-    bearer(link, speaks, rest)
+    let bearer = bearer(link, speaks, limits)?;
+    Ok(Bearer { vouched: Some((Arc::clone(&trusted.keys), generation)), ..bearer })
 }
 
 /// For whom a token speaks.
@@ -326,11 +373,15 @@ struct Speaks {
     expires_at: u64,
 }
 
-fn bearer(
-    link: &Arc<LinkContext>,
-    speaks: Speaks,
-    (audiences, scope, confirmation): (Vec<Resource>, Scope, Option<Confirmation>),
-) -> Result<Bearer, TokenRefused> {
+/// What limits a token.
+struct Limits {
+    audience: Audience,
+    scope: Scope,
+    confirmation: Option<Confirmation>,
+}
+
+fn bearer(link: &Arc<LinkContext>, speaks: Speaks, limits: Limits) -> Result<Bearer, TokenRefused> {
+    let Limits { audience, scope, confirmation } = limits;
     let Registered { id, roles } = speaks.agent;
     if id.role() != Some(Role::Agent) {
         return Err(TokenRefused::Claim { name: "sub", why: "is not the id of an agent" });
@@ -345,7 +396,7 @@ fn bearer(
     let caller = Caller { roles, token: Some(speaks.token.into()), ..caller_of(&Arc::new(principal)) };
     let context = link.borne_by(caller);
     end_in_time(&context, not_after);
-    Ok(Bearer { context, audiences, scope, confirmation })
+    Ok(Bearer { context, audience, scope, confirmation, vouched: None })
 }
 
 /// Whoever proved a certificate speaks for itself alone: two names on one link would leave open which one is revoked.
@@ -386,7 +437,8 @@ pub(crate) async fn bind_connection(
             let exporter = link.proofs.get().and_then(|proofs| proofs.exporter);
             let exporter = exporter.ok_or(TokenRefused::OtherConnection)?;
             let (audience, algorithms) = (&bearers.rules.base, &bearers.rules.proof_algorithms);
-            let binding = Binding { exporter: &exporter, audience, algorithms, replays: &bearers.replays };
+            let binding =
+                binding::Binding { exporter: &exporter, audience, algorithms, replays: &bearers.replays };
             let proven = binding::verify(proof, token, binding, SystemTime::now())?;
             Held { key: proven.key, ..held_by_link(link) }
         }

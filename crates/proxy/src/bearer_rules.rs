@@ -26,8 +26,6 @@ pub struct Rules {
     pub proof_algorithms: Vec<&'static Algorithm>,
     /// Whether such proofs need a nonce of ours.
     pub nonce_required: bool,
-    /// Servers that take tokens which are bound to nothing. Whoever sees such a token can use it.
-    pub unbound: BTreeSet<String>,
     /// What of scopes each server needs, by its id; none that is not listed.
     pub scopes: BTreeMap<String, Scope>,
 }
@@ -54,6 +52,18 @@ pub struct Trusted {
     pub keys: Arc<dyn Keys>,
     /// The agent that a token speaks for, by registration; none for a stranger. What a token says of roles does not count.
     pub agent: AgentOf,
+    /// Whether its tokens must be bound to a key.
+    pub binding: Binding,
+}
+
+/// Whether tokens must be bound to something that their bearer proves (RFC 9449, RFC 8705).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// They must.
+    #[default]
+    Required,
+    /// One that is bound to nothing is taken, too: whoever sees it can use it until it ends.
+    Waived,
 }
 
 /// An agent that is registered.
@@ -69,6 +79,9 @@ pub struct Registered {
 pub trait Keys: Send + Sync {
     /// As they were last fetched.
     fn current(&self) -> Arc<KeyCache>;
+    /// Another number when other keys are there or none may be trusted any more: what was verified with those of before is
+    /// verified again. Asked with each request, it also has keys that are getting old fetched beside.
+    fn generation(&self) -> u64;
     /// Fetches them again, if that is not too soon. Has a deadline of its own, and says nothing of how it went: whoever
     /// asked looks at [`Keys::current`] once more.
     fn refetch<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -115,11 +128,6 @@ impl Bearers {
                 Scope::parse(&words).unwrap_or_default()
             }
         }
-    }
-
-    /// Whether `path` takes tokens that are bound to nothing.
-    pub(crate) fn takes_unbound(&self, path: &str) -> bool {
-        server_of(path).is_some_and(|server| self.rules.unbound.contains(server))
     }
 }
 

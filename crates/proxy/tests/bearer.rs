@@ -19,7 +19,7 @@ use lockgate_identity::token::{
 };
 use lockgate_identity::verifier::Expect;
 use lockgate_identity::{Principal, Revocation, SpiffeId, Target};
-use lockgate_proxy::bearer_rules::{Keys, Own, Registered, Rules, Trusted};
+use lockgate_proxy::bearer_rules::{Binding, Keys, Own, Registered, Rules, Trusted};
 use lockgate_transport::{Dialer, Trust, dialer};
 use rig::tunnel::{Agent, PATH, Tunnel, modern_call, modern_headers, suite};
 use rig::{Client, agent, door, modern, observed, one, records, text};
@@ -48,7 +48,6 @@ fn rules(issuer: &Arc<TokenIssuer>) -> Rules {
         foreign: Vec::new(),
         proof_algorithms: jose::proof_algorithms(&Conditions::today(1)),
         nonce_required: false,
-        unbound: Default::default(),
         scopes: BTreeMap::new(),
     }
 }
@@ -296,6 +295,10 @@ impl Keys for Rotating {
         self.0.lock().unwrap().0.clone()
     }
 
+    fn generation(&self) -> u64 {
+        self.0.lock().unwrap().1.into()
+    }
+
     fn refetch<'a>(&'a self) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async {
             let mut cache = KeyCache::default();
@@ -314,20 +317,24 @@ async fn a_foreign_issuers_token_speaks_for_who_is_registered() {
     let keys = Arc::new(Rotating(Mutex::new((Arc::default(), 0)), set));
     let issuer_now = issuer;
     let trusted = |unbound: bool| {
-        let mut issuer = ForeignIssuer::new("https://idp.example", HERE, vec![key.algorithm()]);
-        issuer.kind = TokenType::Access;
+        let algorithms = vec![key.algorithm()];
+        let issuer = ForeignIssuer::of_access_tokens("https://idp.example", &[resource(HERE)], algorithms);
+        let binding = if unbound { Binding::Waived } else { Binding::Required };
         let agent = |claims: &lockgate_identity::token::ForeignClaims| {
             (claims.subject == "bot").then(|| Registered { id: claude(), roles: Arc::from([]) })
         };
-        let foreign = vec![Trusted { issuer, keys: keys.clone(), agent: Box::new(agent) }];
-        let unbound = unbound.then(|| "wire".to_owned()).into_iter().collect();
-        Rules { foreign, unbound, ..rules(&issuer_now()) }
+        let foreign = vec![Trusted { issuer, keys: keys.clone(), agent: Box::new(agent), binding }];
+        Rules { foreign, ..rules(&issuer_now()) }
     };
-    let token = |subject: &str| {
+    let token_for = |subject: &str, audience: &str| {
         let now_s = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let claims = json!({"iss": "https://idp.example", "sub": subject, "aud": HERE, "iat": now_s, "exp": now_s + 60});
+        let claims = json!({
+            "iss": "https://idp.example", "sub": subject, "aud": audience, "client_id": "c", "jti": "j",
+            "iat": now_s, "exp": now_s + 60,
+        });
         jws::sign(&key, "at+jwt", jws::OwnKey::Refused, claims.as_object().unwrap()).unwrap()
     };
+    let token = |subject: &str| token_for(subject, HERE);
     rig.node.take_tokens(Some(trusted(false)));
     let door = door(&rig.node, Principal::Anonymous, true).await;
     let mut client = Client::modern(door).await;
@@ -341,6 +348,47 @@ async fn a_foreign_issuers_token_speaks_for_who_is_registered() {
     let shown = format!("Bearer {}", token("stranger"));
     assert_eq!(call(&mut client, &[("authorization", &shown)]).await.0, 401);
     assert!(records(&rig).pop().unwrap()["reason"].as_str().unwrap().contains("no agent that is registered"));
+    // What another issuer means by the whole of this node is not known: its audience is exact.
+    for audience in
+        [BASE, "https://localhost/mcp", "https://localhost/servers", "HTTPS://localhost/servers/wire/mcp"]
+    {
+        let shown = format!("Bearer {}", token_for("bot", audience));
+        assert_eq!(call(&mut client, &[("authorization", &shown)]).await.0, 401, "{audience}");
+        assert!(records(&rig).pop().unwrap()["reason"].as_str().unwrap().contains("audience"), "{audience}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_its_issuer_took_away_is_good_for_nothing_on_open_links_neither() {
+    let (rig, _) = one().await;
+    let (key, other) = (proof_key(), proof_key());
+    let set = |key: &PrivateKey| JwkSet::new(vec![Jwk::of_private(key).unwrap()]);
+    let mut cache = KeyCache::default();
+    cache.replace(set(&key), now());
+    let keys = Arc::new(Rotating(Mutex::new((Arc::new(cache), 1)), set(&other)));
+    let issuer_url = "https://idp.example";
+    let foreign = ForeignIssuer::of_access_tokens(issuer_url, &[resource(HERE)], vec![key.algorithm()]);
+    let agent =
+        |_: &lockgate_identity::token::ForeignClaims| Some(Registered { id: claude(), roles: Arc::from([]) });
+    let trusted =
+        Trusted { issuer: foreign, keys: keys.clone(), agent: Box::new(agent), binding: Binding::Waived };
+    rig.node.take_tokens(Some(Rules { foreign: vec![trusted], ..rules(&issuer()) }));
+    let signed = |key: &PrivateKey| {
+        let now_s = now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({
+            "iss": issuer_url, "sub": "bot", "aud": HERE, "client_id": "c", "jti": "j",
+            "iat": now_s, "exp": now_s + 60,
+        });
+        let token = jws::sign(key, "at+jwt", jws::OwnKey::Refused, claims.as_object().unwrap());
+        format!("Bearer {}", token.unwrap())
+    };
+    let door = door(&rig.node, Principal::Anonymous, true).await;
+    let mut client = Client::modern(door).await;
+    let (old, new) = (signed(&key), signed(&other));
+    assert_eq!(call(&mut client, &[("authorization", &old)]).await.0, 200);
+    assert_eq!(call(&mut client, &[("authorization", &new)]).await.0, 200, "the new key is fetched");
+    assert_eq!(call(&mut client, &[("authorization", &old)]).await.0, 401, "on the same link");
+    assert!(records(&rig).pop().unwrap()["reason"].as_str().unwrap().contains("no key"));
 }
 
 async fn tool(agent: &mut Agent, authorization: Option<&str>) -> StatusCode {

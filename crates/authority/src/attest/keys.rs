@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use http::Uri;
@@ -22,7 +23,7 @@ pub enum KeySource {
     File(PathBuf),
     /// A JWK Set at a URL.
     Url(Outside, Uri),
-    /// The JWK Set that the issuer's discovery document names (OpenID Connect Discovery 1.0, section 4).
+    /// The JWK Set that the issuer's own document names (OpenID Connect Discovery 1.0, section 4, or RFC 8414).
     Discovery(Outside, String),
     /// The bundle of a SPIFFE trust domain, from the Workload API at a Unix socket.
     Workload(PathBuf, String),
@@ -33,6 +34,8 @@ pub struct Keys {
     by: Kind,
     source: KeySource,
     cache: Mutex<KeyCache>,
+    /// Counts the fetches that brought other keys, from 1.
+    generation: AtomicU64,
     /// Held by the one who fetches.
     turn: tokio::sync::Mutex<()>,
 }
@@ -40,7 +43,8 @@ pub struct Keys {
 impl Keys {
     /// None fetched yet.
     pub fn new(by: Kind, source: KeySource) -> Arc<Self> {
-        Arc::new(Self { by, source, cache: Mutex::default(), turn: tokio::sync::Mutex::default() })
+        let (cache, turn) = (Mutex::default(), tokio::sync::Mutex::default());
+        Arc::new(Self { by, source, cache, generation: AtomicU64::new(1), turn })
     }
 
     /// Judges a token.
@@ -67,11 +71,7 @@ impl Keys {
                 })
             }
             judged => {
-                // Good keys that are getting old are replaced beside, so that no token waits for its issuer.
-                if self.cache.lock().is_due(now) {
-                    let keys = Arc::clone(self);
-                    tokio::spawn(async move { keys.fetch_logged().await });
-                }
+                self.keep_fresh(now);
                 judged.map_err(|error| self.refused(&error))
             }
         }
@@ -80,6 +80,25 @@ impl Keys {
     /// The keys as they were last fetched.
     pub fn current(&self) -> Arc<KeyCache> {
         Arc::new(self.cache.lock().clone())
+    }
+
+    /// Another number when other keys were fetched, or when those of before may not be trusted any more. Keys that are getting
+    /// old are fetched beside; needs a runtime for that.
+    pub fn generation(self: &Arc<Self>) -> u64 {
+        let now = SystemTime::now();
+        self.keep_fresh(now);
+        match self.cache.lock().trusted(now) {
+            Ok(_) => self.generation.load(Ordering::Acquire),
+            Err(_) => 0,
+        }
+    }
+
+    /// Good keys that are getting old are replaced beside, so that no token waits for its issuer.
+    fn keep_fresh(self: &Arc<Self>, now: SystemTime) {
+        if self.cache.lock().is_due(now) {
+            let keys = Arc::clone(self);
+            tokio::spawn(async move { keys.fetch_logged().await });
+        }
     }
 
     /// Fetches them again, unless that was tried a moment ago. A failure is logged; the old keys stay for now.
@@ -119,7 +138,12 @@ impl Keys {
         if keys.keys().is_empty() {
             return Err(unusable("there is no usable key in its key set".to_owned()));
         }
-        self.cache.lock().replace(keys, SystemTime::now());
+        let mut cache = self.cache.lock();
+        let differ = cache.keys().to_json() != keys.to_json();
+        cache.replace(keys, SystemTime::now());
+        if differ {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -156,18 +180,72 @@ impl Keys {
     }
 }
 
-/// Where an issuer says that its keys are.
+/// Where an issuer says that its keys are: as OpenID Connect has it, or else as OAuth does. What the first attempt met is
+/// what is told.
 async fn discover(outside: &Outside, issuer: &str) -> Result<Uri, AuthorityError> {
-    let at = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-    let unusable = |cause: String| AuthorityError::Unreachable { what: at.clone(), cause };
+    match keys_named_at(outside, issuer, &openid_place(issuer)).await {
+        Ok(keys) => Ok(keys),
+        Err(error) => match oauth_place(issuer) {
+            Some(at) => keys_named_at(outside, issuer, &at).await.map_err(|_| error),
+            None => Err(error),
+        },
+    }
+}
+
+async fn keys_named_at(outside: &Outside, issuer: &str, at: &str) -> Result<Uri, AuthorityError> {
+    let unusable = |cause: String| AuthorityError::Unreachable { what: at.to_owned(), cause };
     let uri: Uri = at.parse().map_err(|_| unusable("it is no URL".to_owned()))?;
     let body = outside.get(&uri).await?;
     let document: Value = serde_json::from_slice(&body).map_err(|error| unusable(error.to_string()))?;
-    // Exactly, or whoever serves one issuer's documents could speak for another (section 4.3).
+    // Exactly, or whoever serves one issuer's documents could speak for another (section 4.3; RFC 8414, section 3.3).
     if document["issuer"].as_str() != Some(issuer) {
         let found = shown(document["issuer"].as_str().unwrap_or_default());
         return Err(unusable(format!("it is the document of another issuer: {found}")));
     }
     let keys = document["jwks_uri"].as_str().and_then(|text| text.parse::<Uri>().ok());
     keys.ok_or_else(|| unusable("it names no jwks_uri".to_owned()))
+}
+
+fn openid_place(issuer: &str) -> String {
+    format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))
+}
+
+/// RFC 8414, section 3.1: between host and path.
+fn oauth_place(issuer: &str) -> Option<String> {
+    let (scheme, rest) = issuer.split_once("://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let path = path.trim_end_matches('/');
+    let slash = if path.is_empty() { "" } else { "/" };
+    Some(format!("{scheme}://{host}/.well-known/oauth-authorization-server{slash}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_with_a_path_says_so_between_host_and_path() {
+        for (issuer, openid, oauth) in [
+            (
+                "https://a.example",
+                "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/",
+                "https://a.example/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server",
+            ),
+            (
+                "https://a.example/t/1/",
+                "https://a.example/t/1/.well-known/openid-configuration",
+                "https://a.example/.well-known/oauth-authorization-server/t/1",
+            ),
+        ] {
+            assert_eq!(
+                (openid_place(issuer), oauth_place(issuer)),
+                (openid.to_owned(), Some(oauth.to_owned()))
+            );
+        }
+    }
 }

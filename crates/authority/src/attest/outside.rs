@@ -22,14 +22,20 @@ const ANSWER_S_MAX: u64 = 5;
 /// How others are asked. Cheap to clone.
 #[derive(Clone)]
 pub struct Outside {
-    tls: Arc<Dialer>,
+    tls: Option<Arc<Dialer>>,
     plain: Arc<Dialer>,
 }
 
 impl Outside {
     /// With a dialer for https, which knows whose certificates are trusted.
     pub fn new(tls: Arc<Dialer>) -> Self {
-        Self { tls, plain: Arc::new(Dialer::plain(dialer::Limits::default())) }
+        Self { tls: Some(tls), plain: Arc::new(Dialer::plain(dialer::Limits::default())) }
+    }
+
+    /// For what is asked on this machine alone; https is refused.
+    pub fn plain() -> Self {
+        let plain = Arc::new(Dialer::plain(dialer::Limits::default()));
+        Self { tls: None, plain }
     }
 
     /// A document.
@@ -93,7 +99,10 @@ impl Outside {
 
     fn dialer(&self, uri: &Uri) -> Result<Arc<Dialer>, AuthorityError> {
         match uri.scheme_str() {
-            Some("https") => Ok(Arc::clone(&self.tls)),
+            Some("https") => self.tls.clone().ok_or_else(|| AuthorityError::Unreachable {
+                what: uri.to_string(),
+                cause: "whoever is asked without TLS must not lead elsewhere".to_owned(),
+            }),
             Some("http") if is_loopback(uri) => Ok(Arc::clone(&self.plain)),
             _ => Err(AuthorityError::Unreachable {
                 what: uri.to_string(),

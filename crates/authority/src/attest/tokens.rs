@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use lockgate_crypto::Algorithm;
 use lockgate_identity::SpiffeId;
 use lockgate_identity::token::{ForeignClaims, ForeignIssuer, unverified_issuer};
+use parking_lot::RwLock;
 use serde_json::Value;
 
 use super::keys::Keys;
@@ -68,51 +69,36 @@ impl Judge {
             Judge::Review(_) => None,
         }
     }
-
-    fn kind(&self) -> Kind {
-        match self {
-            Judge::Oidc(..) => Kind::Oidc,
-            Judge::Cluster(_) | Judge::Review(_) => Kind::Kubernetes,
-            Judge::Spiffe(..) => Kind::Spiffe,
-        }
-    }
 }
 
-/// Attests holders of tokens, of all issuers.
+/// Attests holders of tokens, of all issuers. Whose they are can be changed while tokens are judged.
 pub struct Tokens {
-    issuers: HashMap<String, Trusted>,
+    issuers: RwLock<Arc<HashMap<String, Arc<Trusted>>>>,
     algorithms: Algorithms,
+}
+
+fn by_name(issuers: Vec<Arc<Trusted>>) -> Arc<HashMap<String, Arc<Trusted>>> {
+    Arc::new(issuers.into_iter().map(|trusted| (trusted.issuer.clone(), trusted)).collect())
 }
 
 impl Tokens {
     /// Of these issuers; of two with one name the later counts, which the configuration refuses.
-    pub fn new(issuers: Vec<Trusted>, algorithms: Algorithms) -> Self {
-        let issuers = issuers.into_iter().map(|trusted| (trusted.issuer.clone(), trusted)).collect();
-        Self { issuers, algorithms }
+    pub fn new(issuers: Vec<Arc<Trusted>>, algorithms: Algorithms) -> Self {
+        Self { issuers: RwLock::new(by_name(issuers)), algorithms }
     }
 
-    /// All issuers.
-    pub fn issuers(&self) -> impl Iterator<Item = &Trusted> {
-        self.issuers.values()
+    /// Takes tokens of these issuers from now on.
+    pub fn replace(&self, issuers: Vec<Arc<Trusted>>) {
+        *self.issuers.write() = by_name(issuers);
     }
 
-    /// Whose tokens are taken, how, and where keys come from.
-    pub fn list(&self) -> Vec<(String, Kind, String)> {
-        let mut list: Vec<_> = self.issuers.values().map(Trusted::described).collect();
-        list.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        list
+    /// The issuer of this name.
+    pub fn issuer(&self, name: &str) -> Option<Arc<Trusted>> {
+        self.issuers.read().get(name).cloned()
     }
 }
 
 impl Trusted {
-    fn described(&self) -> (String, Kind, String) {
-        let from = match &self.judge {
-            Judge::Oidc(keys, _) | Judge::Cluster(keys) | Judge::Spiffe(keys, _) => keys.name(),
-            Judge::Review(review) => review.name(),
-        };
-        (self.issuer.clone(), self.judge.kind(), from)
-    }
-
     async fn attest(&self, token: &str, algorithms: &Algorithms) -> Result<Attested, AuthorityError> {
         let foreign = || ForeignIssuer::new(&self.issuer, &self.audience, algorithms());
         match &self.judge {
@@ -135,7 +121,7 @@ impl Attestor for Tokens {
             let refused = |check, found: String| AuthorityError::Refused { by: Kind::Oidc, check, found };
             let issuer =
                 unverified_issuer(token).map_err(|error| refused(error.check(), error.to_string()))?;
-            match self.issuers.get(&issuer) {
+            match self.issuer(&issuer) {
                 Some(trusted) => trusted.attest(token, &self.algorithms).await,
                 None => Err(refused("issuer", format!("nobody trusts {} here", shown(&issuer)))),
             }

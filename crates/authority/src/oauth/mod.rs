@@ -9,12 +9,15 @@
 //!
 //! There are no refresh tokens: who needs another token shows its evidence again.
 
+mod answer;
 mod endpoint;
 mod form;
+mod grants;
 mod metadata;
 mod pace;
 
-pub use endpoint::{Asked, Denied, Granted, Link, Parts, TokenEndpoint};
+pub use answer::{Asked, Denied, Granted, Link};
+pub use endpoint::{Parts, TokenEndpoint};
 pub use form::{FORM_BYTES_MAX, Form, FormError};
 pub use metadata::{JWKS, METADATA, REVOKE, TOKEN};
 pub use pace::{ASKS_PER_MINUTE_MAX, Pace};

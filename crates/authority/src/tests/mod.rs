@@ -73,6 +73,10 @@ impl Issuance for Office {
         self.revoked.lock().contains(id)
     }
 
+    fn is_key_revoked(&self, thumbprint: &str) -> bool {
+        self.revoked.lock().contains(thumbprint)
+    }
+
     fn revoke_token(&self, id: &str, _: u64) -> Result<(), AuthorityError> {
         self.revoke(id);
         Ok(())

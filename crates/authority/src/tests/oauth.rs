@@ -164,6 +164,27 @@ async fn what_must_get_no_token_gets_none_and_the_record_says_why() {
 }
 
 #[tokio::test]
+async fn a_proof_counts_only_beside_something_to_show() {
+    let desk = desk().await;
+    let key = key();
+    let once = proof(&key);
+    let with = |body: &str| Asked { proof: Some(once.clone()), ..asked(body, Link::default()) };
+    // Refused before the proof is looked at: it is not remembered, and still good.
+    for body in [
+        format!("grant_type={BEARER}&assertion=x"),
+        format!("grant_type={EXCHANGE}&subject_token=x&subject_token_type={ACCESS}"),
+    ] {
+        assert_eq!(desk.endpoint.token(&with(&body)).await.unwrap_err().error, "invalid_grant", "{body}");
+    }
+    let good = format!("grant_type={BEARER}&assertion={}", desk.assertion());
+    desk.endpoint.token(&with(&good)).await.unwrap();
+    assert_eq!(desk.endpoint.token(&with(&good)).await.unwrap_err().error, "invalid_dpop_proof", "used");
+    desk.office.revoke(&lockgate_crypto::jose::Jwk::of_private(&key).unwrap().thumbprint());
+    let again = Asked { proof: Some(proof(&key)), ..asked(&good, Link::default()) };
+    assert_eq!(desk.endpoint.token(&again).await.unwrap_err().error, "invalid_dpop_proof", "revoked");
+}
+
+#[tokio::test]
 async fn who_is_revoked_or_cannot_be_recorded_gets_nothing() {
     let desk = desk().await;
     desk.office.revoke("spiffe://example.org/agent/billing");
@@ -234,6 +255,12 @@ async fn an_exchange_is_narrower_and_says_who_acts() {
         exchange(&actor, Link { id: None, ..link("thief") }).await.unwrap_err().error,
         "invalid_grant"
     );
+    // Whoever acts in between is asked for, too.
+    desk.office.revoke("spiffe://example.org/agent/bob");
+    let chain =
+        format!("grant_type={EXCHANGE}&subject_token={}&subject_token_type={ACCESS}{crm}", token_of(&acted));
+    let denied = desk.endpoint.token(&asked(&chain, link("carol"))).await.unwrap_err();
+    assert_eq!(denied.error, "invalid_grant");
     desk.office.revoke("spiffe://example.org/agent/alice");
     assert_eq!(exchange(crm, link("bob")).await.unwrap_err().error, "invalid_grant");
 }

@@ -128,7 +128,8 @@ pub(super) fn oidc(server: &Server) -> Tokens {
     let names =
         ["repository", "groups", "admin", "number", "deep", "missing", "iss"].map(str::to_owned).to_vec();
     let judge = Judge::Oidc(Keys::new(Kind::Oidc, source), names);
-    Tokens::new(vec![Trusted { issuer: server.issuer(), audience: AUDIENCE.to_owned(), judge }], algorithms())
+    let trusted = Trusted { issuer: server.issuer(), audience: AUDIENCE.to_owned(), judge };
+    Tokens::new(vec![Arc::new(trusted)], algorithms())
 }
 
 /// The same text with another first letter.
@@ -289,10 +290,8 @@ async fn a_cluster_is_known_by_its_keys_or_by_its_api_server() {
     let uri: Uri = format!("{}/keys", server.issuer()).parse().unwrap();
     let judge = Judge::Cluster(Keys::new(Kind::Kubernetes, KeySource::Url(outside(), uri)));
     let issuer = "https://kubernetes.default.svc.cluster.local";
-    let tokens = Tokens::new(
-        vec![Trusted { issuer: issuer.to_owned(), audience: AUDIENCE.to_owned(), judge }],
-        algorithms(),
-    );
+    let trusted = Trusted { issuer: issuer.to_owned(), audience: AUDIENCE.to_owned(), judge };
+    let tokens = Tokens::new(vec![Arc::new(trusted)], algorithms());
     let mut account = claims(issuer);
     account["sub"] = json!("system:serviceaccount:retail:bot");
     account["kubernetes.io"] = json!({
@@ -322,7 +321,7 @@ async fn a_cluster_is_known_by_its_keys_or_by_its_api_server() {
     let review = Review::new(outside(), &server.issuer().parse().unwrap(), token.clone()).unwrap();
     let trusted =
         Trusted { issuer: issuer.to_owned(), audience: AUDIENCE.to_owned(), judge: Judge::Review(review) };
-    let tokens = Tokens::new(vec![trusted], algorithms());
+    let tokens = Tokens::new(vec![Arc::new(trusted)], algorithms());
     let path = "/apis/authentication.k8s.io/v1/tokenreviews";
     let account = signed(&key, &account);
     assert_eq!(check_of(attest(&tokens, &account).await), "unreachable");
@@ -383,7 +382,7 @@ async fn the_bundle_of_another_domain_judges_its_svids_and_no_others() {
         audience: AUDIENCE.to_owned(),
         judge: Judge::Spiffe(Keys::new(Kind::Spiffe, source(domain)), domain.to_owned()),
     };
-    let tokens = Tokens::new(vec![trusted("example.org")], algorithms());
+    let tokens = Tokens::new(vec![Arc::new(trusted("example.org"))], algorithms());
     let audience = [AUDIENCE.to_owned()];
     let token = svids.issue(&there.id, &audience, &there).unwrap();
     let attested = attest(&tokens, &token).await.unwrap();
@@ -392,7 +391,7 @@ async fn the_bundle_of_another_domain_judges_its_svids_and_no_others() {
     let foreign = SpiffeId::parse("spiffe://evil.example/agent/billing").unwrap();
     let token = svids.issue(&foreign, &audience, &there).unwrap();
     assert_eq!(check_of(attest(&tokens, &token).await), "trust domain");
-    let elsewhere = Tokens::new(vec![trusted("other.example")], algorithms());
+    let elsewhere = Tokens::new(vec![Arc::new(trusted("other.example"))], algorithms());
     assert_eq!(check_of(attest(&elsewhere, &token).await), "unreachable");
 }
 

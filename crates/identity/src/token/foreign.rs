@@ -52,6 +52,9 @@ pub struct ForeignIssuer {
 
 /// Most that a clock of an issuer may be ahead, whatever the configuration says.
 const SKEW_MAX: Duration = Duration::from_secs(300);
+/// Longest life of an access token of another issuer: what large identity providers give out by default, and no more.
+/// Whoever is thrown out over there is in here for so long.
+pub const FOREIGN_ACCESS_LIFETIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 
 impl ForeignIssuer {
     /// An issuer with the usual clock skew and tokens of a day at most.
@@ -64,6 +67,23 @@ impl ForeignIssuer {
             kind: TokenType::Identity,
             skew: CLOCK_SKEW,
             lifetime_max: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+
+    /// An issuer whose access tokens (RFC 9068) are taken for exactly these resources (RFC 8707).
+    #[must_use]
+    pub fn of_access_tokens(
+        issuer: &str,
+        resources: &[Resource],
+        algorithms: Vec<&'static Algorithm>,
+    ) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            audiences: resources.iter().map(Resource::to_string).collect(),
+            algorithms,
+            kind: TokenType::Access,
+            skew: CLOCK_SKEW,
+            lifetime_max: FOREIGN_ACCESS_LIFETIME_MAX,
         }
     }
 
@@ -92,6 +112,12 @@ impl ForeignIssuer {
         }
         let times = claims.times(now, self.skew.min(SKEW_MAX))?;
         times.at_most(self.lifetime_max, now)?;
+        if self.kind == TokenType::Access {
+            // What RFC 9068, section 2.2 requires besides: without them it is no such token.
+            claims.text("client_id")?;
+            claims.text("jti")?;
+            claims.seconds("iat")?;
+        }
         let subject = claims.text("sub")?.to_owned();
         let id = claims.text_if("jti")?.map(str::to_owned);
         let expires_at = times.expires_at;

@@ -139,11 +139,13 @@ impl Settings {
         std::iter::once(&self.tunnel).chain(&self.foreign).chain(&self.further)
     }
 
-    /// Every place that this node reaches by https, with its profile: servers, then facts.
+    /// Every place that this node reaches by https, with its profile: servers, then facts, then issuers of tokens.
     pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
         let servers = self.servers.iter().filter(|plan| plan.is_https());
         let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
-        servers.chain(self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?))))
+        let facts = self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
+        let issuers = self.attest.tokens.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
+        servers.chain(facts).chain(issuers)
     }
 
     /// What the facts look like, which policies are read against.

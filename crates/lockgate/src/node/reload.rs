@@ -12,7 +12,7 @@ use lockgate_authority::Registrations;
 use lockgate_crypto::profile;
 
 use super::control::Control;
-use super::{agility, faces, facts, parts, policies};
+use super::{agility, faces, facts, parts, policies, tokens};
 use crate::config::{self, AttestPlan, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
@@ -69,6 +69,7 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let files = parts::policy_files(&settings, control.state())?;
     let generation = control.node().policies.load().generation() + 1;
     facts::check(&settings)?;
+    tokens::check(&settings)?;
     let shapes = settings.fact_shapes();
     // Policies are read against the shapes of facts and the groups of servers.
     let same = files == old_files && shapes == old.fact_shapes() && !policies::differ(&old, &settings);
@@ -92,9 +93,16 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         control.changing().lock().settings.record_arguments = settings.record_arguments;
         changed.push(format!("policy.record_arguments {}", settings.record_arguments));
     }
-    if settings.attest.registrations != old.attest.registrations {
-        changed.push(control.register(settings.attest.registrations.clone())?);
+    let issuers = control.renew_issuers(&old.attest.tokens, &settings)?;
+    let registered = match settings.attest.registrations != old.attest.registrations {
+        true => Some(control.register(settings.attest.registrations.clone())?),
+        false => None,
+    };
+    if issuers.is_some() || registered.is_some() {
+        control.take_tokens_anew()?;
     }
+    changed.extend(issuers);
+    changed.extend(registered);
     if settings.log_level != old.log_level {
         logging::change(&settings.log_level)?;
         changed.push(format!("log level {}", settings.log_level));
@@ -187,6 +195,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
     merged.crypto.clone_from(&new.crypto);
     merged.facts.clone_from(&new.facts);
     merged.attest.registrations.clone_from(&new.attest.registrations);
+    merged.attest.tokens.clone_from(&new.attest.tokens);
     merged.policy_files.clone_from(&new.policy_files);
     merged.log_level.clone_from(&new.log_level);
     merged
@@ -205,8 +214,8 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
             .collect::<Vec<_>>()
     };
     let attestors = |settings: &Settings| {
-        let registrations = Registrations::default();
-        AttestPlan { registrations, ..settings.attest.clone() }
+        let (registrations, tokens) = (Registrations::default(), Vec::new());
+        AttestPlan { registrations, tokens, ..settings.attest.clone() }
     };
     [
         (
@@ -219,7 +228,7 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         ),
         ("the names or addresses of listeners", addresses(old) != addresses(new)),
         ("servers", servers(old) != servers(new)),
-        ("attest", attestors(old) != attestors(new)),
+        ("the socket of attest", attestors(old) != attestors(new)),
         ("limits", old.limits != new.limits),
         ("audit", old.audit != new.audit),
         ("admin.listen", old.admin != new.admin),

@@ -1,31 +1,31 @@
 //! The node as an authorization server: who signs its tokens, whose tokens it takes, and what follows a change of
 //! algorithms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use lockgate_authority::Kind;
-use lockgate_authority::attest::{
-    Algorithms, Attestor, Judge, KeySource, Keys, Outside, Review, Tokens, Trusted,
-};
+use lockgate_authority::attest::{Algorithms, Attestor, Tokens};
 use lockgate_authority::oauth::{Asked, Link, Pace, Parts, TokenEndpoint};
 use lockgate_authority::workload::{JwtSvids, TokenSvids};
-use lockgate_crypto::{Conditions, Definition, Nature, Profile, Suite, jose};
+use lockgate_crypto::{Definition, Nature, Profile, Suite, jose};
 use lockgate_identity::token::{Resource, TokenIssuer};
-use lockgate_identity::verifier::ForeignRoots;
 use lockgate_proxy::bearer_rules::{Own, Rules};
 use lockgate_proxy::oauth::{Answer, Answering, Oauth, Place, Question};
-use lockgate_transport::{Dialer, Trust, dialer};
 use serde_json::json;
 
 use super::agility::Compiled;
 use super::control::Control;
 use super::workload::Office;
-use crate::config::{KeySource as KeyPlan, TUNNEL, TokenPlan, TokenSource};
+use crate::config::TUNNEL;
 use crate::diagnostic::Diagnostic;
+use crate::state::NodeNote;
 use crate::trouble;
+
+mod issuers;
+
+pub(super) use issuers::check;
 
 /// Pause between two looks whether algorithms changed, in seconds: so long a banned one is still accepted in tokens.
 const LOOK_S: u64 = 1;
@@ -36,6 +36,8 @@ const LOOKS_PER_KEEPING: u64 = 3600;
 pub(crate) struct TokenService {
     pub(crate) endpoint: TokenEndpoint,
     pub(crate) own: Arc<TokenIssuer>,
+    /// Judges tokens of others.
+    issuers: Arc<Tokens>,
     /// For SPIFFE clients that verify no post-quantum signatures.
     stock: Option<Arc<TokenIssuer>>,
     pace: Pace,
@@ -57,22 +59,26 @@ pub(super) fn open(control: &Arc<Control>, issuer: &str) -> Result<Arc<TokenServ
         .and_then(|suite| TokenIssuer::generate(issuer, &suite, SystemTime::now()).ok())
         .map(Arc::new);
     let proofs = algorithms(control);
-    let issuers = plan.tokens.iter().map(|plan| trusted(plan, &in_force.conditions));
-    let attestor = Tokens::new(issuers.collect::<Result<_, _>>()?, Arc::clone(&proofs));
+    let mut dialled = Vec::new();
+    let trusted = issuers::trusted(&plan.tokens, &in_force, &mut dialled, &|_| None)?;
+    control.changing().lock().dialled.extend(dialled);
+    issuers::warn(&plan.tokens);
+    let issuers = Arc::new(Tokens::new(trusted, Arc::clone(&proofs)));
     let unusable = |error: lockgate_identity::token::TokenRefused| {
         Diagnostic::new("LG-X001", format!("{issuer} cannot be an issuer of tokens")).because(&error)
     };
     let endpoint = TokenEndpoint::new(Parts {
         issuer: Arc::clone(&own),
         resource: Resource::parse(issuer).map_err(unusable)?,
-        attestor: Arc::new(attestor) as Arc<dyn Attestor>,
+        attestor: Arc::clone(&issuers) as Arc<dyn Attestor>,
         registrations: plan.registrations,
         known: control.registrar().known().clone(),
         issuance: Office::of(control),
         proofs,
     });
     let endpoint = endpoint.map_err(unusable)?;
-    Ok(Arc::new(TokenService { endpoint, own, stock, pace: Pace::default(), url: issuer.to_owned() }))
+    let (pace, url) = (Pace::default(), issuer.to_owned());
+    Ok(Arc::new(TokenService { endpoint, own, issuers, stock, pace, url }))
 }
 
 impl TokenService {
@@ -120,29 +126,54 @@ impl Oauth for TokenService {
     }
 }
 
-/// Has the node take the tokens that it issues. Tokens of others are exchanged for ours at the token endpoint (RFC 7523),
-/// where registration says whom they speak for.
+/// Has the node take the tokens that it issues, and those of the issuers that the configuration names. What was verified
+/// before is verified again.
 ///
 /// # Errors
 /// An issuer that is no URL.
-pub(super) fn take(control: &Control, service: &TokenService) -> Result<(), Diagnostic> {
+pub(super) fn take(control: &Control, service: &Arc<TokenService>) -> Result<(), Diagnostic> {
     let base = Resource::parse(&service.url).map_err(|error| {
         Diagnostic::new("LG-X001", format!("{} cannot be an audience of tokens", service.url)).because(&error)
     })?;
-    let conditions = control.changing().lock().in_force.conditions.clone();
+    let (conditions, settings) = {
+        let changing = control.changing().lock();
+        (changing.in_force.conditions.clone(), changing.settings.clone())
+    };
     let known = control.registrar().known().clone();
     let own = Own { issuer: Arc::clone(&service.own), roles: Box::new(move |id| known.roles(id.as_str())) };
+    let proof_algorithms = jose::proof_algorithms(&conditions);
+    let foreign = issuers::accepted(service, &settings, &base, &proof_algorithms);
+    // A client without evidence of its own can get nothing from us: those who log people in stand first.
+    let servers = foreign.iter().map(|trusted| trusted.issuer.issuer.clone());
+    let authorization_servers = servers.chain([service.url.clone()]).collect();
     control.node().take_tokens(Some(Rules {
         base,
-        authorization_servers: vec![service.url.clone()],
+        authorization_servers,
         own: Some(own),
-        foreign: Vec::new(),
-        proof_algorithms: jose::proof_algorithms(&conditions),
+        foreign,
+        proof_algorithms,
         nonce_required: false,
-        unbound: BTreeSet::new(),
         scopes: BTreeMap::new(),
     }));
     Ok(())
+}
+
+impl Control {
+    /// Has the node take tokens by what is registered and trusted now, and tells other processes whom it trusts.
+    ///
+    /// # Errors
+    /// As [`take`], and a note that cannot be written.
+    pub(super) fn take_tokens_anew(&self) -> Result<(), Diagnostic> {
+        if let Some(service) = self.registrar().tokens() {
+            take(self, service)?;
+        }
+        match self.state().note()? {
+            Some(note) => {
+                self.state().write_note(&NodeNote { issuers: super::workload::issuers(self), ..note })
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Lets the keys follow the algorithms in force, and their own age, until the node drains.
@@ -218,60 +249,4 @@ fn algorithms(control: &Arc<Control>) -> Algorithms {
             control.upgrade().map(|control| control.changing().lock().in_force.conditions.clone());
         conditions.map_or_else(Vec::new, |conditions| jose::proof_algorithms(&conditions))
     })
-}
-
-fn trusted(plan: &TokenPlan, conditions: &Conditions) -> Result<Trusted, Diagnostic> {
-    let outside = || outside(plan, conditions);
-    let judge = match &plan.source {
-        TokenSource::Oidc { issuer, claims, keys } => {
-            let source = match keys {
-                Some(keys) => key_source(keys, &outside)?,
-                None => KeySource::Discovery(outside()?, issuer.clone()),
-            };
-            Judge::Oidc(Keys::new(Kind::Oidc, source), claims.clone())
-        }
-        TokenSource::Cluster { keys, .. } => {
-            Judge::Cluster(Keys::new(Kind::Kubernetes, key_source(keys, &outside)?))
-        }
-        TokenSource::Review { api, token, .. } => {
-            let review = Review::new(outside()?, api, token.clone());
-            Judge::Review(review.map_err(|error| unusable(plan, &error))?)
-        }
-        TokenSource::Spiffe { trust_domain, socket, .. } => {
-            let source = KeySource::Workload(socket.clone(), trust_domain.clone());
-            Judge::Spiffe(Keys::new(Kind::Spiffe, source), trust_domain.clone())
-        }
-    };
-    Ok(Trusted { issuer: plan.name(), audience: plan.audience.clone(), judge })
-}
-
-fn key_source(
-    plan: &KeyPlan,
-    outside: &dyn Fn() -> Result<Outside, Diagnostic>,
-) -> Result<KeySource, Diagnostic> {
-    Ok(match plan {
-        KeyPlan::File(path) => KeySource::File(path.clone()),
-        KeyPlan::Url(uri) => KeySource::Url(outside()?, uri.clone()),
-    })
-}
-
-/// How an issuer is asked: by the profile for servers that are not ours, and the roots that the configuration names.
-fn outside(plan: &TokenPlan, conditions: &Conditions) -> Result<Outside, Diagnostic> {
-    let roots = match &plan.roots {
-        Some(path) => ForeignRoots::from_pem_file(path),
-        None => ForeignRoots::system(),
-    };
-    let roots = roots.map_err(|error| {
-        Diagnostic::new("LG-C009", format!("no roots for the issuer {}", plan.name()))
-            .because(&error)
-            .hint("name a PEM file with its authority: roots = \"FILE\" in its [[attest]]")
-    })?;
-    let profile = lockgate_crypto::profile::find("pq-kex").expect("a shipped profile");
-    let suite = profile.compile_under(conditions).map_err(|error| unusable(plan, &error))?;
-    let dialer = Dialer::new(suite, None, Trust::foreign(&roots), dialer::Limits::default());
-    Ok(Outside::new(Arc::new(dialer.map_err(|error| trouble::tls(&error))?)))
-}
-
-fn unusable(plan: &TokenPlan, error: &(dyn std::error::Error + 'static)) -> Diagnostic {
-    Diagnostic::new("LG-C021", format!("the issuer {} cannot be used", plan.name())).because(error)
 }

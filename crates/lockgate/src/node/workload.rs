@@ -7,7 +7,8 @@ use lockgate_audit::{Durability, Kind, Log, Outcome, Record};
 use lockgate_authority::attest::{Attestor, Parent, Process};
 use lockgate_authority::workload::{JwtSvids, Listening, Workload, listen};
 use lockgate_authority::{AuthorityError, Event, Issuance, Registrations};
-use lockgate_crypto::Algorithm;
+use lockgate_crypto::digest::hex;
+use lockgate_crypto::{Algorithm, jose};
 use lockgate_identity::{Authority, Revocation, Revocations, SpiffeId, Subject, Target};
 
 use super::control::Control;
@@ -60,6 +61,13 @@ impl Issuance for Office {
         self.holds(&Subject { token: Some(id), ..Subject::default() })
     }
 
+    fn is_key_revoked(&self, thumbprint: &str) -> bool {
+        // Revocations name keys as records do, in hexadecimal.
+        let Some(digest) = jose::decode(thumbprint) else { return true };
+        let key = hex(&digest);
+        self.holds(&Subject { key: Some(&key), ..Subject::default() })
+    }
+
     fn revoke_token(&self, id: &str, until_s: u64) -> Result<(), AuthorityError> {
         let gone = || AuthorityError::Unrecorded("the node is ending".to_owned());
         let control = self.control.upgrade().ok_or_else(gone)?;
@@ -109,6 +117,7 @@ pub(super) fn issuers(control: &Control) -> Vec<Issuer> {
         issuer: plan.name(),
         kind: plan.source.kind().to_owned(),
         from: plan.source.from(),
+        access: plan.access.map(|access| access.name().to_owned()),
     });
     described.collect()
 }

@@ -146,6 +146,9 @@ pub(crate) struct Issuer {
     pub(crate) kind: String,
     /// Where its keys come from, or who is asked.
     pub(crate) from: String,
+    /// Which of its access tokens are taken: bound or unbound; none if its tokens are evidence only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -232,9 +235,14 @@ fn trust_for_people(trust: &Trust) -> String {
         None => text.push_str("\nNo node runs here, so no tokens of others are taken.\n"),
         Some([]) => text.push_str("\nThe running node takes no tokens of others.\n"),
         Some(issuers) => {
-            let mut table = Table::new(&["ISSUER", "AS", "FROM"]);
+            let mut table = Table::new(&["ISSUER", "AS", "ACCESS TOKENS", "FROM"]);
             for issuer in issuers {
-                table.row(&[&visible(&issuer.issuer), &issuer.kind, &visible(&issuer.from)]);
+                let access = match issuer.access.as_deref() {
+                    None => "none",
+                    Some("unbound") => "UNBOUND ones, too",
+                    Some(_) => "bound ones",
+                };
+                table.row(&[&visible(&issuer.issuer), &issuer.kind, access, &visible(&issuer.from)]);
             }
             text.push('\n');
             text.push_str(&table.render(0));

@@ -268,11 +268,11 @@ fn refuse_keys(section: &Section<'_>, effect: Effect) {
 }
 
 /// Longest name of a role or a rule, in bytes: they stand in every denial.
-pub(super) const NAME_BYTES_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = lockgate_identity::ROLE_NAME_BYTES_MAX;
 
-/// Whether a text can name a role or a rule.
+/// Whether a text can name a role, as registrations have it, or a rule, whose names are made like those of roles.
 pub(super) fn is_name(text: &str) -> bool {
-    text.len() <= NAME_BYTES_MAX && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    lockgate_identity::is_role_name(text)
 }
 
 /// The id of the policies that let a role open and list its servers.

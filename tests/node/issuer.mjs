@@ -1,0 +1,263 @@
+// Access tokens of an issuer that others wrote, taken at the gateway itself: oidc-provider signs them, a client without a
+// connector shows them. What does not hold is refused, with the check named in the audit log and nowhere else.
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { SignJWT, decodeJwt, exportSPKI, importJWK } from 'jose';
+
+import { eventually } from './lib/agility.mjs';
+import { ALGORITHMS, CLIENT, holder, issuer, signingKey, token } from './lib/issuer.mjs';
+import { message, modern, send } from './lib/mcp.mjs';
+import { binary, gateway, run, scratch, start } from './lib/processes.mjs';
+import { end, expect, note, same, section, test } from './lib/tap.mjs';
+
+/** Keys are fetched for an unknown one once in so long: identity::token::KEYS_REFETCH_AFTER, and a moment. */
+const REFETCH_MS = 31_000;
+
+const ROLE = `
+[role]
+name = "reader"
+
+[[allow]]
+id = "text"
+tools = ["crm/test_simple_text"]
+
+[end]
+`;
+
+/** A gateway that takes the tokens of `from`, as `access` says. */
+async function guarded(from, fixture, access) {
+  const state = scratch('issuer');
+  mkdirSync(join(state, 'policy'), { mode: 0o700 });
+  writeFileSync(join(state, 'policy', 'reader.toml'), ROLE, { mode: 0o600 });
+  const config = join(state, 'lockgate.toml');
+  writeFileSync(config, `
+[[server]]
+name = "crm"
+to = "${fixture.ready.url}"
+
+[[server]]
+name = "billing"
+to = "${fixture.ready.url}"
+
+[[attest]]
+kind = "oidc"
+issuer = "${from.url}"
+audience = "https://gw.example"
+claims = ["client_id"]
+access = "${access}"
+
+[[register]]
+selectors = ["oidc:client_id:${CLIENT}"]
+id = "agent/bot"
+roles = ["reader"]
+`);
+  const gate = await gateway([], { state, args: ['--config', config] });
+  const ca = readFileSync(gate.ready.authority);
+  const leg = { url: gate.foreign('crm'), ca };
+  return { ...gate, config, leg, billing: { url: gate.foreign('billing'), ca } };
+}
+
+/** One call with a token; `by` proves its key. */
+async function call(leg, shown, by) {
+  const headers = by
+    ? { authorization: `DPoP ${shown}`, dpop: await by.proof('POST', leg.url, shown) }
+    : { authorization: `Bearer ${shown}` };
+  return send(leg, modern('test_simple_text', {}, { headers }));
+}
+
+/** Why the last call was refused, as the audit log has it. */
+async function reason(gate) {
+  const { stdout } = await run(binary('lockgate'), ['audit', 'tail', '-n', '1', '--output', 'jsonl', '--state', gate.state]);
+  return stdout;
+}
+
+async function refused(gate, answer, check) {
+  expect(answer.status === 401, `status ${answer.status}: ${answer.text}`);
+  const told = answer.headers['www-authenticate'] ?? '';
+  expect(/error="invalid_(token|dpop_proof)"/.test(told) && told.includes('resource_metadata='), told);
+  const said = await reason(gate);
+  expect(check.test(said), `the log does not say ${check}: ${said}`);
+  expect(!check.test(answer.text), `the caller is told too much: ${answer.text}`);
+}
+
+const accepted = (answer) =>
+  expect(message(answer)?.result?.content?.[0]?.text, `status ${answer.status}: ${answer.text}`);
+
+async function taken(gate, from, by) {
+  await test('the metadata names the issuer, and the challenge leads there', async () => {
+    const path = new URL(gate.leg.url).pathname;
+    const answer = await call(gate.leg, 'no-token');
+    same(answer.status, 401, 'the status without a good token');
+    const place = new URL(`/.well-known/oauth-protected-resource${path}`, gate.leg.url).href;
+    expect(answer.headers['www-authenticate'].startsWith(`Bearer resource_metadata="${place}"`), 'the challenge');
+    const metadata = JSON.parse((await send(gate.leg, { method: 'GET', path: place })).text);
+    same(metadata.resource, gate.leg.url, 'the resource');
+    same(metadata.authorization_servers[0], from.url, 'the first authorization server');
+    same(metadata.authorization_servers.length, 2, 'the number of authorization servers');
+  });
+  for (const alg of ALGORITHMS) {
+    await test(`a token signed with ${alg} and bound by DPoP is taken`, async () => {
+      from.habits.alg = alg;
+      const shown = await token(from, gate.leg.url, { by });
+      accepted(await call(gate.leg, shown, by));
+      return `${shown.length} bytes`;
+    });
+  }
+  from.habits.alg = ALGORITHMS[0];
+}
+
+async function wrong(gate, from, by, key) {
+  const good = await token(from, gate.leg.url, { by });
+  await test('another server of the same gateway does not take it: the audience is exact', async () => {
+    await refused(gate, await call(gate.billing, good, by), /audience/);
+  });
+  for (const audience of [new URL('/', gate.leg.url).href, 'https://other.example/mcp']) {
+    await test(`a token for ${new URL(audience).hostname}${new URL(audience).pathname} is refused`, async () => {
+      const shown = await token(from, audience, { by });
+      await refused(gate, await call(gate.leg, shown, by), /audience/);
+    });
+  }
+  await test('a token that is over is refused', async () => {
+    from.habits.seconds = 1;
+    const shown = await token(from, gate.leg.url, { by });
+    from.habits.seconds = 300;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await refused(gate, await call(gate.leg, shown, by), /expired/);
+  });
+  await test('a token that is good for a day is refused', async () => {
+    from.habits.seconds = 86_400;
+    const shown = await token(from, gate.leg.url, { by });
+    from.habits.seconds = 300;
+    await refused(gate, await call(gate.leg, shown, by), /at most 7200 s/);
+  });
+  await test('a token that is bound to nothing is refused', async () => {
+    const shown = await token(from, gate.leg.url);
+    await refused(gate, await call(gate.leg, shown), /bound to no key/);
+  });
+  await test('a stolen token is of no use without its key, nor with another', async () => {
+    await refused(gate, await call(gate.leg, good), /DPoP/);
+    await refused(gate, await call(gate.leg, good, await holder()), /another key/);
+  });
+  await test('a token of another issuer is refused', async () => {
+    const stranger = await issuer([await signingKey('ES256')]);
+    const shown = await token(stranger, gate.leg.url, { by });
+    stranger.stop();
+    await refused(gate, await call(gate.leg, shown, by), /issuer/);
+  });
+  await test('a token in the name of this issuer, signed by a stranger, is refused', async () => {
+    const stranger = await signingKey('ES256');
+    const forged = await new SignJWT(decodeJwt(good))
+      .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: key.kid }).sign(await importJWK(stranger));
+    await refused(gate, await call(gate.leg, forged, by), /signature/);
+  });
+}
+
+async function confused(gate, from, by, key) {
+  const good = await token(from, gate.leg.url, { by });
+  const [, payload] = good.split('.');
+  const header = (members) => Buffer.from(JSON.stringify(members)).toString('base64url');
+  await test('alg none is refused', async () => {
+    const shown = `${header({ alg: 'none', typ: 'at+jwt' })}.${payload}.`;
+    await refused(gate, await call(gate.leg, shown, by), /not signed/);
+  });
+  await test('a public key as a shared secret is refused', async () => {
+    const { d, ...open } = key;
+    const pem = await exportSPKI(await importJWK({ ...open, ext: true }, 'ES256', { extractable: true }));
+    const shown = await new SignJWT(decodeJwt(good)).setProtectedHeader({ alg: 'HS256', typ: 'at+jwt', kid: key.kid })
+      .sign(new TextEncoder().encode(pem));
+    await refused(gate, await call(gate.leg, shown, by), /shared secret/);
+  });
+  await test('a key in the header is refused', async () => {
+    const stranger = await signingKey('ES256');
+    const { d, ...open } = stranger;
+    const shown = await new SignJWT(decodeJwt(good)).setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', jwk: open })
+      .sign(await importJWK(stranger));
+    await refused(gate, await call(gate.leg, shown, by), /jwk/);
+  });
+  await test('an identity token is no access token', async () => {
+    const shown = await new SignJWT(decodeJwt(good)).setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: key.kid })
+      .sign(await importJWK(key));
+    await refused(gate, await call(gate.leg, shown, by), /type/);
+  });
+}
+
+async function rotated(gate, from, by) {
+  await test('a new key is taken up and the old one is good for nothing, without a restart', async () => {
+    const old = await token(from, gate.leg.url, { by });
+    accepted(await call(gate.leg, old, by));
+    const next = await signingKey('ES256');
+    await new Promise((resolve) => setTimeout(resolve, REFETCH_MS));
+    from.rotate([next]);
+    const shown = await token(from, gate.leg.url, { by });
+    accepted(await call(gate.leg, shown, by));
+    await refused(gate, await call(gate.leg, old, by), /has no key/);
+    const before = from.asked.keys;
+    const stranger = await signingKey('ES256');
+    for (let n = 0; n < 5; n += 1) {
+      const forged = await new SignJWT(decodeJwt(shown))
+        .setProtectedHeader({ alg: 'ES256', typ: 'at+jwt', kid: `unknown-${n}` }).sign(await importJWK(stranger));
+      await refused(gate, await call(gate.leg, forged, by), /has no key/);
+    }
+    same(from.asked.keys, before, 'how often strangers had the keys fetched');
+  });
+}
+
+async function changed(gate, from, by) {
+  const text = readFileSync(gate.config, 'utf8');
+  const reload = async (now) => {
+    writeFileSync(gate.config, now);
+    gate.output.stderr = '';
+    gate.child.kill('SIGHUP');
+    await eventually('the reload', () => /reloaded: |not reloaded/.test(gate.output.stderr));
+    expect(!/not reloaded|needs a restart/.test(gate.output.stderr), gate.output.stderr);
+  };
+  await test('an issuer that waives binding is a change of the configuration, without a restart, and said aloud', async () => {
+    await reload(text.replace('access = "bound"', 'access = "unbound"'));
+    accepted(await call(gate.leg, await token(from, gate.leg.url)));
+    expect(/bound to nothing/.test(gate.output.stderr), 'no warning');
+    const { stdout } = await run(binary('lockgate'), ['identity', 'trust', '--state', gate.state]);
+    expect(/UNBOUND/.test(stdout), stdout);
+  });
+  await test('an agent that is registered no more is out, on open links, too', async () => {
+    await reload(text.replace('roles = ["reader"]', 'roles = ["nobody"]'));
+    const answer = await call(gate.leg, await token(from, gate.leg.url, { by }), by);
+    expect(/-31001|denied/.test(answer.text), answer.text);
+    await reload(text.replace(`client_id:${CLIENT}`, 'client_id:other'));
+    await refused(gate, await call(gate.leg, await token(from, gate.leg.url, { by }), by), /registered/);
+  });
+  await test('an issuer that is taken out is a stranger', async () => {
+    await reload(text.slice(0, text.indexOf('[[attest]]')));
+    await refused(gate, await call(gate.leg, await token(from, gate.leg.url, { by }), by), /issuer/);
+  });
+}
+
+async function all() {
+  const fixture = await start(binary('conformance-server'), ['--listen', '127.0.0.1:0']);
+  const keys = await Promise.all(ALGORITHMS.map(signingKey));
+  const from = await issuer(keys);
+  let gate;
+  await test('a gateway starts that takes tokens of oidc-provider', async () => {
+    gate = await guarded(from, fixture, 'bound');
+    return from.url;
+  });
+  if (gate) {
+    const by = await holder();
+    await taken(gate, from, by);
+    await test('a proof of a post-quantum key is taken', async () => {
+      const strong = await holder('ML-DSA-44');
+      accepted(await call(gate.leg, await token(from, gate.leg.url, { by: strong }), strong));
+    });
+    await wrong(gate, from, by, keys[0]);
+    await confused(gate, from, by, keys[0]);
+    await rotated(gate, from, by);
+    await changed(gate, from, by);
+    await gate.stop();
+  }
+  from.stop();
+  await fixture.stop();
+}
+
+note(`Node.js ${process.version}`);
+await section('a foreign issuer', all);
+end();
