@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { SignJWT, decodeJwt, exportSPKI, importJWK } from 'jose';
 
 import { eventually } from './lib/agility.mjs';
-import { ALGORITHMS, CLIENT, holder, issuer, signingKey, token } from './lib/issuer.mjs';
+import { stepUp } from './lib/clients.mjs';
+import { ALGORITHMS, CLIENT, STEPPER, holder, issuer, signingKey, token } from './lib/issuer.mjs';
 import { message, modern, send } from './lib/mcp.mjs';
 import { binary, gateway, run, scratch, start } from './lib/processes.mjs';
 import { end, expect, note, same, section, test } from './lib/tap.mjs';
@@ -20,13 +21,13 @@ name = "reader"
 
 [[allow]]
 id = "text"
-tools = ["crm/test_simple_text"]
+tools = ["crm/test_simple_text", "crm/test_image_content"]
 
 [end]
 `;
 
 /** A gateway that takes the tokens of `from`, as `access` says. */
-async function guarded(from, fixture, access) {
+async function guarded(from, fixture, access, more = '') {
   const state = scratch('issuer');
   mkdirSync(join(state, 'policy'), { mode: 0o700 });
   writeFileSync(join(state, 'policy', 'reader.toml'), ROLE, { mode: 0o600 });
@@ -51,7 +52,7 @@ access = "${access}"
 selectors = ["oidc:client_id:${CLIENT}"]
 id = "agent/bot"
 roles = ["reader"]
-`);
+${more}`);
   const gate = await gateway([], { state, args: ['--config', config] });
   const ca = readFileSync(gate.ready.authority);
   const leg = { url: gate.foreign('crm'), ca };
@@ -59,11 +60,11 @@ roles = ["reader"]
 }
 
 /** One call with a token; `by` proves its key. */
-async function call(leg, shown, by) {
+async function call(leg, shown, by, tool = 'test_simple_text') {
   const headers = by
     ? { authorization: `DPoP ${shown}`, dpop: await by.proof('POST', leg.url, shown) }
     : { authorization: `Bearer ${shown}` };
-  return send(leg, modern('test_simple_text', {}, { headers }));
+  return send(leg, modern(tool, {}, { headers }));
 }
 
 /** Why the last call was refused, as the audit log has it. */
@@ -232,6 +233,50 @@ async function changed(gate, from, by) {
   });
 }
 
+/** What an SDK needs at first, and what for a picture. */
+const SCOPES = `
+[[register]]
+selectors = ["oidc:client_id:${STEPPER.clientId}"]
+id = "agent/stepper"
+roles = ["reader"]
+
+[[scope]]
+servers = ["crm"]
+needs = ["read"]
+
+[[scope]]
+servers = ["crm"]
+tools = ["test_image_*"]
+needs = ["write"]
+`;
+
+async function steps(fixture) {
+  const from = await issuer([await signingKey('ES256')]);
+  const gate = await guarded(from, fixture, 'bound', SCOPES);
+  const env = { NODE_EXTRA_CA_CERTS: gate.ready.authority };
+  const calls = ['test_simple_text', 'test_image_content', 'test_simple_text'].map((name) => ({ name, arguments: {} }));
+  for (const version of ['v1', 'v2']) {
+    await test(`TypeScript SDK ${version} steps up when a tool needs more, and keeps what it had`, async () => {
+      const seen = await stepUp({ url: gate.leg.url, issuer: from.url, client: STEPPER, calls }, version, env);
+      same(seen.asked, ['read', 'read write'], 'the scopes that it asked for');
+      same(seen.calls.map((made) => made.isError), [false, false, false], `the calls: ${JSON.stringify(seen.calls)}`);
+      same(seen.tools, ['test_image_content', 'test_simple_text'], 'the tools that it sees');
+    });
+  }
+  await test('a token that does not reach is answered 403, with all that is needed', async () => {
+    const by = await holder();
+    const poor = await token(from, gate.leg.url, { by, scope: 'read' });
+    const answer = await call(gate.leg, poor, by, 'test_image_content');
+    same(answer.status, 403, 'the status');
+    const told = answer.headers['www-authenticate'];
+    for (const part of ['error="insufficient_scope"', 'scope="read write"', 'resource_metadata="']) {
+      expect(told.includes(part), `${part} is missing: ${told}`);
+    }
+  });
+  await gate.stop();
+  from.stop();
+}
+
 async function all() {
   const fixture = await start(binary('conformance-server'), ['--listen', '127.0.0.1:0']);
   const keys = await Promise.all(ALGORITHMS.map(signingKey));
@@ -255,6 +300,7 @@ async function all() {
     await gate.stop();
   }
   from.stop();
+  await section('scopes', () => steps(fixture));
   await fixture.stop();
 }
 

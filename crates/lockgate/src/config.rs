@@ -16,6 +16,7 @@ mod crypto;
 mod facts;
 mod limits;
 mod load;
+mod scopes;
 mod servers;
 mod settings;
 mod target;
@@ -27,6 +28,7 @@ pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
+use scopes::ScopeNeed;
 pub(crate) use settings::{CredentialPlace, FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use target::Target;
 pub(crate) use tree::{Origin, Tree};
@@ -57,6 +59,9 @@ pub(crate) struct Config {
     /// Who agents are by what they proved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) register: Vec<Register>,
+    /// What of scopes the calls of those need who come by a token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scope: Vec<ScopeNeed>,
     /// Bounds on everything that a peer can make grow.
     pub(crate) limits: Limits,
     /// The hash-chained record of calls.

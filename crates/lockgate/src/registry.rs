@@ -125,6 +125,11 @@ const ENTRIES: &[Entry] = entries! {
     "An [[attest]] or [[register]] of the configuration cannot be as it is written: a key that says nothing to its kind, one that is missing, a selector that no attestor can prove, or an id outside of this node's agents."
     ["The message names the setting, and the hint its form.", "See what is proven of a process: lockgate identity whoami"]
 
+    "LG-C022" Configuration
+    "scope that cannot be needed"
+    "A [[scope]] says what of scopes (RFC 6749) the token of a caller must have, for servers, tools and methods. One that names no server, an unknown one, a pattern that fits nothing, or no scope, would need nothing of anybody."
+    ["The message names the setting, and the hint its form."]
+
     "LG-C014" Configuration
     "exception that cannot be"
     "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."

@@ -17,10 +17,13 @@ use lockgate_identity::token::{
     AccessToken, Confirmation, Held, Resource, Scope, TokenRefused, unverified_issuer,
 };
 use lockgate_identity::{Caller, Principal, Role, SpiffeId, bind as caller_of};
+use lockgate_mcp::Message;
 use parking_lot::Mutex;
 
 use crate::bearer_rules::{Bearers, Binding, Keys, Registered, Trusted};
+use crate::decode::Inbound;
 use crate::link::LinkContext;
+use crate::node::Node;
 use crate::refusal::Refusal;
 
 /// Tokens of one link that are remembered as verified: a client has one, and the next when it renews.
@@ -225,8 +228,26 @@ impl Bearer {
             let found = self.audience.shown();
             return Err(TokenRefused::Audience { wanted: resource.to_string(), found });
         }
-        self.scope.covers(&bearers.scope(path))
+        let needed = bearers.scope(path);
+        self.scope.covers(&needed).map_err(|_| bearers.rules.scopes.wanting(&self.scope, &needed))
     }
+}
+
+/// Whether the token that speaks on `link`, if one does, reaches to `message`. `server` is where it goes; none for all of
+/// them together.
+///
+/// # Errors
+/// [`Refusal::Token`].
+pub(crate) fn reaches(
+    node: &Node,
+    link: &LinkContext,
+    inbound: &Inbound,
+    server: Option<&str>,
+    message: &Message,
+) -> Result<(), Refusal> {
+    let (Some(scope), Some(bearers)) = (&link.scope, node.bearers()) else { return Ok(()) };
+    let reached = bearers.rules.scopes.check(scope, server, message);
+    reached.map_err(|refused| bearers.challenge(&inbound.path, refused))
 }
 
 /// The token in `Authorization`, if there is one. There is one such header, with one scheme and one token.
@@ -394,7 +415,7 @@ fn bearer(link: &Arc<LinkContext>, speaks: Speaks, limits: Limits) -> Result<Bea
     let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(speaks.expires_at);
     let principal = Principal::Bearer { id, issuer: speaks.issuer.into(), key, not_after };
     let caller = Caller { roles, token: Some(speaks.token.into()), ..caller_of(&Arc::new(principal)) };
-    let context = link.borne_by(caller);
+    let context = link.borne_by(caller, scope.clone());
     end_in_time(&context, not_after);
     Ok(Bearer { context, audience, scope, confirmation, vouched: None })
 }

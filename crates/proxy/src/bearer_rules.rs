@@ -1,6 +1,5 @@
 //! Whose tokens this node takes, and for what.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +9,8 @@ use lockgate_identity::SpiffeId;
 use lockgate_identity::token::{
     ForeignClaims, ForeignIssuer, KeyCache, Nonces, ReplayCache, Resource, Scope, TokenIssuer,
 };
+
+use crate::scopes::Scopes;
 
 /// What a resource server has to know (RFC 9728, MCP authorization).
 pub struct Rules {
@@ -26,8 +27,8 @@ pub struct Rules {
     pub proof_algorithms: Vec<&'static Algorithm>,
     /// Whether such proofs need a nonce of ours.
     pub nonce_required: bool,
-    /// What of scopes each server needs, by its id; none that is not listed.
-    pub scopes: BTreeMap<String, Scope>,
+    /// What of scopes calls need.
+    pub scopes: Scopes,
 }
 
 /// Finds the roles that an agent is registered for.
@@ -118,16 +119,9 @@ impl Bearers {
         Resource::parse(&format!("{}{path}", self.rules.base)).ok()
     }
 
-    /// The scope that `path` needs. All servers together need all that any of them needs.
+    /// The scope that everything at `path` needs.
     pub(crate) fn scope(&self, path: &str) -> Scope {
-        match server_of(path) {
-            Some(server) => self.rules.scopes.get(server).cloned().unwrap_or_default(),
-            None => {
-                let words: BTreeSet<&str> = self.rules.scopes.values().flat_map(Scope::iter).collect();
-                let words = words.into_iter().collect::<Vec<_>>().join(" ");
-                Scope::parse(&words).unwrap_or_default()
-            }
-        }
+        self.rules.scopes.of_server(server_of(path))
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Inbound {
     pub verb: Verb,
     /// Where it goes.
     pub target: Target,
+    /// The path by which it came.
+    pub path: Arc<str>,
     /// Its headers.
     pub headers: HeaderMap,
     /// The legacy session id that it carries.
@@ -103,7 +105,8 @@ pub async fn request(call: &mut Call, request: Request<Received>) -> Result<(Inb
         Era::Legacy => parts.headers.get(SESSION_ID).map(|v| v.to_str().unwrap_or_default().to_owned()),
         Era::Modern => None,
     };
-    Ok((Inbound { verb, target, headers: parts.headers, session_id, era }, message))
+    let path = parts.uri.path().into();
+    Ok((Inbound { verb, target, path, headers: parts.headers, session_id, era }, message))
 }
 
 fn check_size(headers: &HeaderMap, node: &Node) -> Result<(), Refusal> {

@@ -45,6 +45,7 @@ pub mod relay;
 mod reload;
 mod results;
 pub mod revoke;
+pub mod scopes;
 pub mod session;
 pub mod stage;
 mod stall;

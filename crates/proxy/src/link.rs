@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
+use lockgate_identity::token::Scope;
 use lockgate_identity::token::bind::EXPORTER_BYTES;
 use lockgate_live::LinkFacts;
 use parking_lot::Mutex;
@@ -64,6 +65,8 @@ pub struct LinkContext {
     pub(crate) proofs: OnceLock<Proofs>,
     /// Those who speak on it by a token.
     pub(crate) bearers: BearersOfLink,
+    /// What the token reaches to by which the caller speaks; none where no token does.
+    pub(crate) scope: Option<Scope>,
     calls: Arc<AtomicU64>,
     /// Whether its peer follows the notices on it.
     follows: Arc<AtomicBool>,
@@ -121,7 +124,7 @@ impl LinkContext {
 
     /// The same link, as the calls of somebody who speaks on it by a token see it. It ends with the link, and earlier if the
     /// token ends: then it takes no more calls, and what listens for this caller ends.
-    pub(crate) fn borne_by(&self, caller: Caller) -> Arc<Self> {
+    pub(crate) fn borne_by(&self, caller: Caller, scope: Scope) -> Arc<Self> {
         Arc::new(Self {
             number: self.number,
             listener: self.listener.clone(),
@@ -147,6 +150,7 @@ impl LinkContext {
             calls: self.calls.clone(),
             follows: self.follows.clone(),
             caller,
+            scope: Some(scope),
         })
     }
 
@@ -265,6 +269,7 @@ impl Links {
             bearers: BearersOfLink::default(),
             calls: Arc::default(),
             follows: Arc::default(),
+            scope: None,
         });
         self.live.lock().insert(number, context.clone());
         LiveLink { links: self.clone(), context }

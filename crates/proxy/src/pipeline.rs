@@ -126,7 +126,10 @@ async fn attempt(call: &mut Call, request: Request<Received>) -> Result<Reply, R
             call.times.end(Stage::Screen);
             answer::forward(call, &inbound, server, screened?).await
         }
-        Target::All => gather::answer(call, &inbound, message).await,
+        Target::All => {
+            bearer::reaches(&call.node, &call.link, &inbound, None, &message)?;
+            gather::answer(call, &inbound, message).await
+        }
     }
 }
 
@@ -177,6 +180,7 @@ pub(crate) async fn permit(
     server: &str,
     message: Message,
 ) -> Result<Permit, Refusal> {
+    bearer::reaches(&call.node, &call.link, inbound, Some(server), &message)?;
     let decided = Asked::by(call, server, &inbound.headers).decide(message).await;
     call.note_facts(decided.facts);
     let permit = decided.result?;

@@ -4,7 +4,6 @@
 
 mod rig;
 
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -15,11 +14,12 @@ use lockgate_crypto::jose::{self, Jwk, JwkSet};
 use lockgate_crypto::{Conditions, PrivateKey};
 use lockgate_identity::token::dpop::{self, Request};
 use lockgate_identity::token::{
-    Confirmation, ForeignIssuer, Grant, Issued, KeyCache, Resource, Scope, TokenIssuer, TokenType, bind, jws,
+    Confirmation, ForeignIssuer, Grant, Issued, KeyCache, Resource, Scope, TokenIssuer, bind, jws,
 };
 use lockgate_identity::verifier::Expect;
 use lockgate_identity::{Principal, Revocation, SpiffeId, Target};
 use lockgate_proxy::bearer_rules::{Binding, Keys, Own, Registered, Rules, Trusted};
+use lockgate_proxy::scopes::{ScopeRule, Scopes};
 use lockgate_transport::{Dialer, Trust, dialer};
 use rig::tunnel::{Agent, PATH, Tunnel, modern_call, modern_headers, suite};
 use rig::{Client, agent, door, modern, observed, one, records, text};
@@ -48,7 +48,7 @@ fn rules(issuer: &Arc<TokenIssuer>) -> Rules {
         foreign: Vec::new(),
         proof_algorithms: jose::proof_algorithms(&Conditions::today(1)),
         nonce_required: false,
-        scopes: BTreeMap::new(),
+        scopes: Scopes::default(),
     }
 }
 
@@ -228,11 +228,46 @@ fn evil_issuer() -> TokenIssuer {
     TokenIssuer::generate("https://evil.example", &suite("pq-hybrid", 1, &[]), now()).unwrap()
 }
 
+fn scope_rule(tools: &[&str], needs: &str) -> ScopeRule {
+    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+    let (servers, needs) = (owned(&["wire"]), Scope::parse(needs).unwrap());
+    ScopeRule { servers, tools: owned(tools), methods: Vec::new(), needs }
+}
+
+#[tokio::test]
+async fn a_tool_asks_for_more_and_for_what_is_held() {
+    let (rig, _) = one().await;
+    let (issuer, key) = (issuer(), proof_key());
+    let scopes = vec![scope_rule(&[], "use"), scope_rule(&["ec*"], "echo"), scope_rule(&["other"], "far")];
+    rig.node.take_tokens(Some(Rules { scopes: Scopes::new(scopes), ..rules(&issuer) }));
+    let door = door(&rig.node, Principal::Anonymous, true).await;
+    let mut client = Client::modern(door).await;
+    let token = |scope: &str| {
+        let scope = Scope::parse(scope).unwrap();
+        issuer.issue(&Grant { scope, ..grant(by_key(&key)) }, now()).unwrap().token.to_string()
+    };
+    for (held, status, wanted) in [
+        ("", 403, "scope=\"use\""),
+        ("far own", 403, "scope=\"far use\""),
+        ("far use own", 403, "scope=\"echo far use\""),
+        ("use echo", 200, ""),
+    ] {
+        let token = token(held);
+        let shown = format!("DPoP {token}");
+        let proof = prove(&key, &token, None);
+        let (got, headers, body) = call(&mut client, &[("authorization", &shown), ("dpop", &proof)]).await;
+        assert_eq!(got, status, "{held}: {body}");
+        let told = challenges(&headers);
+        assert!(told.contains(wanted), "{held}: {told}");
+        assert_eq!(told.contains("error=\"insufficient_scope\""), status == 403, "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_nonce_is_asked_for_and_all_scopes_at_once() {
     let (rig, _) = one().await;
     let (issuer, key) = (issuer(), proof_key());
-    let scopes = BTreeMap::from([("wire".to_owned(), Scope::parse("wire:read wire:call").unwrap())]);
+    let scopes = Scopes::new(vec![scope_rule(&[], "wire:read wire:call")]);
     rig.node.take_tokens(Some(Rules { nonce_required: true, scopes, ..rules(&issuer) }));
     let door = door(&rig.node, Principal::Anonymous, true).await;
     let mut client = Client::modern(door).await;

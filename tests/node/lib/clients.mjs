@@ -25,6 +25,9 @@ export const sdkV2 = script('sdk_v2');
 export const callsV1 = script('calls_v1');
 export const callsV2 = script('calls_v2');
 
+/** The same with an authorization server, which has them step up. */
+export const stepUp = script('step_up');
+
 /** The Python SDK. */
 export const pythonSdk = (target, mode, env) =>
   json(python, [here('../../python/client.py'), JSON.stringify({ ...target, mode })], env);

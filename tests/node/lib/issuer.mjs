@@ -7,6 +7,8 @@ import { SignJWT, calculateJwkThumbprint, exportJWK, generateKeyPair } from 'jos
 import { Provider } from 'oidc-provider';
 
 export const CLIENT = 'bot';
+/** One that an SDK plays. */
+export const STEPPER = { clientId: 'stepper', clientSecret: 'no-secret-either' };
 const SECRET = 'not-a-secret-in-a-test';
 /** What it can sign with here; ML-DSA needs Node.js 24.7 or later. */
 const ALGORITHMS = ['ES256', 'PS256', 'ML-DSA-65'];
@@ -22,7 +24,7 @@ export async function signingKey(alg) {
  * Starts one. `habits` is what it does with tokens: `{alg, seconds, scopes}`; `rotate(keys)` has it publish and use these
  * keys, and no others, from the next request on. `asked` counts the requests for its keys.
  */
-export async function issuer(keys, more = {}) {
+export async function issuer(keys) {
   const habits = { alg: keys[0].alg, seconds: 300, scopes: 'read write' };
   let answer = () => {};
   const asked = { keys: 0 };
@@ -48,9 +50,13 @@ export async function issuer(keys, more = {}) {
     client_id: CLIENT, client_secret: SECRET, grant_types: ['client_credentials'], redirect_uris: [], response_types: [],
     token_endpoint_auth_method: 'client_secret_post', scope: 'read write', id_token_signed_response_alg: 'ES256',
   };
+  const stepper = {
+    ...client, client_id: STEPPER.clientId, client_secret: STEPPER.clientSecret,
+    token_endpoint_auth_method: 'client_secret_basic',
+  };
   const rotate = (now) => {
     const provider = new Provider(url, {
-      clients: [client, ...(more.clients ?? [])],
+      clients: [client, stepper],
       jwks: { keys: now },
       scopes: ['read', 'write'],
       enabledJWA: { idTokenSigningAlgValues: ALGORITHMS, dPoPSigningAlgValues: ['ES256', 'ML-DSA-44'] },
@@ -61,7 +67,6 @@ export async function issuer(keys, more = {}) {
         resourceIndicators: resources,
       },
       ttl: { ClientCredentials: () => habits.seconds },
-      ...more.configuration,
     });
     answer = provider.callback();
   };

@@ -73,6 +73,12 @@ impl Scope {
         }
     }
 
+    /// What is in either.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0).cloned().collect())
+    }
+
     /// What is in both: what a token may have that was exchanged for another.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderName;
 use lockgate_crypto::{Profile, Profiles};
 use lockgate_facts::FactShape;
+use lockgate_proxy::scopes::Scopes;
 
 use super::attest::AttestPlan;
 use super::check::nearest;
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) crypto: CryptoPlan,
     /// How agents prove what they are, and who they are by that.
     pub(crate) attest: AttestPlan,
+    /// What of scopes calls need.
+    pub(crate) scopes: Scopes,
     /// Bounds.
     pub(crate) limits: Limits,
     /// The record of calls.
@@ -239,6 +242,7 @@ impl Resolver<'_> {
         let facts = self.facts(config);
         let admin = self.admin(&config.admin.listen);
         let attest = self.attest(config);
+        let scopes = self.scopes(config);
         let settings = Settings {
             name: node.name.clone(),
             trust_domain: node.trust_domain.clone(),
@@ -260,6 +264,7 @@ impl Resolver<'_> {
             facts: facts?,
             crypto,
             attest,
+            scopes,
             limits: config.limits.clone(),
             audit: config.audit.clone(),
             record_arguments: config.policy.record_arguments,

@@ -98,11 +98,14 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         true => Some(control.register(settings.attest.registrations.clone())?),
         false => None,
     };
-    if issuers.is_some() || registered.is_some() {
+    let scopes = (settings.scopes != old.scopes).then(|| "other scopes".to_owned());
+    if issuers.is_some() || registered.is_some() || scopes.is_some() {
+        control.changing().lock().settings.scopes.clone_from(&settings.scopes);
         control.take_tokens_anew()?;
     }
     changed.extend(issuers);
     changed.extend(registered);
+    changed.extend(scopes);
     if settings.log_level != old.log_level {
         logging::change(&settings.log_level)?;
         changed.push(format!("log level {}", settings.log_level));

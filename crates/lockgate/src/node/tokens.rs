@@ -1,7 +1,6 @@
 //! The node as an authorization server: who signs its tokens, whose tokens it takes, and what follows a change of
 //! algorithms.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -153,7 +152,7 @@ pub(super) fn take(control: &Control, service: &Arc<TokenService>) -> Result<(),
         foreign,
         proof_algorithms,
         nonce_required: false,
-        scopes: BTreeMap::new(),
+        scopes: settings.scopes.clone(),
     }));
     Ok(())
 }

@@ -85,6 +85,7 @@ pub(super) fn inbound_for(call: &Call, inbound: &Inbound, server: &Server) -> In
     Inbound {
         headers: shown,
         target: inbound.target.clone(),
+        path: inbound.path.clone(),
         session_id: inbound.session_id.clone(),
         verb: inbound.verb,
         era: inbound.era,
