@@ -121,6 +121,9 @@ pub struct Status {
     pub policy_generation: u64,
     /// Their number.
     pub policies: u64,
+    /// Prohibitions that reloads took out of force since the node started, each with where it stood.
+    #[serde(default)]
+    pub lost_forbids: Vec<String>,
     /// Live links.
     pub links: u64,
     /// Those of them that hold against a quantum adversary.

@@ -147,6 +147,7 @@ impl Node for Sample {
             migration: Some(migration()),
             authority: "ab".into(),
             policy_generation: 1,
+            lost_forbids: Vec::new(),
             policies: 3,
             links: 1,
             links_quantum_safe: 1,

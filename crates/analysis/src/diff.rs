@@ -37,8 +37,8 @@ pub struct Difference {
     pub lost: Vec<Change>,
     /// Kinds of requests about which nothing is known, and why.
     pub unclear: Vec<String>,
-    /// Permits whose terms beside their conditions were changed: rates, fields of results, approvals, consequences. What
-    /// they permit is compared above, these are not.
+    /// Rules whose terms beside their conditions were changed (rates, fields of results, approvals, consequences), and
+    /// roles whose agents were. What the rules permit is compared above, these are not.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub terms: Vec<Terms>,
     /// Kinds of requests, or samples, that were looked at.
@@ -67,7 +67,8 @@ pub struct Terms {
 /// Annotations that change what becomes of a call that fits.
 const TERMS: [&str; 6] = ["on_violation", "approval", "rate", "result_fields", "result_hidden", "mode"];
 
-/// The terms of rules that both sets have by one id, where they differ.
+/// The terms of rules that both sets have by one id, where they differ, and who is in which role: to the solver, any
+/// agent may be in any.
 fn terms(old: &Policies, new: &Policies) -> Vec<Terms> {
     let before: BTreeMap<&str, &Policy> = old.placed().map(|placed| (placed.id(), placed.policy)).collect();
     let mut changed = Vec::new();
@@ -80,6 +81,15 @@ fn terms(old: &Policies, new: &Policies) -> Vec<Terms> {
                 let (id, term) = (placed.id().to_owned(), term.to_owned());
                 changed.push(Terms { id, term, before: own(before), after: own(after) });
             }
+        }
+    }
+    let (before, now) = (old.memberships(), new.memberships());
+    let names: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    let said = |agents: Option<&Vec<String>>| agents.filter(|all| !all.is_empty()).map(|all| all.join(", "));
+    for name in names {
+        let (before, after) = (said(before.get(name)), said(now.get(name)));
+        if before != after {
+            changed.push(Terms { id: format!("role {name}"), term: "agents".to_owned(), before, after });
         }
     }
     changed
@@ -115,7 +125,8 @@ impl Difference {
 /// [`AnalysisError::NoSolver`] if none is installed.
 pub async fn by_proof(old: &Policies, new: &Policies, world: &World) -> Result<Difference, AnalysisError> {
     let (before, after): (Vec<&Policy>, Vec<&Policy>) = (old.cedar().collect(), new.cedar().collect());
-    let mentions = Mentions::of(before.iter().copied().chain(after.iter().copied()), world);
+    let mentions =
+        Mentions::of(before.iter().copied().chain(after.iter().copied()), world).in_sets(&[old, new])?;
     let ground = unseen::Ground::of(&[new, old], None, world)?;
     let (schema, world) = (&ground.schema, &ground.world);
     let mut both = Both {

@@ -86,8 +86,8 @@ fn principal_fits(constraint: &PrincipalConstraint, env: &RequestEnv) -> bool {
         PrincipalConstraint::Any => true,
         PrincipalConstraint::Eq(id) => id.type_name() == kind,
         PrincipalConstraint::Is(is) | PrincipalConstraint::IsIn(is, _) => is == kind,
-        // In a role, which callers without a name never are, or in itself.
-        PrincipalConstraint::In(id) => id.type_name() == kind || kind.basename() != "Anonymous",
+        // In a role, or in itself.
+        PrincipalConstraint::In(id) => id.type_name() == kind || id.type_name().basename() == "Role",
     }
 }
 

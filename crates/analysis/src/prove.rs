@@ -125,7 +125,8 @@ pub async fn prove(
     let roles = world.roles.clone();
     let rules: Vec<&Policy> = policies.cedar().collect();
     let actions = Actions::of(schema)?;
-    let mentions = Mentions::of(rules.iter().copied().chain([&invariant.probe]), world);
+    let mentions =
+        Mentions::of(rules.iter().copied().chain([&invariant.probe]), world).in_sets(&[policies])?;
     let mut question =
         Question { policies, invariant, schema, rules, actions, mentions, world, solver: Solver::find()? };
     let envs: Vec<RequestEnv> = schema.request_envs().collect();

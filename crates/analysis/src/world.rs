@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{Policy, PolicyId, RequestEnv};
+use lockgate_policy::Policies;
 use serde_json::Value;
 
-use crate::call::CONNECT;
+use crate::call::{CONNECT, caller};
 use crate::clause::cedar_string;
+use crate::error::AnalysisError;
 
 /// What is known beside the policies.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,8 @@ pub(crate) struct Mentions {
     groups: BTreeSet<String>,
     tools: BTreeSet<String>,
     roles: BTreeSet<String>,
+    /// Roles of callers without an identity.
+    anonymous: BTreeSet<String>,
     needles: BTreeSet<String>,
     zones: BTreeSet<String>,
     text: String,
@@ -48,6 +52,7 @@ impl Mentions {
             groups: world.groups.keys().cloned().collect(),
             tools: BTreeSet::new(),
             roles: BTreeSet::new(),
+            anonymous: BTreeSet::new(),
             needles: BTreeSet::new(),
             zones: BTreeSet::new(),
             text: String::new(),
@@ -62,6 +67,14 @@ impl Mentions {
             mentions.tools.iter().filter_map(|id| Some(decoded(id.split_once('/')?.0))).collect();
         mentions.servers.extend(servers);
         mentions
+    }
+
+    /// The same, where these sets say which roles callers without an identity have.
+    pub(crate) fn in_sets(mut self, sets: &[&Policies]) -> Result<Self, AnalysisError> {
+        for set in sets {
+            self.anonymous.extend(set.roles(&caller("anonymous", &[], "")?));
+        }
+        Ok(self)
     }
 
     /// All zones that policies ask the local time of.
@@ -215,6 +228,13 @@ impl World {
     }
 
     fn agents(&self, kind: &str, mentions: &Mentions, impossible: &mut Vec<String>) {
+        if kind == "Anonymous" {
+            impossible.push("principal != Lockgate::Anonymous::\"anonymous\"".to_owned());
+            // Registration gives no role to who has no identity; only role files do.
+            for role in mentions.roles.difference(&mentions.anonymous) {
+                impossible.push(format!("principal in Lockgate::Role::{}", cedar_string(role)));
+            }
+        }
         if kind != "Agent" {
             return;
         }

@@ -426,6 +426,30 @@ fn what_is_suggested_loads_and_covers_what_was_used() {
 }
 
 #[tokio::test]
+async fn who_has_no_identity_is_suggested_a_role_that_loads() {
+    use lockgate_analysis::suggest::{Learning, suggest};
+    let recorded = Recorded {
+        seq: 1,
+        call: Call::tool("anonymous", "crm", "put", 0),
+        was: Outcome::Allow,
+        by: Vec::new(),
+        arguments_known: false,
+        facts_unknown: false,
+    };
+    let learning = Learning { zone: "UTC".into(), trust_domain: DOMAIN.into(), permits: Vec::new() };
+    let suggested = suggest(std::slice::from_ref(&recorded), &learning);
+    let text = &suggested.roles[0].text;
+    assert!(text.contains("agents = [\"anonymous\"]"), "{text}");
+    let policies = roles(&[("suggested.toml", text)]);
+    assert_eq!(recorded.call.decide(&policies, DOMAIN).unwrap().outcome, Outcome::Allow);
+    // And proofs know of it.
+    let Some(verdict) = about("never anonymous tool crm/put", &policies).await else { return };
+    assert!(matches!(verdict, Verdict::Violated { .. }), "{verdict:#?}");
+    let verdict = about("never anonymous tool crm/get", &policies).await.unwrap();
+    assert!(matches!(verdict, Verdict::Proved), "{verdict:#?}");
+}
+
+#[tokio::test]
 async fn what_only_a_person_can_let_pass_is_said_to_be_so() {
     let asks = ROLE.replace("hours = \"08:00-18:00\"", "approval = true");
     let policies = roles(&[("retail.toml", &asks)]);

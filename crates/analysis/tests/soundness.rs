@@ -257,6 +257,24 @@ async fn a_wider_result_is_no_difference_that_goes_unsaid() {
     assert_eq!(found.terms[0].after.as_deref(), Some("name,ssn"));
 }
 
+#[tokio::test]
+async fn another_member_is_no_difference_that_goes_unsaid() {
+    let set = |agents: &str| {
+        let text =
+            format!("[role]\nname = \"r\"\nagents = [{agents}]\n[[allow]]\ntools = [\"crm/get\"]\n[end]\n");
+        let options = Options { trust_domain: DOMAIN, ..Options::bare(1) };
+        Policies::parse(&[Source { name: "r.toml", text: &text }], &options).unwrap()
+    };
+    let world = World { trust_domain: DOMAIN.to_owned(), ..World::default() };
+    let found = match by_proof(&set("\"agent/a\""), &set("\"agent/**\", \"agent/a\""), &world).await {
+        Err(AnalysisError::NoSolver { .. }) => return,
+        other => other.unwrap(),
+    };
+    assert!(!found.grants_nothing_new(), "{found:#?}");
+    let said = &found.terms[0];
+    assert_eq!((said.id.as_str(), said.after.as_deref()), ("role r", Some("agent/**, agent/a")));
+}
+
 // ---- random sets and random calls -----------------------------------------------------------------------------------
 
 /// A small random generator (SplitMix64), seeded by a number that a failure prints.

@@ -420,9 +420,9 @@ const ENTRIES: &[Entry] = entries! {
     ["Every key and operator is in docs/policy.md.", "Check a file before it is used: lockgate policy check FILE"]
 
     "LG-P007" Configuration
-    "role file is unfinished"
-    "The last line of a role file is [end]. A file that was cut off, by a full disk or an editor that is still writing, may lack a [[never]] rule or a condition and would then allow more than it should, so a file without its end is not used."
-    ["Write [end] as the last line of a finished file.", "Write a file beside and rename it over the old one, so that nobody reads half of it."]
+    "policy file is unfinished"
+    "The last line of a role file is [end], and that of a Cedar file that begins with // begin is // end. A file that was cut off, by a full disk or an editor that is still writing, may lack a [[never]] rule or a condition and would then allow more than it should, so a file without its end is not used."
+    ["Write [end], or // end in Cedar, as the last line of a finished file.", "Write a file beside and rename it over the old one, so that nobody reads half of it."]
 
     "LG-P008" Configuration
     "annotation of a policy cannot be read"
@@ -458,6 +458,16 @@ const ENTRIES: &[Entry] = entries! {
     "call was decided already"
     "A call is approved or rejected once. An approval that was not used ends by itself; after a rejection has ended, the agent may ask anew."
     ["See who decided: lockgate approvals list"]
+
+    "LG-P015" Configuration
+    "Cedar file would not be missed if it were cut off"
+    "A warning: a Cedar file that was cut off between two policies is a valid file, and may lack a forbid. One whose first line is // begin is not used without its last line, // end: a file that is cut off keeps its beginning."
+    ["Make // begin the first line of the file, and // end the last."]
+
+    "LG-P016" Configuration
+    "prohibitions are gone"
+    "A warning: the policies that were taken up lack prohibitions that were in force before. A role file that is removed or emptied takes its never rules along. If that was meant, nothing is wrong; the status shows it until the prohibitions are back or the node starts anew."
+    ["See which: lockgate status, or the record of the reload: lockgate audit tail", "If it was not meant, put the file back; a running node takes it up by itself."]
 
     "LG-P020" Usage
     "call that is asked about is none"

@@ -203,7 +203,9 @@ fn policy_is_taken_up_while_the_node_runs() {
     let path = node.state.join("policy/local.cedar");
     let text = std::fs::read_to_string(&path).unwrap();
 
-    std::fs::write(&path, format!("{text}\n@id(\"no-echo\")\nforbid(principal, action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"sample/echo\");\n")).unwrap();
+    let forbid = "@id(\"no-echo\")\nforbid(principal, action in Lockgate::Action::\"tools/call\", resource == Lockgate::Tool::\"sample/echo\");\n";
+    let with = text.replace("// end\n", &format!("{forbid}// end\n"));
+    std::fs::write(&path, &with).unwrap();
     node.process.signal("HUP");
     follow(&node, |record| record["kind"] == "policy" && record["outcome"] == "ok");
     let denied = client.ask(&call(3, "echo", json!({"text": "a"})));
@@ -212,13 +214,32 @@ fn policy_is_taken_up_while_the_node_runs() {
     let listed = client.ask(&json!({"jsonrpc": "2.0", "id": 4, "method": "tools/list"}));
     assert!(!listed.to_string().contains("\"echo\""), "{listed}");
 
-    // A mistake changes nothing.
-    std::fs::write(&path, "permit(").unwrap();
+    // A mistake changes nothing, and neither does a file that is cut off or just being written.
+    for broken in ["permit(", &with[..with.len() - "// end\n".len()], ""] {
+        let seen = records(&node);
+        std::fs::write(&path, broken).unwrap();
+        node.process.signal("HUP");
+        follow(&node, |record| {
+            record["seq"].as_u64() > seen && record["kind"] == "policy" && record["outcome"] == "failed"
+        });
+    }
+    assert!(!node.run(&["status"]).stdout.contains("GONE"));
+
+    // What is lost with a file is named.
+    std::fs::write(&path, &text).unwrap();
     node.process.signal("HUP");
-    follow(&node, |record| record["kind"] == "policy" && record["outcome"] == "failed");
+    follow(&node, |record| record["reason"].to_string().contains("no longer in force: no-echo"));
+    let status = node.run(&["status"]);
+    assert!(status.stdout.contains("GONE") && status.stdout.contains("no-echo"), "{}", status.stdout);
     assert!(client.ask(&call(5, "word_count", json!({"text": "a b"}))).get("result").is_some());
     node.process.signal("TERM");
     assert!(node.process.wait().success());
+}
+
+/// The number of the last record.
+fn records(node: &Node) -> Option<u64> {
+    let ended = node.run(&["audit", "tail", "-n", "1", "--output", "jsonl"]);
+    serde_json::from_str::<Value>(ended.stdout.lines().last()?).ok()?["seq"].as_u64()
 }
 
 /// Reads the audit log until a record fits.

@@ -175,6 +175,11 @@ impl Policies {
         self.members.of(caller)
     }
 
+    /// The roles of role files, each with its `agents` sorted.
+    pub fn memberships(&self) -> BTreeMap<String, Vec<String>> {
+        self.members.written()
+    }
+
     /// What is not wrong but worth a look, such as policies on tools that no
     /// server has shown yet.
     pub fn warnings(&self) -> &[PolicyError] {
@@ -444,7 +449,7 @@ impl Policies {
     /// Everything that a call is known by.
     fn names(&self, query: &Query<'_>, method: &Method) -> Names {
         let mut principal = vec![entity::principal(query.caller)];
-        principal.extend(self.roles_for(query.caller).iter().map(|role| entity::role(role)));
+        principal.extend(self.roles(query.caller).iter().map(|role| entity::role(role)));
         let mut action = match (method.subject, query.name) {
             // Pinned or not: its own action, so that no policy on it is passed by.
             (Subject::Tool, Some(tool)) => {
@@ -463,14 +468,6 @@ impl Policies {
         Names { principal, action, resource }
     }
 
-    /// Nobody without an identity is in a role.
-    fn roles_for(&self, caller: &Caller) -> Vec<String> {
-        match &*caller.principal {
-            lockgate_identity::Principal::Anonymous => Vec::new(),
-            _ => self.roles(caller),
-        }
-    }
-
     fn groups_of(&self, server: &str) -> &[String] {
         self.groups.get(server).map(Vec::as_slice).unwrap_or_default()
     }
@@ -478,7 +475,7 @@ impl Policies {
     fn entities(&self, query: &Query<'_>, method: &Method, names: &Names) -> Option<Entities> {
         let groups = self.groups_of(query.server);
         let mut items = entity::resource_entities(method.subject, query.server, query.name, groups)?;
-        items.push(entity::principal_entity(query.caller, &self.roles_for(query.caller)));
+        items.push(entity::principal_entity(query.caller, &self.roles(query.caller)));
         for (n, id) in names.action.iter().enumerate() {
             items.push(entity::action_entity(id.clone(), &names.action[n + 1..]));
         }

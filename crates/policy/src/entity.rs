@@ -25,6 +25,9 @@ struct Types {
     subjects: [EntityTypeName; Subject::ALL.len()],
 }
 
+/// The id of all callers without an identity.
+const ANONYMOUS: &str = "anonymous";
+
 static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let parse = |name: &str| {
         format!("Lockgate::{name}").parse().expect("the names of our types are Cedar identifiers")
@@ -104,6 +107,12 @@ pub(crate) fn is_group(id: &EntityUid) -> bool {
     *id.type_name() == TYPES.group
 }
 
+/// Whether there can be such an entity: of callers without an identity there is
+/// one.
+pub(crate) fn is_possible(id: &EntityUid) -> bool {
+    *id.type_name() != TYPES.anonymous || id.id().unescaped() == ANONYMOUS
+}
+
 /// The subject whose entities have this type.
 pub(crate) fn subject_of(kind: &EntityTypeName) -> Option<Subject> {
     Subject::ALL.into_iter().find(|subject| subject_type(*subject) == kind)
@@ -154,7 +163,7 @@ pub(crate) fn principal_id(caller: &Caller) -> (u8, std::borrow::Cow<'_, str>) {
     match &*caller.principal {
         Principal::Workload { id, .. } | Principal::Bearer { id, .. } => (b'a', id.as_str().into()),
         Principal::LocalUser { uid } => (b'l', uid.to_string().into()),
-        Principal::Anonymous => (b'n', "anonymous".into()),
+        Principal::Anonymous => (b'n', ANONYMOUS.into()),
     }
 }
 

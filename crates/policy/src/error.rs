@@ -35,12 +35,16 @@ pub enum Fault {
     Deceptive,
     /// A role file says what no rule can say.
     Role,
-    /// A role file without its last line: half-written, or cut off.
+    /// A file without the last line that it ought to have: half-written, or cut
+    /// off.
     Unfinished,
     /// An annotation that cannot be read or is misspelt.
     Annotation,
     /// `action == "tools/call"`, which no call of a pinned tool is.
     Uncovered,
+    /// A file of Cedar with prohibitions that does not promise its own end. A
+    /// warning.
+    Unpromised,
     /// It names something that nobody has shown yet, such as a tool. A warning.
     NotSeen,
 }
@@ -59,6 +63,7 @@ impl Fault {
             Fault::Annotation => "LG-P008",
             Fault::Uncovered => "LG-P009",
             Fault::NotSeen => "LG-P011",
+            Fault::Unpromised => "LG-P015",
         }
     }
 
@@ -84,13 +89,17 @@ impl Fault {
                 "write: action in Lockgate::Action::\"tools/call\"; a call of a pinned tool is an action of its \
                  own, in \"tools/call\""
             }
+            Fault::Unpromised => "make // begin the first line of the file, and // end the last",
             Fault::NotSeen => "list the tools of that server once, or mend the name",
             Fault::Id => "give each policy its own @id(\"…\"), or none",
             Fault::Deceptive => {
                 "write the character away, or allow the item by its server instead of its name"
             }
             Fault::Role => "role files are described in docs/policy.md",
-            Fault::Unfinished => "write the file to its end; its last line is [end]",
+            Fault::Unfinished => {
+                "write the file to its end; the last line of a role file is [end], and that of a Cedar file that begins \
+                 with // begin is // end"
+            }
         }
     }
 }

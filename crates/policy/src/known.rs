@@ -85,6 +85,12 @@ impl Known {
             let what = "calls of pinned tools are never this very action, but in it";
             findings.push(Finding::new(Fault::Uncovered, what, None));
         }
+        for id in literals.iter().filter(|id| !entity::is_possible(id)) {
+            let what = format!("nobody is `{id}`");
+            let hint = "whoever has no identity is Lockgate::Anonymous::\"anonymous\"".to_owned();
+            let offset = text.find("Lockgate::Anonymous");
+            findings.push(Finding { offset, ..Finding::new(Fault::Schema, what, Some(hint)) });
+        }
         for needle in &reads.needles {
             if let Err(error) = Needles::new([needle.as_str()]) {
                 findings.push(Finding::new(
@@ -273,7 +279,6 @@ fn principals(scope: &Scope) -> [bool; 3] {
         Some("Agent") => [true, false, false],
         Some("LocalUser") => [false, true, false],
         Some("Anonymous") => [false, false, true],
-        Some("Role") => [true, true, false],
         _ => [true; 3],
     }
 }

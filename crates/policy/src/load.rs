@@ -10,11 +10,11 @@ use crate::{
     known::Known,
     members::Members,
     options::Options,
-    role_file,
+    role, role_file,
     rule::Rule,
     schema::Vocabulary,
     shapes::Shapes,
-    source::{Finding, Source, Statement, base_name, split},
+    source::{Finding, Source, Statement, base_name, is_whole, promises_end, split},
     validate::{Checked, Checker},
 };
 
@@ -43,7 +43,7 @@ pub(crate) fn load(
 ) -> Result<Loaded, Vec<PolicyError>> {
     let shapes = Shapes::new(options.definitions, before.map(|(_, shapes)| shapes));
     let lines: Vec<Lines<'_>> = sources.iter().map(|source| Lines::new(source.text)).collect();
-    let mut reading = Reading { errors: Vec::new(), members: Members::default(), zones: Zones::new() };
+    let mut reading = Reading::default();
     let statements = reading.statements(sources, &lines, options, &shapes);
     let (statements, knowns) = reading.parse(statements, before.map(|(library, _)| library));
     let ids = reading.ids(&statements, &knowns);
@@ -66,6 +66,15 @@ pub(crate) fn load(
     }
     if !reading.errors.is_empty() {
         return Err(sorted(reading.errors, sources));
+    }
+    for (source, lines) in sources.iter().zip(&lines).filter(|(source, _)| !source.name.ends_with(".toml")) {
+        let forbids = knowns.iter().zip(&statements).any(|(known, statement)| {
+            statement.file == source.name && known.policy.effect() == cedar_policy::Effect::Forbid
+        });
+        if forbids && !promises_end(source.text) {
+            let what = "the file forbids something, and nobody would be told if it were cut off".to_owned();
+            warnings.push(error_in(source, lines, 0, Fault::Unpromised, what));
+        }
     }
     let mut library = Library::with_capacity(statements.len());
     let mut rules = Vec::with_capacity(statements.len());
@@ -93,9 +102,17 @@ fn unknown_groups(known: &Known, options: &Options<'_>) -> Option<Finding> {
     Some(Finding::new(Fault::NotSeen, what, Some("name the group in the configuration".to_owned())))
 }
 
+fn error_in(source: &Source<'_>, lines: &Lines<'_>, at: usize, fault: Fault, what: String) -> PolicyError {
+    let (line, column) = lines.position(at);
+    PolicyError { fault, file: source.name.to_owned(), line, column, what, hint: fault.hint().to_owned() }
+}
+
 /// What is collected while reading.
+#[derive(Default)]
 struct Reading {
     errors: Vec<PolicyError>,
+    /// Names of roles, and of files for everyone: in lower case → as written, and in which file.
+    names: HashMap<String, (String, String)>,
     members: Members,
     zones: Zones,
 }
@@ -113,6 +130,9 @@ impl Reading {
             if source.name.ends_with(".toml") {
                 all.extend(self.role_file(*source, options, shapes));
             } else {
+                if let Err((at, what)) = is_whole(source.text) {
+                    self.errors.push(error_in(source, lines, at, Fault::Unfinished, what.to_owned()));
+                }
                 all.extend(split(*source, lines));
             }
         }
@@ -127,6 +147,7 @@ impl Reading {
     ) -> Vec<Statement<'a>> {
         match role_file::compile(source, options, shapes) {
             Ok(compiled) => {
+                self.claim(&compiled, source.name);
                 let zones = compiled.zones.into_iter();
                 self.zones.extend(zones.filter_map(|name| clock::zone(&name).map(|zone| (name, zone))));
                 if let Some(members) = compiled.members {
@@ -139,6 +160,27 @@ impl Reading {
                 Vec::new()
             }
         }
+    }
+
+    /// A name is one file's: what two files say of one role nobody reads together.
+    fn claim(&mut self, compiled: &role::Compiled, file: &str) {
+        let key = compiled.name.to_ascii_lowercase();
+        if let Some((name, by)) = self.names.get(&key) {
+            let what = match *name == compiled.name {
+                true => format!("the name `{name}` is taken by {by}"),
+                false => format!("the name `{}` differs from `{name}` in {by} by case alone", compiled.name),
+            };
+            self.errors.push(PolicyError {
+                fault: Fault::Id,
+                file: file.to_owned(),
+                line: compiled.line,
+                column: compiled.column,
+                what,
+                hint: "write what a role may do into one file, or choose another name".to_owned(),
+            });
+            return;
+        }
+        self.names.insert(key, (compiled.name.clone(), file.to_owned()));
     }
 
     fn parse<'a>(

@@ -1,6 +1,8 @@
 //! Who is in which role.
 
-use lockgate_identity::Caller;
+use std::collections::BTreeMap;
+
+use lockgate_identity::{Caller, Principal};
 
 use crate::role;
 
@@ -16,11 +18,18 @@ impl Members {
         self.roles.push((name, members));
     }
 
+    /// The roles of role files, each with its agents as they are written,
+    /// sorted.
+    pub(crate) fn written(&self) -> BTreeMap<String, Vec<String>> {
+        self.roles.iter().map(|(name, members)| (name.clone(), members.written())).collect()
+    }
+
     /// The roles of a caller, by name: those of its registration and those of
-    /// role files.
+    /// role files. Who has no identity has no registration.
     pub(crate) fn of(&self, caller: &Caller) -> Vec<String> {
         let given = self.roles.iter().filter(|(_, members)| members.matches(caller)).map(|(name, _)| name);
-        let mut roles: Vec<String> = caller.roles.iter().chain(given).cloned().collect();
+        let registered = caller.roles.iter().filter(|_| !matches!(&*caller.principal, Principal::Anonymous));
+        let mut roles: Vec<String> = registered.chain(given).cloned().collect();
         roles.sort_unstable();
         roles.dedup();
         roles

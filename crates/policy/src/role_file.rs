@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    arguments::{Record, Shape, Type},
+    arguments::{Record, Shape, Type, path},
     error::PolicyError,
     facts::{FactShape, FactType},
     options::Options,
@@ -70,7 +70,8 @@ fn arguments(shape: &Shape) -> Arguments {
 
 fn collect(record: &Record, above: &str, all: &mut Arguments) {
     for (name, field) in &record.fields {
-        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        let step = path::step(name);
+        let path = if above.is_empty() { step } else { format!("{above}.{step}") };
         if let Some(Type::Record(inner)) = &field.kind {
             collect(inner, &path, all);
         }

@@ -144,6 +144,41 @@ pub(crate) fn split<'a>(source: Source<'a>, lines: &'a Lines<'a>) -> Vec<Stateme
     statements
 }
 
+/// First line of a file of Cedar that promises its last one. A file that is cut
+/// off keeps its beginning, so that the promise outlives what it is about.
+const BEGIN: &str = "// begin";
+
+/// Last line of such a file.
+const END: &str = "// end";
+
+/// Whether a file of Cedar is whole, as far as it says: one that begins with
+/// `// begin` ends with `// end`, and after `// end` comes nothing.
+///
+/// # Errors
+/// Where it is not whole, in bytes, and why.
+pub(crate) fn is_whole(text: &str) -> Result<(), (usize, &'static str)> {
+    let end = line_starts(text).find(|&at| text[at..].lines().next().is_some_and(|line| line.trim() == END));
+    match end {
+        Some(at) if text[at..].lines().skip(1).any(|line| !line.trim().is_empty()) => {
+            Err((at, "// end is not the last line: move it below what was added"))
+        }
+        None if promises_end(text) => {
+            Err((text.len(), "the file begins with // begin and does not end with // end: it was cut off"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1))
+}
+
+/// Whether a file promises its own end, so that it could not be cut off
+/// unnoticed.
+pub(crate) fn promises_end(text: &str) -> bool {
+    text.lines().map(str::trim).find(|line| !line.is_empty()) == Some(BEGIN)
+}
+
 fn end_of(bytes: &[u8], from: usize, stop: impl Fn(u8) -> bool) -> usize {
     bytes[from..].iter().position(|&b| stop(b)).map_or(bytes.len(), |n| from + n)
 }

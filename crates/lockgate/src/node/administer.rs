@@ -71,6 +71,7 @@ impl lockgate_admin::Node for Control {
             authority: self.registrar().bundle().fingerprint().to_owned(),
             policy_generation: view.policy_generation,
             policies: count(view.policies),
+            lost_forbids: changing.lost.iter().map(reload::named).collect(),
             links: count(view.links.len()),
             links_quantum_safe: count(
                 view.links.iter().filter(|link| link.quantum_safe == Some(true)).count(),

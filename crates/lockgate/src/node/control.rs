@@ -60,6 +60,8 @@ pub(super) struct Changing {
     pub(super) identity: NodeIdentity,
     /// The policies in force, as they were read.
     pub(super) policy_files: Vec<policy::File>,
+    /// Prohibitions that reloads took out of force.
+    pub(super) lost: Vec<lockgate_policy::Lost>,
     /// What was decided about the algorithms.
     pub(super) state: CryptoState,
     /// What that comes to.
@@ -110,8 +112,17 @@ impl Control {
         } = parts;
         let day = in_force.conditions.date;
         let in_force = Arc::new(in_force);
-        let changing =
-            Changing { settings, served, identity, policy_files, state: decided, in_force, day, dialled };
+        let changing = Changing {
+            settings,
+            served,
+            identity,
+            policy_files,
+            lost: Vec::new(),
+            state: decided,
+            in_force,
+            day,
+            dialled,
+        };
         let recent = Arc::new(Recent::new(node.now_ms()));
         let control = Self {
             node,

@@ -10,6 +10,7 @@ use lockgate_admin::Reloaded;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_authority::Registrations;
 use lockgate_crypto::profile;
+use lockgate_policy::Lost;
 
 use super::control::Control;
 use super::{agility, faces, facts, parts, policies, tokens};
@@ -17,6 +18,14 @@ use crate::config::{self, AttestPlan, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
 use crate::verbs::config::variables;
+
+/// Most prohibitions that are shown as gone. The record of each reload names its own.
+const LOST_MAX: usize = 100;
+
+/// A prohibition that is gone, in words.
+pub(super) fn named(lost: &Lost) -> String {
+    format!("{} ({})", lost.id, lost.place)
+}
 
 /// Reloads and logs what came of it.
 pub(super) async fn run(control: &Arc<Control>) -> Result<Reloaded, Failure> {
@@ -85,8 +94,22 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     changed.extend(control.renew_facts(&old.facts, &settings)?);
     if let Some(policies) = policies {
         changed.push(format!("{} policies, generation {generation}", policies.len()));
+        let lost = control.node().policies.load().lost_in(&policies);
+        changed.extend(lost.iter().map(|lost| format!("no longer in force: {}", named(lost))));
+        for lost in &lost {
+            tracing::warn!(
+                code = "LG-P016",
+                "policy: a prohibition is gone: {}. If this was not meant, put its file back",
+                named(lost)
+            );
+        }
+        let mut changing = control.changing().lock();
+        changing.lost.retain(|lost| !policies.has_again(lost));
+        changing.lost.extend(lost);
+        changing.lost.truncate(LOST_MAX);
+        changing.policy_files = files;
+        drop(changing);
         control.node().put_policies(policies);
-        control.changing().lock().policy_files = files;
     }
     if settings.record_arguments != old.record_arguments {
         control.node().set_record_arguments(settings.record_arguments);

@@ -71,12 +71,25 @@ pub(crate) fn parse_with(
     options: &Options<'_>,
     before: Option<&Policies>,
 ) -> Result<Policies, Failure> {
+    // Whoever writes a file empties it first; a set of policies is never the better for an empty file.
+    let empty: Vec<Diagnostic> =
+        files.iter().filter(|file| file.text.trim().is_empty()).map(emptied).collect();
+    if !empty.is_empty() {
+        return Err(Failure(empty));
+    }
     let names: Vec<String> = files.iter().map(|file| file.path.display().to_string()).collect();
     let sources: Vec<Source<'_>> =
         files.iter().zip(&names).map(|(file, name)| Source { name, text: &file.text }).collect();
     before
         .map_or_else(|| Policies::parse(&sources, options), |before| before.parse_again(&sources, options))
         .map_err(|errors| Failure(errors.iter().map(diagnose).collect()))
+}
+
+fn emptied(file: &File) -> Diagnostic {
+    let path = file.path.display();
+    Diagnostic::new("LG-P007", "the file is empty: it is unfinished, or was cut off")
+        .at(format!("{path}:1:1"))
+        .hint("write it, or remove it if nothing is to stand in it")
 }
 
 fn diagnose(error: &PolicyError) -> Diagnostic {

@@ -57,6 +57,13 @@ fn human(report: &Report) -> String {
             .as_deref()
             .map_or_else(|| "writable".to_owned(), |problem| format!("BROKEN: {}", visible(problem)))
     ));
+    for lost in &node.lost_forbids {
+        text.push_str(&format!(
+            "  {:10}{} forbids no more: lockgate explain LG-P016\n",
+            "GONE",
+            visible(lost)
+        ));
+    }
     text.push_str(&crypto(node));
     if node.threats > 0 {
         text.push_str(&format!("  {:10}{} waiting: lockgate threats list\n", "threats", node.threats));

@@ -17,6 +17,7 @@ mod fold;
 mod misfit;
 mod needles;
 mod number;
+pub(crate) mod path;
 mod peel;
 mod record;
 mod scan;
@@ -74,9 +75,10 @@ impl<'a> Arguments<'a> {
         lockgate_mcp::canonical::of(&self.tree)
     }
 
-    /// The text of the argument at a dotted path, if it is a string: the key that selects a fact.
+    /// The text of the argument at a dotted path, if it is a string: the key that selects a fact. A dot in a name is
+    /// written `\.`.
     pub fn text_at(&self, path: &str) -> Option<&str> {
-        path.split('.').try_fold(&self.tree, |tree, step| tree.get(step))?.as_str()
+        path::steps(path)?.iter().try_fold(&self.tree, |tree, step| tree.get(step))?.as_str()
     }
 }
 

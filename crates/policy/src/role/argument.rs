@@ -7,6 +7,7 @@ use super::condition::{self, Asked, Presence};
 use super::literal::ValueType;
 use super::read::{Section, shown};
 use super::report::{Report, did_you_mean};
+use crate::arguments::path;
 
 /// The arguments of one tool by dotted path, with their types, as its pinned
 /// definition declares them.
@@ -41,9 +42,9 @@ impl Conditions {
             rule.report.say(entry.at, "`others` in a [[never]] rule", hint);
         }
         for entry in section.entries() {
-            if entry.key.split('.').any(str::is_empty) {
+            if path::steps(entry.key).is_none() {
                 let what = format!("`{}` is no path of an argument", shown(entry.key));
-                rule.report.say(entry.at, what, "write name, or \"record.name\" for what lies in a record");
+                rule.report.say(entry.at, what, condition::PATH_HINT);
                 continue;
             }
             let Some(asked) = condition::read(entry.key, entry.value, condition::ARGUMENT, &section) else {
@@ -100,7 +101,8 @@ impl Conditions {
         let mut clauses = Vec::new();
         for (path, _, asked) in &self.named {
             let of = known.and_then(|known| known.get(path)).copied();
-            let steps: Vec<&str> = path.split('.').collect();
+            let steps = path::steps(path).unwrap_or_default();
+            let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
             if asked.tests.is_empty() {
                 clauses.extend(present(path, asked.presence));
             }
@@ -125,28 +127,36 @@ impl Conditions {
 
     /// No arguments but the ones that are named. A rule that only says what
     /// must be absent closes nothing.
-    fn closed(&self, also: &[String]) -> Option<String> {
+    fn closed(&self, also: &[String]) -> Vec<String> {
         let positive = self.named.iter().filter(|(_, _, asked)| asked.presence != Presence::Absent);
         let paths: BTreeSet<&str> = positive.map(|(path, _, _)| path.as_str()).collect();
         if paths.is_empty() {
-            return None;
+            return Vec::new();
         }
-        let paths: BTreeSet<&str> = paths.into_iter().chain(also.iter().map(String::as_str)).collect();
+        let also = also.iter().map(String::as_str);
+        let paths: Vec<Vec<String>> = paths.into_iter().chain(also).filter_map(path::steps).collect();
         let mut guard = Guard::default();
-        if !paths.iter().any(|path| path.contains('.')) {
-            let names = guard.reach("context", &["names"]);
-            let all = cedar::set(paths.into_iter().map(cedar::text));
-            return Some(guard.else_false(&format!("{all}.containsAll({names})")));
+        let names = guard.reach("context", &["names"]);
+        let outermost: BTreeSet<&String> = paths.iter().filter_map(|steps| steps.first()).collect();
+        let outermost = cedar::set(outermost.into_iter().map(|name| cedar::text(name)));
+        let mut clauses = vec![guard.else_false(&format!("{outermost}.containsAll({names})"))];
+        if paths.iter().any(|steps| steps.len() > 1) {
+            // Records are named by their members: these, and the way to them.
+            let ways = paths.iter().flat_map(|steps| (1..=steps.len()).flat_map(|n| ways(&steps[..n])));
+            let ways: BTreeSet<String> = ways.collect();
+            let mut guard = Guard::default();
+            let seen = guard.reach("context", &["scan", "paths"]);
+            let all = cedar::set(ways.iter().map(|way| cedar::text(way)));
+            clauses.push(guard.else_false(&format!("{all}.containsAll({seen})")));
         }
-        // Records are named by their members: these, and the way to them.
-        let ways = paths.iter().flat_map(|path| {
-            path.match_indices('.').map(|(dot, _)| &path[..dot]).chain([*path]).map(str::to_lowercase)
-        });
-        let ways: BTreeSet<String> = ways.collect();
-        let seen = guard.reach("context", &["scan", "paths"]);
-        let all = cedar::set(ways.iter().map(|way| cedar::text(way)));
-        Some(guard.else_false(&format!("{all}.containsAll({seen})")))
+        clauses
     }
+}
+
+/// How a member is named in `context.scan.paths`.
+fn ways(steps: &[String]) -> [String; 2] {
+    let exact: Vec<String> = steps.iter().map(|step| path::step(step)).collect();
+    [steps.join(".").to_lowercase(), exact.join(".").to_lowercase()]
 }
 
 /// A test of an argument that may be missing. What is missing is seen in the
@@ -168,12 +178,20 @@ fn present(path: &str, presence: Presence) -> Option<String> {
 
 /// Whether an argument came, with its guard.
 fn is_there(path: &str, wanted: bool) -> (Guard, String) {
+    let steps = path::steps(path).unwrap_or_default();
     let mut guard = Guard::default();
-    let (seen, name) = match path.contains('.') {
-        false => (guard.reach("context", &["names"]), path.to_owned()),
-        true => (guard.reach("context", &["scan", "paths"]), path.to_lowercase()),
+    let mut seen = |names: &[&str], name: &str| {
+        let sign = if wanted { "" } else { "!" };
+        format!("{sign}{}.contains({})", guard.reach("context", names), cedar::text(name))
     };
-    let sign = if wanted { "" } else { "!" };
-    let text = guard.else_false(&format!("{sign}{seen}.contains({})", cedar::text(&name)));
+    let text = match steps.as_slice() {
+        [name] => seen(&["names"], name),
+        // A name with a dot in it could be taken for the way to a member, but for its first step.
+        [first, ..] if wanted => {
+            format!("{} && {}", seen(&["names"], first), seen(&["scan", "paths"], &ways(&steps)[1]))
+        }
+        _ => seen(&["scan", "paths"], &ways(&steps)[1]),
+    };
+    let text = guard.else_false(&text);
     (guard, text)
 }

@@ -69,6 +69,13 @@ pub(super) fn prefix(prefix: &str) -> String {
     literal
 }
 
+/// A pattern for `like` that matches this text and no other. Unlike `==` it
+/// fails on what is no text.
+pub(super) fn exactly(value: &str) -> String {
+    let all = prefix(value);
+    format!("{}\"", &all[..all.len() - 2])
+}
+
 /// Plain letters and signs stay readable; all else becomes `\u{…}`.
 fn push(literal: &mut String, c: char) {
     match c {

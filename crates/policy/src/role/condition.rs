@@ -6,6 +6,7 @@ use super::cedar;
 use super::literal::{Literal, ValueType, literal, literals, number};
 use super::read::{Section, Value, shown};
 use super::report::did_you_mean;
+use crate::arguments::path;
 
 /// One question about a value.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,12 +215,24 @@ fn read_test(operator: &str, value: Value<'_>, section: &Section<'_>) -> Option<
         "inside" => inside(text()?, value.at, section),
         "min" => number(operator, value, section).map(Test::Min),
         "max" => number(operator, value, section).map(Test::Max),
-        "is_argument" => text().map(Test::IsArgument),
-        "includes_argument" => text().map(Test::IncludesArgument),
+        "is_argument" => argument(text()?, value.at, section).map(Test::IsArgument),
+        "includes_argument" => argument(text()?, value.at, section).map(Test::IncludesArgument),
         "before" => now(Test::BeforeNow),
         "after" => now(Test::AfterNow),
         _ => None,
     }
+}
+
+/// What is wrong with a path of an argument, and what to write.
+pub(super) const PATH_HINT: &str = "write name, or \"record.name\" for what lies in a record; a dot in a name itself is \
+    written with a backslash, in single quotes: 'a\\.b'";
+
+fn argument(path: String, at: usize, section: &Section<'_>) -> Option<String> {
+    if path::steps(&path).is_none() {
+        section.report.say(at, format!("`{}` is no path of an argument", shown(&path)), PATH_HINT);
+        return None;
+    }
+    Some(path)
 }
 
 fn inside(path: String, at: usize, section: &Section<'_>) -> Option<Test> {
@@ -243,7 +256,9 @@ pub(super) type Misfit = (String, String);
 /// The test in Cedar, of the value at `subject`, whose type is `of` if known.
 ///
 /// `never` is whether a match forbids: a path that may lead elsewhere then
-/// counts as inside, as it counts as outside of what is allowed.
+/// counts as inside, as it counts as outside of what is allowed; and a value of
+/// another type than that of an unknown argument cannot be compared, which
+/// denies.
 pub(super) fn render(
     test: &Test,
     subject: &str,
@@ -263,6 +278,12 @@ pub(super) fn render(
     let elements = || of.map(|of| of.element().ok_or_else(misfit)).transpose();
     let must_be = |wanted: ValueType| if of.is_none_or(|of| of == wanted) { Ok(()) } else { Err(misfit()) };
     match test {
+        // Of an unknown type: what is merely unequal for being of another type must not pass a prohibition.
+        Test::Is(literal) if never && of.is_none() => Ok(literal.equal_or_fail(subject)),
+        Test::OneOf(literals) if never && of.is_none() => {
+            let all: Vec<String> = literals.iter().map(|literal| literal.equal_or_fail(subject)).collect();
+            Ok(all.join(" || "))
+        }
         Test::Is(literal) => Ok(format!("{subject} == {}", one(literal)?)),
         Test::OneOf(literals) => Ok(format!("{}.contains({subject})", many(literals, of)?)),
         Test::Like(text) => {

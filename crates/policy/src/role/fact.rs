@@ -7,6 +7,7 @@ use super::condition::{self, Misfit, Test};
 use super::literal::ValueType;
 use super::read::{Section, shown};
 use super::report::{Report, did_you_mean};
+use crate::arguments::path;
 
 /// The facts that are declared: name → field → type.
 pub type Facts = BTreeMap<String, BTreeMap<String, ValueType>>;
@@ -142,7 +143,8 @@ impl Asked {
                 return Err((what, "compare a text with a text, a number with a number".to_owned()));
             }
         }
-        let steps: Vec<&str> = path.split('.').collect();
+        let steps = path::steps(path).unwrap_or_default();
+        let steps: Vec<&str> = steps.iter().map(String::as_str).collect();
         let input = guard.reach("context", &["input"]);
         let argument = guard.reach(&input, &steps);
         Ok(if is_list {

@@ -72,6 +72,21 @@ pub(super) enum Literal {
 const PLACES: i64 = 10_000;
 
 impl Literal {
+    /// Whether `subject`, whose type is not known, is this: a condition that fails on a value of another type, where
+    /// `==` would be false.
+    pub(super) fn equal_or_fail(&self, subject: &str) -> String {
+        let own = self.render(None).unwrap_or_default();
+        match self {
+            Literal::Text(text) => format!("{subject} like {}", cedar::exactly(text)),
+            Literal::Integer(_) => format!("{subject} >= {own} && {subject} <= {own}"),
+            Literal::Number(_) => {
+                format!("{subject}.greaterThanOrEqual({own}) && {subject}.lessThanOrEqual({own})")
+            }
+            Literal::Flag(true) => subject.to_owned(),
+            Literal::Flag(false) => format!("!{subject}"),
+        }
+    }
+
     /// In Cedar, as a value of `wanted`, or by its own form if that is not known.
     pub(super) fn render(&self, wanted: Option<ValueType>) -> Option<String> {
         use ValueType::{Flag, Integer, Number, Text};

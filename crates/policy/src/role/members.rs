@@ -15,15 +15,16 @@ use super::report::Report;
 ///   once, for one segment or more;
 /// * a whole SPIFFE id, with the same stars if it is in our trust domain and
 ///   without them otherwise;
-/// * `local-user`, the user of this machine.
-///
-/// Callers without any identity are in no role.
+/// * `local-user`, the user of this machine;
+/// * `anonymous`, whoever has no identity. No pattern covers them, and neither
+///   does any registration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
     ids: HashSet<String>,
     trust_domain: String,
     patterns: Vec<Vec<String>>,
     local_user: bool,
+    anonymous: bool,
 }
 
 impl Members {
@@ -33,7 +34,7 @@ impl Members {
         match &*caller.principal {
             Principal::Workload { id, .. } | Principal::Bearer { id, .. } => self.matches_id(id),
             Principal::LocalUser { .. } => self.local_user,
-            Principal::Anonymous => false,
+            Principal::Anonymous => self.anonymous,
         }
     }
 
@@ -49,7 +50,19 @@ impl Members {
 
     /// Whether the list names nobody, so that only registration gives members.
     pub fn is_empty(&self) -> bool {
-        self.ids.is_empty() && self.patterns.is_empty() && !self.local_user
+        self.ids.is_empty() && self.patterns.is_empty() && !self.local_user && !self.anonymous
+    }
+
+    /// All entries, sorted, those of our trust domain as paths.
+    pub(crate) fn written(&self) -> Vec<String> {
+        let own = format!("spiffe://{}/", self.trust_domain);
+        let ids = self.ids.iter().map(|id| id.strip_prefix(&own).unwrap_or(id).to_owned());
+        let patterns = self.patterns.iter().map(|pattern| pattern.join("/"));
+        let named = [("local-user", self.local_user), ("anonymous", self.anonymous)];
+        let named = named.into_iter().filter(|(_, there)| *there).map(|(name, _)| name.to_owned());
+        let mut all: Vec<String> = ids.chain(patterns).chain(named).collect();
+        all.sort_unstable();
+        all
     }
 
     pub(super) fn read(entries: &[Text<'_>], trust_domain: &str, report: &Report<'_>) -> Self {
@@ -68,8 +81,8 @@ impl Members {
             return Ok(());
         }
         if entry == "anonymous" {
-            let hint = "give the caller an identity; what nobody may do is said in an [everyone] file";
-            return Err(("anonymous callers are in no role".to_owned(), hint.to_owned()));
+            self.anonymous = true;
+            return Ok(());
         }
         let path = match entry.strip_prefix("spiffe://") {
             Some(rest) => {
@@ -220,13 +233,19 @@ mod tests {
     }
 
     #[test]
-    fn local_users_only_by_name_and_nobody_anonymously() {
+    fn who_has_no_id_is_in_a_role_by_name_only() {
         let local = bind(&Arc::new(Principal::LocalUser { uid: 1000 }));
         let nobody = bind(&Arc::new(Principal::Anonymous));
-        for (entries, expected) in [(&["local-user"][..], true), (&["**"], false), (&[], false)] {
+        for (entries, is_local, is_nobody) in [
+            (&["local-user"][..], true, false),
+            (&["anonymous"], false, true),
+            (&["**"], false, false),
+            (&["*"], false, false),
+            (&[], false, false),
+        ] {
             let members = members(entries).expect("well-formed");
-            assert_eq!(members.matches(&local), expected, "{entries:?}");
-            assert!(!members.matches(&nobody));
+            assert_eq!(members.matches(&local), is_local, "{entries:?}");
+            assert_eq!(members.matches(&nobody), is_nobody, "{entries:?}");
         }
     }
 
@@ -241,7 +260,7 @@ mod tests {
             "agent/ä",
             "agent/a**",
             "**/x/**",
-            "anonymous",
+            "Anonymous ",
             "spiffe://other.org/agent/*",
             "spiffe://*/agent/a",
             "spiffe://other.org/a?b",

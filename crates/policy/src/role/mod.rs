@@ -103,6 +103,10 @@ pub struct Compiled {
     /// The name of the role; of the file, if it is for everybody. All ids
     /// begin with it.
     pub name: String,
+    /// Line of the name, from 1.
+    pub line: u32,
+    /// Column of the name, in characters, from 1.
+    pub column: u32,
     /// Who is in the role; `None` if the file is for everybody, so that its
     /// policies name no principal.
     pub members: Option<Members>,
@@ -175,6 +179,7 @@ fn read_file(text: &str, known: &Known<'_>, report: &Report<'_>) -> Option<Compi
     };
     header.refuse_others(known_keys, if everyone { "[everyone]" } else { "[role]" });
     let name = read_name(&header);
+    let (line, column) = report.position(header.get("name").map_or(header.at, |entry| entry.at));
     header.text("description");
     // A wrong zone is one mistake, not one more for each rule with hours.
     let zone =
@@ -185,7 +190,7 @@ fn read_file(text: &str, known: &Known<'_>, report: &Report<'_>) -> Option<Compi
     let name = name?;
     let frame = Frame { name: &name, everyone, zone: zone.as_deref(), shadow, known };
     let (statements, zones) = read_rules(&root, &frame);
-    Some(Compiled { name, members, statements, zones: zones.into_iter().collect() })
+    Some(Compiled { name, line, column, members, statements, zones: zones.into_iter().collect() })
 }
 
 const SYNTAX_HINT: &str = "a text stands in quotes, a list in [brackets], each setting on a line of its own";
@@ -195,7 +200,12 @@ fn check_end(text: &str, root: &Section<'_>) {
     let report = root.report;
     let Some(entry) = root.get("end") else {
         let what = "the file does not end with [end]: it is unfinished, or was cut off";
-        report.fault(Fault::Unfinished, text.len(), what, Fault::Unfinished.hint());
+        report.fault(
+            Fault::Unfinished,
+            text.len(),
+            what,
+            "write the file to its end; its last line is [end]",
+        );
         return;
     };
     let before = text.get(..entry.at).unwrap_or_default().lines().last().unwrap_or_default();

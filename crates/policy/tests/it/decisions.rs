@@ -73,8 +73,8 @@ fn methods_that_the_schema_does_not_know_are_in_no_group() {
     let groups = policies(&starter("example.org"));
     let named = policies(&format!(
         "{}\n@id(\"vendor\") permit(principal, action == Lockgate::Action::\"other\", resource)
-         when {{ context.method == \"vendor/reset\" }};",
-        starter("example.org")
+         when {{ context.method == \"vendor/reset\" }};\n// end\n",
+        starter("example.org").replace("// end", "")
     ));
     let everything = policies("permit(principal, action, resource);");
     let (caller, link) = (agent(LOCAL), hybrid());

@@ -129,6 +129,7 @@ fn the_examples_in_the_starter_are_valid_too() {
         .unwrap()
         .lines()
         .skip(2)
+        .take_while(|line| *line != "// end")
         .map(|line| line.trim_start_matches("//").to_owned() + "\n")
         .collect();
     let sources = [Source { name: "starter", text: &text }, Source { name: "examples", text: &examples }];

@@ -7,6 +7,7 @@ mod decisions;
 mod denials;
 mod loading;
 mod names;
+mod narrow;
 mod outcomes;
 mod roles;
 mod scale;

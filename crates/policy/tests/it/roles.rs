@@ -42,8 +42,8 @@ fn definitions() -> Definitions {
 fn load(definitions: &Definitions) -> Policies {
     let groups = BTreeMap::from([("money".to_owned(), vec!["billing".to_owned()])]);
     let options = Options { definitions, groups: &groups, trust_domain: "example.org", ..Options::bare(1) };
-    let cedar = "@id(\"no-money\") forbid(principal in Lockgate::Role::\"retail-bot\", action, \
-                 resource in Lockgate::ServerGroup::\"money\");";
+    let cedar = "// begin\n@id(\"no-money\") forbid(principal in Lockgate::Role::\"retail-bot\", action, \
+                 resource in Lockgate::ServerGroup::\"money\");\n// end";
     let sources = [Source { name: "retail.toml", text: ROLE }, Source { name: "hard.cedar", text: cedar }];
     match Policies::parse(&sources, &options) {
         Ok(policies) => policies,

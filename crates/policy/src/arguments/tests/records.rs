@@ -96,12 +96,13 @@ fn names_and_scan_show_everything() {
     let scan = arguments.scan().unwrap();
     let list = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(list(&scan.keys), "a.b customer part ssn");
-    assert_eq!(list(&scan.paths), "a.b customer customer.ssn customer.ssn.part");
+    assert_eq!(list(&scan.paths), r"a.b a\.b customer customer.ssn customer.ssn.part");
     assert_eq!(scan.text, r#"{"customer":{"ssn":[{"part":1},{"part":2}]},"a.b":"ä","customer":null}"#);
     assert!(shown(scan.to_record()).contains(r#""keys": ["a.b", "customer", "part", "ssn"]"#));
 
     let text_at = |path| arguments.text_at(path);
     assert_eq!((text_at("customer"), text_at("Customer.SSN"), text_at("x")), (None, None, None));
+    assert_eq!((text_at("a.b"), text_at(r"a\.b")), (None, Some("Ä")));
 }
 
 #[test]
