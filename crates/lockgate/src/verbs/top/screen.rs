@@ -266,6 +266,7 @@ mod tests {
             authority: String::new(),
             policy_generation: 1,
             policies: 1,
+            lost_forbids: Vec::new(),
             links: 0,
             links_quantum_safe: 0,
             sessions: 0,
