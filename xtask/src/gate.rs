@@ -143,6 +143,9 @@ fn unit(root: &Path) -> Result<Tally> {
     if let Err(error) = Peers::install(root) {
         println!("tests with programs of others are skipped: {error:#}");
     }
+    if let Err(error) = peers::rsyslog() {
+        println!("the test with rsyslog is skipped: {error:#}");
+    }
     let mut cargo = process::cargo(root);
     cargo.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     counted(cargo)

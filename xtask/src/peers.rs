@@ -93,6 +93,22 @@ pub(crate) fn nginx() -> Result<PathBuf> {
     Ok(find("nginx").unwrap_or(place))
 }
 
+/// Debian's syslog server, with its TLS by OpenSSL. It is installed, not started as a service.
+///
+/// # Errors
+/// As [`browser`].
+pub(crate) fn rsyslog() -> Result<()> {
+    let is_there = |file: &str| Path::new(file).is_file();
+    if !is_there("/usr/sbin/rsyslogd") {
+        debian("rsyslog")?;
+    }
+    let machine = std::env::consts::ARCH;
+    if !is_there(&format!("/usr/lib/{machine}-linux-gnu/rsyslog/lmnsd_ossl.so")) {
+        debian("rsyslog-openssl")?;
+    }
+    Ok(())
+}
+
 /// The user's cache folder for this project.
 fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 mod change;
 mod crypto;
 mod enforcement;
+mod exports;
 mod facts;
 mod live;
 
@@ -23,6 +24,7 @@ pub use crypto::{
 };
 pub use live::{Live, LiveQuery, LiveSummary};
 
+pub use exports::{ExportView, Exports};
 pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
 
 pub use enforcement::{
@@ -59,6 +61,7 @@ macro_rules! documents {
 
 documents! {
     Status = "lockgate.status/1";
+    Exports = "lockgate.exports/1";
     Facts = "lockgate.facts/1";
     Live = "lockgate.live/1";
     LiveSummary = "lockgate.live-summary/1";

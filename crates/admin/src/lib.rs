@@ -46,6 +46,7 @@
 //! | `GET /v1/live?after=0&limit=500&agent=&server=&tool=&verdict=&kind=` ([`LiveQuery`]) | [`Live`], `lockgate.live/1` |
 //! | `GET /v1/live/summary` | [`LiveSummary`], `lockgate.live-summary/1` |
 //! | `GET /v1/live/stream` ([`LiveQuery`], `Last-Event-ID`) | server-sent events, see [`Tap`] |
+//! | `GET /v1/exports` | [`Exports`], `lockgate.exports/1` |
 //! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
 //! | `POST /v1/facts/ask` ([`FactQuestion`]) | [`FactAnswer`], `lockgate.fact-answer/1` |
 //! | `POST /v1/facts/push` (a signed statement, `lockgate.fact-push/1`) | [`FactReceipt`], `lockgate.fact-receipt/1` |
@@ -65,13 +66,14 @@ mod server;
 pub use api::{
     AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
     CapabilitiesView, Certificate, Change, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
-    Drill, DrillRequest, DrillStep, EndingView, FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView,
-    Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat, Invite, Invites,
-    LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery, LiveSummary, MadeRevocation, Migration,
-    MintedInvite, NewInvite, PeerUse, PinView, Pins, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate,
-    PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView, RejectRequest, Reloaded,
-    RestoreRequest, Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot,
-    Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports, FactAnswer, FactQuestion, FactReceipt,
+    FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat,
+    Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery, LiveSummary,
+    MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins, Place, PlaceKind, Plan,
+    PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView,
+    RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView, RevokeRequest, RollbackRequest,
+    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams,
+    Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;

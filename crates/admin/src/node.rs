@@ -2,10 +2,10 @@
 
 use crate::api::{
     ApplyRequest, Approval, ApproveRequest, BanRequest, Certificate, Change, CryptoShow, Csr, Draining,
-    Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls, Identities,
-    InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite, NewInvite, Pins,
-    Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls,
+    Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite,
+    NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest,
+    RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use crate::fault::Fault;
 use lockgate_live::Recent;
@@ -181,6 +181,9 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 404 when the authority has no root of that algorithm, 409 when it cannot be replaced now.
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault>;
+
+    /// Every export and how it stands.
+    fn exports(&self) -> Exports;
 
     /// Every fact and how it stands.
     fn facts(&self) -> Facts;

@@ -25,6 +25,7 @@ use crate::node::Node;
 
 mod crypto;
 mod enforcement;
+mod exports;
 mod facts;
 mod live;
 
@@ -81,6 +82,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/drain", post(drain))
         .merge(crypto::routes())
         .merge(enforcement::routes())
+        .route("/exports", get(exports::exports))
         .merge(facts::routes())
         .merge(live::routes())
         .fallback(unknown_path)

@@ -363,6 +363,10 @@ impl Node for Sample {
         })
     }
 
+    fn exports(&self) -> lockgate_admin::Exports {
+        lockgate_admin::Exports { exports: Vec::new() }
+    }
+
     fn facts(&self) -> Facts {
         let fact = FactView {
             name: "staff".into(),

@@ -52,6 +52,7 @@
 //! ```
 
 mod chain;
+mod cursor;
 mod error;
 mod head;
 mod line;
@@ -65,6 +66,7 @@ mod verify;
 mod watch;
 mod writer;
 
+pub use cursor::Cursor;
 pub use error::{AuditError, Break, What};
 pub use line::{Entry, LINE_BYTES_MAX, SCHEMA};
 pub use log::{Durability, Log, Options, Receipt};

@@ -182,6 +182,11 @@ impl Log {
         self.synced(&Receipt { seq }).await
     }
 
+    /// Number of the last record that is known to be on the disk.
+    pub fn on_disk(&self) -> u64 {
+        self.shared.progress.borrow().synced
+    }
+
     /// Whether records can be written, and the disk has room for those of the calls under way
     /// ([`FREE_BYTES_MIN`]): to be asked before anything is done that must leave a record. After a failed write this tries to recover, so that a node that is
     /// asked for its health comes back without a call.

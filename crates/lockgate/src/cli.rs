@@ -93,6 +93,9 @@ pub(crate) enum Verb {
     /// The hash-chained record of every call and every refusal
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Where audit records are brought, and how far
+    #[command(after_help = help::EXPORTS)]
+    Exports(OutputArgs),
     /// The rules that permit calls
     #[command(subcommand)]
     Policy(PolicyVerb),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 mod attest;
 mod check;
 mod crypto;
+mod exports;
 mod facts;
 mod limits;
 mod load;
@@ -25,6 +26,7 @@ mod tree;
 pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
 use attest::{Attest, Register};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
+pub(crate) use exports::{Export, ExportKind, ExportPlan, ExportTo};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
@@ -48,6 +50,9 @@ pub(crate) struct Config {
     /// What policy is told of the world.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) fact: Vec<Fact>,
+    /// Where audit records are brought.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) export: Vec<Export>,
     /// How the algorithms in force may change while the node runs.
     pub(crate) crypto: Crypto,
     /// Those who are held to another profile for a while.

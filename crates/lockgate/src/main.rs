@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Policy(verb) => on_one_thread(global, verbs::policy::run(verb, global)),
         Verb::Identity(verb) => on_one_thread(global, verbs::identity::run(verb, global)),
         Verb::Approvals(verb) => on_one_thread(global, verbs::approvals::run(verb, global)),
+        Verb::Exports(args) => on_one_thread(global, verbs::exports::run(args, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
         Verb::Tap(args) => on_one_thread(global, verbs::tap::run(args, global)),

@@ -24,6 +24,7 @@ mod agility;
 mod control;
 pub(crate) mod credentials;
 mod enforce;
+mod exports;
 mod faces;
 mod facts;
 mod parts;

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod doctor;
+pub(crate) mod exports;
 pub(crate) mod facts;
 pub(crate) mod identity;
 pub(crate) mod ping;
@@ -30,9 +31,9 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Gateway(args) => &args.node.output,
         Verb::Wrap(args) => &args.node.output,
         Verb::Connect(args) => &args.output,
-        Verb::Status(output) => output,
         Verb::Tap(args) => &args.output,
         Verb::Top(args) => &args.output,
+        Verb::Status(output) | Verb::Exports(output) => output,
         Verb::Ping(args) => &args.output,
         Verb::Doctor(args) => &args.output,
         Verb::Explain(args) => &args.output,

@@ -1,11 +1,19 @@
-//! Questions about facts.
+//! Questions about facts and exports.
 
 use serde_json::value::RawValue;
 
 use super::{Client, ClientError};
-use crate::api::{FactAnswer, FactQuestion, FactReceipt, Facts};
+use crate::api::{Exports, FactAnswer, FactQuestion, FactReceipt, Facts};
 
 impl Client {
+    /// Every export and how it stands.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn exports(&self) -> Result<Exports, ClientError> {
+        self.get("/v1/exports").await
+    }
+
     /// Every fact and how it stands.
     ///
     /// # Errors

@@ -235,6 +235,20 @@ Learns from calls that were allowed: constants, small sets, common beginnings, h
 hours. Values of sensitive arguments are never widened from a single sample. The result is decided
 against the records and, with a solver, proved to grant nothing that is denied today.";
 
+pub(super) const EXPORTS: &str = "\
+Examples:
+  lockgate exports                          exit code 1 while one fails, or lost records
+  lockgate exports --output json | jq '.exports[] | select(.behind > 1000)'
+
+Add one to the configuration; a reload begins it:
+  [[export]]
+  name = \"siem\"
+  kind = \"syslog\"                          otlp, splunk, syslog or jsonl
+  to = \"tls://logs.example:6514\"
+
+Each record arrives at least once and in order: the cursor moves when a batch was taken, and
+outlives restarts. What cannot be sent waits in the log; no call waits for it.";
+
 pub(super) const FACTS: &str = "\
 Examples:
   lockgate facts list

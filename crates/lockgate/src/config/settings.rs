@@ -15,7 +15,7 @@ use super::check::nearest;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, FactPlan, Limits, LogFormat, Target};
+use super::{Audit, Config, ExportPlan, FactPlan, Limits, LogFormat, Target};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
@@ -49,6 +49,8 @@ pub(crate) struct Settings {
     pub(crate) servers: Vec<ServerPlan>,
     /// What policy is told of the world.
     pub(crate) facts: Vec<FactPlan>,
+    /// Where audit records are brought.
+    pub(crate) exports: Vec<ExportPlan>,
     /// Profiles, document, exceptions.
     pub(crate) crypto: CryptoPlan,
     /// How agents prove what they are, and who they are by that.
@@ -142,13 +144,14 @@ impl Settings {
         std::iter::once(&self.tunnel).chain(&self.foreign).chain(&self.further)
     }
 
-    /// Every place that this node reaches by https, with its profile: servers, then facts, then issuers of tokens.
+    /// Every place that this node reaches by https, with its profile: servers, facts, issuers of tokens, exports.
     pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
         let servers = self.servers.iter().filter(|plan| plan.is_https());
         let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
         let facts = self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let issuers = self.attest.tokens.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
-        servers.chain(facts).chain(issuers)
+        let exports = self.exports.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
+        servers.chain(facts).chain(issuers).chain(exports)
     }
 
     /// What the facts look like, which policies are read against.
@@ -240,6 +243,7 @@ impl Resolver<'_> {
         let further = self.listeners(config);
         let servers = self.servers(config);
         let facts = self.facts(config);
+        let exports = self.exports(config);
         let admin = self.admin(&config.admin.listen);
         let attest = self.attest(config);
         let scopes = self.scopes(config);
@@ -262,6 +266,7 @@ impl Resolver<'_> {
             further: further?,
             servers: servers?,
             facts: facts?,
+            exports: exports?,
             crypto,
             attest,
             scopes,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use http::StatusCode;
 use lockgate_admin::{
     ApplyRequest, Approval, ApproveRequest, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr,
-    Draining, Drill, DrillRequest, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall, HeldCalls,
-    Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite,
-    NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall,
+    HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
+    MintedInvite, NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
+    Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
 };
 use lockgate_audit::Kind;
 use lockgate_detect::Pin;
@@ -275,6 +275,10 @@ impl lockgate_admin::Node for Control {
 
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault> {
         self.rotate(request).map_err(|problem| problem.fault())
+    }
+
+    fn exports(&self) -> Exports {
+        self.exports_shown()
     }
 
     fn facts(&self) -> Facts {

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::agility::{Clock, Compiled, CryptoState, Dialled};
+use super::exports::Exports;
 use super::faces::{self, Served};
 use super::facts;
 use crate::authority::Registrar;
@@ -34,6 +35,7 @@ pub(crate) struct Control {
     registrar: Arc<Registrar>,
     store: Store,
     facts: Arc<facts::InForce>,
+    exports: Exports,
     state: State,
     flags: Flags,
     endpoint: String,
@@ -130,6 +132,7 @@ impl Control {
             registrar,
             store,
             facts,
+            exports: Exports::default(),
             state,
             flags,
             endpoint,
@@ -199,6 +202,11 @@ impl Control {
     /// What policy is told of the world.
     pub(super) fn facts(&self) -> &facts::InForce {
         &self.facts
+    }
+
+    /// Where records are brought.
+    pub(super) fn exports(&self) -> &Exports {
+        &self.exports
     }
 
     pub(super) fn clock(&self) -> &Clock {

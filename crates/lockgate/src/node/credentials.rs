@@ -118,7 +118,7 @@ impl Presented {
 }
 
 /// A secret without the line end that an editor or `echo` left.
-fn line(secret: &Secret) -> &[u8] {
+pub(super) fn line(secret: &Secret) -> &[u8] {
     secret.reveal().trim_ascii_end()
 }
 

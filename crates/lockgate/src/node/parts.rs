@@ -149,6 +149,8 @@ pub(super) async fn put_together(
     let svids = service.svids(control.registrar().authority().trust_domain());
     control.registrar().offer(service);
     let workload = workload::open(&control, svids)?;
+    let settings = control.changing().lock().settings.clone();
+    control.put_exports(&settings)?;
     let token = Token::generate();
     let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(
         |error| {
