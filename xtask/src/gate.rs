@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
+    dashboard,
     peers::{self, Peers},
     process,
     tally::Tally,
@@ -25,7 +26,7 @@ pub(crate) struct Stage {
 }
 
 /// All stages, in order.
-pub(crate) const STAGES: [Stage; 10] = [
+pub(crate) const STAGES: [Stage; 11] = [
     Stage { name: "fmt", about: "every file is formatted", by_default: true, run: fmt },
     Stage { name: "tidy", about: "crate edges, file rules", by_default: true, run: tidy::run },
     Stage { name: "clippy", about: "no warning anywhere", by_default: true, run: clippy },
@@ -51,8 +52,14 @@ pub(crate) const STAGES: [Stage; 10] = [
         run: interop,
     },
     Stage {
+        name: "ui",
+        about: "the dashboard's types and units, and that ui/dist is what its source builds to",
+        by_default: true,
+        run: dashboard::run,
+    },
+    Stage {
         name: "browser",
-        about: "Chromium on a listener: what it negotiates, and how it follows changes",
+        about: "Chromium on a listener and on the dashboard",
         by_default: true,
         run: browser,
     },
@@ -183,7 +190,7 @@ fn interop(root: &Path) -> Result<Tally> {
 
 fn browser(root: &Path) -> Result<Tally> {
     let chromium = peers::browser()?;
-    scripts_with(root, &["browser.mjs"], &[("TEST_CHROMIUM", chromium)])
+    scripts_with(root, &["browser.mjs", "dashboard.mjs"], &[("TEST_CHROMIUM", chromium)])
 }
 
 fn scripts(root: &Path, names: &[&str]) -> Result<Tally> {

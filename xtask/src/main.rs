@@ -8,6 +8,7 @@
 //! * `bench` measures Lockgate beside its peers, in a release build.
 
 mod bench;
+mod dashboard;
 mod gate;
 mod peers;
 mod process;
@@ -58,6 +59,7 @@ fn run() -> Result<bool> {
         "bench" => bench::run(&root, rest),
         "install" => {
             let peers = peers::Peers::install(&root)?;
+            peers::dashboard(&root.join("ui"))?;
             print!("{peers}{}\n{}\n", peers::nginx()?.display(), peers::browser()?.display());
             Ok(true)
         }

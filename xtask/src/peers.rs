@@ -80,6 +80,16 @@ pub(crate) fn browser() -> Result<PathBuf> {
     find("chromium").context("chromium has just gone")
 }
 
+/// A folder with the packages that the dashboard is built with, pinned in `ui/package-lock.json`.
+///
+/// # Errors
+/// As [`browser`].
+pub(crate) fn dashboard(ui: &Path) -> Result<PathBuf> {
+    let folder = cache()?.join("ui");
+    install_npm(ui, &folder)?;
+    Ok(folder)
+}
+
 /// Debian's web server.
 ///
 /// # Errors
@@ -129,7 +139,7 @@ fn install_npm(pinned: &Path, into: &Path) -> Result<()> {
         return Ok(());
     }
     need("npm", "npm")?;
-    println!("installing the npm packages of tests/node into {}", into.display());
+    println!("installing the npm packages of {} into {}", pinned.display(), into.display());
     fs::create_dir_all(into)?;
     for name in names {
         fs::copy(pinned.join(name), into.join(name))?;

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 mod change;
 mod crypto;
+mod dashboard;
 mod enforcement;
 mod exports;
 mod facts;
@@ -22,6 +23,8 @@ pub use crypto::{
     PeerUse, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
     PlannedPlace, ProviderView, Scope, Verdict,
 };
+pub(crate) use dashboard::{Session, SessionRequest};
+pub use dashboard::{Ticket, TicketRequest};
 pub use live::{Live, LiveQuery, LiveSummary};
 
 pub use exports::{ExportView, Exports};
@@ -63,6 +66,8 @@ documents! {
     Status = "lockgate.status/1";
     Exports = "lockgate.exports/1";
     Facts = "lockgate.facts/1";
+    Ticket = "lockgate.dashboard-ticket/1";
+    Session = "lockgate.dashboard-session/1";
     Live = "lockgate.live/1";
     LiveSummary = "lockgate.live-summary/1";
     FactAnswer = "lockgate.fact-answer/1";
@@ -141,6 +146,9 @@ pub struct Status {
     pub upstreams_failing: u64,
     /// Tool definitions that wait for an approval.
     pub threats: u64,
+    /// Whether the dashboard may decide about what waits for a person.
+    #[serde(default)]
+    pub write: bool,
     /// The audit log.
     pub audit: AuditView,
 }
@@ -193,6 +201,12 @@ pub struct Link {
     pub posture: Option<Posture>,
     /// Whether every part of the posture holds against a quantum adversary; `None` without a tunnel.
     pub quantum_safe: Option<bool>,
+    /// What keeps it from that, such as `group NAME`; `None` if nothing does.
+    #[serde(default)]
+    pub weakest: Option<String>,
+    /// When the proof of the peer's identity ends; `None` if it does not.
+    #[serde(default)]
+    pub expires_at_ms: Option<u64>,
     /// The last epoch whose rules it was judged by and may stay under; `None` without a tunnel.
     #[serde(default)]
     pub epoch: Option<u64>,
@@ -231,6 +245,9 @@ pub struct UpstreamLink {
     pub peer: Option<String>,
     /// What TLS negotiated; `None` over plain HTTP.
     pub posture: Option<Posture>,
+    /// What keeps it from holding against a quantum adversary; `None` if nothing does.
+    #[serde(default)]
+    pub weakest: Option<String>,
     /// Whether it only ends what it carries, and takes nothing new.
     #[serde(default)]
     pub retired: bool,

@@ -30,12 +30,14 @@ impl Token {
 
     /// Compares in a time that depends on neither text. Hashes are compared, so that lengths do not matter either.
     fn is(&self, given: &str) -> bool {
-        let own = digest::sha256(self.0.as_bytes());
-        let given = digest::sha256(given.as_bytes());
-        let difference =
-            own.iter().zip(given).fold(0, |difference, (own, given)| black_box(difference | (own ^ given)));
-        difference == 0
+        same(&digest::sha256(self.0.as_bytes()), &digest::sha256(given.as_bytes()))
     }
+}
+
+/// Compares two hashes in a time that does not depend on them.
+pub(crate) fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let difference = one.iter().zip(other).fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
+    difference == 0
 }
 
 impl From<String> for Token {
@@ -50,15 +52,29 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Refuses a request without the token.
-pub(crate) fn check_token(headers: &HeaderMap, token: &Token) -> Result<(), Fault> {
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    /// Somebody with the token of the launch, who may do everything.
+    Owner,
+    /// A session of the dashboard.
+    Dashboard,
+}
+
+/// Refuses a request with neither the token of the launch nor that of a session, which `is_session` knows.
+pub(crate) fn check_token(
+    headers: &HeaderMap,
+    token: &Token,
+    is_session: impl Fn(&str) -> bool,
+) -> Result<Asker, Fault> {
     let given = single(headers, header::AUTHORIZATION)
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .is_some_and(|(_, given)| token.is(given.trim()));
+        .map(|(_, given)| given.trim());
     match given {
-        true => Ok(()),
-        false => Err(Fault::new(
+        Some(given) if token.is(given) => Ok(Asker::Owner),
+        Some(given) if is_session(given) => Ok(Asker::Dashboard),
+        _ => Err(Fault::new(
             StatusCode::UNAUTHORIZED,
             "LG-N401",
             "the token of this launch is missing or wrong",
@@ -196,12 +212,15 @@ mod tests {
             ("Basic secret", false),
             ("secret", false),
         ] {
-            let found = check_token(&headers(&[(header::AUTHORIZATION, value)]), &token);
+            let found = check_token(&headers(&[(header::AUTHORIZATION, value)]), &token, |_| false);
             assert_eq!(found.is_ok(), passes, "{value:?}");
         }
-        assert!(check_token(&HeaderMap::new(), &token).is_err());
+        let session = headers(&[(header::AUTHORIZATION, "Bearer other")]);
+        let found = check_token(&session, &token, |given| given == "other");
+        assert_eq!(found.expect("a session"), Asker::Dashboard);
+        assert!(check_token(&HeaderMap::new(), &token, |_| true).is_err());
         let bearer = (header::AUTHORIZATION, "Bearer secret");
-        assert!(check_token(&headers(&[bearer.clone(), bearer]), &token).is_err());
+        assert!(check_token(&headers(&[bearer.clone(), bearer]), &token, |_| true).is_err());
     }
 
     #[test]

@@ -11,6 +11,11 @@
 //! gets nothing either way: the `Host` header must name this interface (which stops DNS rebinding), an `Origin` of
 //! another site is refused, and no CORS header is ever sent.
 //!
+//! # The dashboard
+//! `GET /` is a page of its own that is served without a token, because it holds none: `lockgate dashboard` asks for a ticket
+//! (`POST /v1/dashboard`), the page exchanges it (`POST /session`) for the token of a session, and a session may look at
+//! everything and change nothing, but for what waits for a person where [`Node::dashboard_writes`].
+//!
 //! | method and path | document |
 //! |---|---|
 //! | `GET /healthz`, `GET /readyz` | `ok`, or an error with 503 |
@@ -43,8 +48,10 @@
 //! | `GET /v1/approvals/{id}` | [`HeldCall`], `lockgate.held-call/1` |
 //! | `POST /v1/approvals/{id}/approve` ([`ApproveRequest`]) | [`HeldCall`] |
 //! | `POST /v1/approvals/{id}/reject` ([`RejectRequest`]) | [`HeldCall`] |
+//! | `POST /v1/dashboard` ([`TicketRequest`]) | [`Ticket`], `lockgate.dashboard-ticket/1` (201) |
+//! | `POST /session` | `lockgate.dashboard-session/1` (201) |
 //! | `GET /v1/live?after=0&limit=500&agent=&server=&tool=&verdict=&kind=` ([`LiveQuery`]) | [`Live`], `lockgate.live/1` |
-//! | `GET /v1/live/summary` | [`LiveSummary`], `lockgate.live-summary/1` |
+//! | `GET /v1/live/summary?parts=seconds,edges&since_s=0` | [`LiveSummary`], `lockgate.live-summary/1` |
 //! | `GET /v1/live/stream` ([`LiveQuery`], `Last-Event-ID`) | server-sent events, see [`Tap`] |
 //! | `GET /v1/exports` | [`Exports`], `lockgate.exports/1` |
 //! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
@@ -56,12 +63,14 @@
 //! know. Every error is `{"error":{"code","message","hint"}}`, a [`Fault`].
 
 mod api;
+mod assets;
 mod client;
 mod fault;
 mod guard;
 mod node;
 mod routes;
 mod server;
+mod session;
 
 pub use api::{
     AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
@@ -72,8 +81,8 @@ pub use api::{
     MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins, Place, PlaceKind, Plan,
     PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView,
     RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView, RevokeRequest, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Upstream, UpstreamLink, Upstreams,
-    Verdict, Versioned, Waiting,
+    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Ticket, TicketRequest, Upstream,
+    UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;

@@ -28,6 +28,9 @@ pub trait Node: Send + Sync + 'static {
     /// What happened of late.
     fn live(&self) -> Arc<Recent>;
 
+    /// Whether the dashboard may decide about what waits for a person: `admin.write` of the configuration.
+    fn dashboard_writes(&self) -> bool;
+
     /// The live links.
     fn links(&self) -> Links;
 

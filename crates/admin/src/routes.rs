@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::to_bytes;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -20,10 +20,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::api::{AuditTail, Csr, Document, NewInvite, Versioned};
 use crate::fault::Fault;
-use crate::guard::{self, Token};
+use crate::guard::{self, Asker, Token};
 use crate::node::Node;
+use crate::session::Sessions;
 
 mod crypto;
+mod dashboard;
 mod enforcement;
 mod exports;
 mod facts;
@@ -52,6 +54,8 @@ pub(crate) struct Access {
     pub(crate) closing: watch::Sender<bool>,
     /// Places for those who listen.
     streams: Arc<Semaphore>,
+    /// Sessions of the dashboard.
+    sessions: Sessions,
     /// Where the node's own work belongs: what it is asked may start tasks that outlive the answer.
     runtime: Handle,
 }
@@ -60,7 +64,16 @@ impl Access {
     /// Must be called within the node's runtime.
     pub(crate) fn new(node: Arc<dyn Node>, token: Token, local: SocketAddr) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Self { node, token, local, closing: watch::Sender::new(false), streams, runtime: Handle::current() }
+        let closing = watch::Sender::new(false);
+        Self {
+            node,
+            token,
+            local,
+            closing,
+            streams,
+            sessions: Sessions::default(),
+            runtime: Handle::current(),
+        }
     }
 }
 
@@ -85,6 +98,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/exports", get(exports::exports))
         .merge(facts::routes())
         .merge(live::routes())
+        .merge(dashboard::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(access.clone(), require_token));
@@ -92,6 +106,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .merge(dashboard::open())
         .nest("/v1", with_token)
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
@@ -105,14 +120,22 @@ async fn require_site(State(access): Asked, request: Request, next: Next) -> Res
         Err(fault) => fault.into_response(),
     };
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
 async fn require_token(State(access): Asked, request: Request, next: Next) -> Response {
-    match guard::check_token(request.headers(), &access.token) {
-        Ok(()) => next.run(request).await,
+    let is_session = |given: &str| access.sessions.knows(given, Instant::now());
+    match guard::check_token(request.headers(), &access.token, is_session) {
+        Ok(Asker::Owner) => next.run(request).await,
+        Ok(Asker::Dashboard) => {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+            match dashboard::check(access, method, path).await {
+                Ok(()) => next.run(request).await,
+                Err(fault) => fault.into_response(),
+            }
+        }
         Err(fault) => {
             let mut response = fault.into_response();
             let bearer = HeaderValue::from_static("Bearer");

@@ -11,7 +11,7 @@ use lockgate_admin::{
     InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation,
     Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
     Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Seen,
-    Server, ServerError, Status, Threat, Threats, Token, Upstream, Upstreams, Waiting,
+    Server, ServerError, Status, Threat, Threats, TicketRequest, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use lockgate_live::Recent;
@@ -156,8 +156,13 @@ impl Node for Sample {
             upstreams: 1,
             upstreams_failing: 0,
             threats: 1,
+            write: false,
             audit: AuditView { seq: 7, head_hash: "cd".into(), problem: None },
         }
+    }
+
+    fn dashboard_writes(&self) -> bool {
+        false
     }
 
     fn live(&self) -> Arc<Recent> {
@@ -177,6 +182,8 @@ impl Node for Sample {
             calls: 3,
             posture: Some(posture),
             quantum_safe,
+            weakest: None,
+            expires_at_ms: None,
             epoch: Some(1),
         };
         Links { links: vec![link] }
@@ -680,4 +687,45 @@ async fn facts_are_listed_asked_for_and_brought() {
     assert_eq!(client.push_fact(signed).await.unwrap().until_ms, 2);
     let other: &serde_json::value::RawValue = serde_json::from_str("{}").unwrap();
     assert!(matches!(client.push_fact(other).await.unwrap_err(), ClientError::Refused(_)));
+}
+
+/// Exchanges a ticket; gives status line and body.
+async fn exchange(addr: SocketAddr, ticket: &str) -> String {
+    let body = format!(r#"{{"ticket":"{ticket}"}}"#);
+    send(addr, "POST /session", "Content-Type: application/json\r\n", &body).await
+}
+
+#[tokio::test]
+async fn a_session_of_the_dashboard_looks_and_does_nothing_else() {
+    let (addr, client, _keep) = start().await;
+    let page = send(addr, "GET /", "", "").await;
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("content-security-policy: default-src 'none'"));
+    let ticket = client.ticket(&TicketRequest { by: "ann".into() }).await.expect("a ticket");
+    assert!(!ticket.write && !format!("{ticket:?}").contains(&ticket.ticket));
+    assert!(exchange(addr, "guess").await.starts_with("HTTP/1.1 401"));
+    let opened = exchange(addr, &ticket.ticket).await;
+    assert!(opened.starts_with("HTTP/1.1 201") && opened.contains(r#""by":"ann""#), "{opened}");
+    assert!(exchange(addr, &ticket.ticket).await.starts_with("HTTP/1.1 401"), "used up");
+    let (_, token) = opened.split_once(r#""token":""#).expect("a token");
+    let token = token.split('"').next().expect("its end");
+    let bearer = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+    assert!(send(addr, "GET /v1/status", &bearer, "").await.starts_with("HTTP/1.1 200"));
+    for (line, body) in [
+        ("POST /v1/dashboard", r#"{"by":"ann"}"#),
+        ("POST /v1/drain", ""),
+        ("POST /v1/approvals/a1/approve", r#"{"by":"ann"}"#),
+        ("POST /v1/threats/a1/approve", ""),
+        ("DELETE /v1/invites/4f", ""),
+        ("PUT /v1/approvals/a1/approve", "{}"),
+    ] {
+        let answer = send(addr, line, &bearer, body).await;
+        assert!(answer.starts_with("HTTP/1.1 403") && answer.contains("LG-N406"), "{line}: {answer}");
+    }
+    let odd = send(
+        addr,
+        "POST /session",
+        "Origin: https://evil.example\r\nContent-Type: application/json\r\n",
+        "{}",
+    );
+    assert!(odd.await.contains("LG-N403"));
 }

@@ -32,5 +32,6 @@ pub use feed::{COLLECT_MS, Feed, Inlet, QUEUE_MAX, collect};
 pub use filter::{Filter, FilterError};
 pub use ring::{EVENTS_MAX, Entry, Page, Recent};
 pub use summary::{
-    Edge, Handshake, Latency, PostureSample, RefusalGroup, RuleHits, Second, Summary, WINDOW_S,
+    Edge, FindingSeen, Handshake, Latency, Part, PostureSample, RefusalGroup, RuleHits, Second, Summary,
+    WINDOW_S, Wanted,
 };

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::event::{Event, Numbered};
-use crate::summary::{PostureSample, Summary, Tally};
+use crate::summary::{PostureSample, Summary, Tally, Wanted};
 
 /// Events that are kept: two seconds of a busy node, hours of a quiet one. With texts of the greatest length some 30 MB,
 /// with usual ones 5 MB.
@@ -111,8 +111,8 @@ impl Recent {
     }
 
     /// What the events come to, as of `now_ms`.
-    pub fn summary(&self, now_ms: u64) -> Summary {
-        self.tally.lock().summary(now_ms)
+    pub fn summary(&self, now_ms: u64, wanted: &Wanted) -> Summary {
+        self.tally.lock().summary(now_ms, wanted)
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Every table is bounded. Where a bound is met, the oldest makes room, or what is new is counted under an empty name.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Call, Event, LinkChange, Note, Verdict, What};
+use crate::event::{Call, Event, Found, LinkChange, Note, Verdict, What};
 use crate::latency::Histogram;
 pub use crate::latency::Latency;
 
@@ -24,6 +25,8 @@ const EDGES_MAX: usize = 512;
 const RULES_MAX: usize = 10_000;
 /// Groups of refusals that are kept; the one not seen for longest makes room.
 const GROUPS_MAX: usize = 256;
+/// Findings that are kept.
+const FINDINGS_MAX: usize = 200;
 /// Handshakes that are kept.
 const HANDSHAKES_MAX: usize = 512;
 /// Looks at the postures that are kept: an hour of them, and thinned out, a day.
@@ -149,6 +152,71 @@ pub struct Handshake {
     pub findings: Vec<String>,
 }
 
+/// A finding, whatever it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingSeen {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// Number of the event that it came with.
+    pub event: u64,
+    /// Who called, or whom it is about.
+    pub agent: String,
+    /// Id of the server.
+    pub server: String,
+    /// The tool, prompt or resource, or the listener.
+    pub name: String,
+    /// The finding.
+    #[serde(flatten)]
+    pub found: Found,
+}
+
+/// A part of a [`Summary`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// [`Summary::seconds`].
+    Seconds,
+    /// [`Summary::edges`].
+    Edges,
+    /// [`Summary::rules`].
+    Rules,
+    /// [`Summary::refusals`].
+    Refusals,
+    /// [`Summary::findings`].
+    Findings,
+    /// [`Summary::handshakes`].
+    Handshakes,
+    /// [`Summary::postures`] and [`Summary::postures_day`].
+    Postures,
+}
+
+impl Part {
+    /// All of them, under the names by which they are asked for.
+    pub const ALL: [(&'static str, Self); 7] = [
+        ("seconds", Self::Seconds),
+        ("edges", Self::Edges),
+        ("rules", Self::Rules),
+        ("refusals", Self::Refusals),
+        ("findings", Self::Findings),
+        ("handshakes", Self::Handshakes),
+        ("postures", Self::Postures),
+    ];
+}
+
+/// What of a summary somebody wants. The default is all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// These parts; empty is all of them.
+    pub parts: Vec<Part>,
+    /// Seconds from this one on, since the Unix epoch.
+    pub since_s: u64,
+}
+
+impl Wanted {
+    fn has(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
+}
+
 /// How the live links stood at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PostureSample {
@@ -180,6 +248,8 @@ pub struct Summary {
     /// Of late, the last first.
     pub refusals: Vec<RefusalGroup>,
     /// Of late, the oldest first.
+    pub findings: Vec<FindingSeen>,
+    /// Of late, the oldest first.
     pub handshakes: Vec<Handshake>,
     /// Postures over the last hour, the oldest first.
     pub postures: Vec<PostureSample>,
@@ -202,6 +272,7 @@ pub(crate) struct Tally {
     slots: VecDeque<Slot>,
     rules: HashMap<String, RuleHits>,
     groups: HashMap<(Verdict, String, EdgeKey), RefusalGroup>,
+    findings: VecDeque<FindingSeen>,
     handshakes: VecDeque<Handshake>,
     marks: Vec<(u64, String, String)>,
     postures: VecDeque<PostureSample>,
@@ -214,7 +285,7 @@ impl Tally {
         match &event.what {
             What::Call(call) => self.call(id, event.at_ms, call),
             What::Link(change) => self.link(event.at_ms, change),
-            What::Note(note) => self.note(event.at_ms, note),
+            What::Note(note) => self.note(id, event.at_ms, note),
         }
     }
 
@@ -248,6 +319,10 @@ impl Tally {
         histogram.add(call.duration_us);
         self.edge(at_ms, call);
         self.rules(at_ms, call);
+        for found in &call.findings {
+            let (agent, server, name) = key(call);
+            self.found(FindingSeen { at_ms, event: id, agent, server, name, found: found.clone() });
+        }
         if call.verdict.is_refusal() {
             self.group(id, at_ms, call);
         }
@@ -322,6 +397,13 @@ impl Tally {
         group.hint = call.hint.clone().unwrap_or_default();
     }
 
+    fn found(&mut self, found: FindingSeen) {
+        self.findings.push_back(found);
+        if self.findings.len() > FINDINGS_MAX {
+            self.findings.pop_front();
+        }
+    }
+
     fn link(&mut self, at_ms: u64, change: &LinkChange) {
         let (second, _) = self.second(at_ms);
         match change.state.as_str() {
@@ -354,9 +436,20 @@ impl Tally {
         }
     }
 
-    fn note(&mut self, at_ms: u64, note: &Note) {
+    fn note(&mut self, id: u64, at_ms: u64, note: &Note) {
         let (second, _) = self.second(at_ms);
         second.findings += u32::try_from(note.findings.len()).unwrap_or(u32::MAX);
+        for finding in &note.findings {
+            let reason = note.reason.clone().unwrap_or_default();
+            self.found(FindingSeen {
+                at_ms,
+                event: id,
+                agent: note.agent.clone().unwrap_or_default(),
+                server: note.server.clone().unwrap_or_default(),
+                name: note.name.clone().unwrap_or_default(),
+                found: Found { id: finding.clone(), severity: None, reason, evidence: String::new() },
+            });
+        }
         let (Some(agent), Some("verify")) = (&note.agent, note.stage.as_deref()) else { return };
         let room = GROUPS_MAX.saturating_sub(self.marks.len());
         let marks = note.findings.iter().take(room).map(|id| (at_ms, agent.clone(), id.clone()));
@@ -377,36 +470,46 @@ impl Tally {
         }
     }
 
-    pub(crate) fn summary(&self, now_ms: u64) -> Summary {
+    pub(crate) fn summary(&self, now_ms: u64, wanted: &Wanted) -> Summary {
         let now_s = now_ms / 1000;
         let mut window = Histogram::default();
         let recent = self.seconds.iter().filter(|(second, _)| second.at_s + WINDOW_S > now_s);
         recent.for_each(|(_, histogram)| window.merge(histogram));
-        let second = |(second, histogram): &(Second, Histogram)| {
-            let mut second = second.clone();
-            seal(&mut second, histogram);
-            second
-        };
-        let mut rules: Vec<RuleHits> = self
-            .rules
-            .iter()
-            .map(|(policy, hits)| RuleHits { policy: policy.clone(), ..hits.clone() })
-            .collect();
-        rules.sort_unstable_by(|a, b| b.last_ms.cmp(&a.last_ms).then_with(|| a.policy.cmp(&b.policy)));
-        let mut refusals: Vec<RefusalGroup> = self.groups.values().cloned().collect();
-        refusals.sort_unstable_by_key(|group| std::cmp::Reverse((group.last_ms, group.last_id)));
-        Summary {
-            at_ms: now_ms,
-            dropped: self.dropped,
-            latency: window.latency(),
-            seconds: self.seconds.iter().map(second).collect(),
-            edges: self.edges(now_s),
-            rules,
-            refusals,
-            handshakes: self.handshakes.iter().cloned().collect(),
-            postures: self.postures.iter().cloned().collect(),
-            postures_day: self.day.iter().cloned().collect(),
+        let mut summary =
+            Summary { at_ms: now_ms, dropped: self.dropped, latency: window.latency(), ..Summary::default() };
+        if wanted.has(Part::Seconds) {
+            let from = self.seconds.iter().filter(|(second, _)| second.at_s >= wanted.since_s);
+            summary.seconds = from.map(sealed).collect();
         }
+        if wanted.has(Part::Edges) {
+            summary.edges = self.edges(now_s);
+        }
+        if wanted.has(Part::Rules) {
+            summary.rules = self.rules_by_use();
+        }
+        if wanted.has(Part::Refusals) {
+            summary.refusals = self.groups.values().cloned().collect();
+            summary.refusals.sort_unstable_by_key(|group| Reverse((group.last_ms, group.last_id)));
+        }
+        if wanted.has(Part::Findings) {
+            summary.findings = self.findings.iter().cloned().collect();
+        }
+        if wanted.has(Part::Handshakes) {
+            summary.handshakes = self.handshakes.iter().cloned().collect();
+        }
+        if wanted.has(Part::Postures) {
+            summary.postures = self.postures.iter().cloned().collect();
+            summary.postures_day = self.day.iter().cloned().collect();
+        }
+        summary
+    }
+
+    fn rules_by_use(&self) -> Vec<RuleHits> {
+        let named =
+            |(policy, hits): (&String, &RuleHits)| RuleHits { policy: policy.clone(), ..hits.clone() };
+        let mut rules: Vec<RuleHits> = self.rules.iter().map(named).collect();
+        rules.sort_unstable_by(|a, b| b.last_ms.cmp(&a.last_ms).then_with(|| a.policy.cmp(&b.policy)));
+        rules
     }
 
     fn edges(&self, now_s: u64) -> Vec<Edge> {
@@ -440,6 +543,12 @@ impl Edge {
         self.total_us = self.total_us.saturating_add(other.total_us);
         self.max_us = self.max_us.max(other.max_us);
     }
+}
+
+fn sealed((second, histogram): &(Second, Histogram)) -> Second {
+    let mut second = second.clone();
+    seal(&mut second, histogram);
+    second
 }
 
 fn seal(second: &mut Second, histogram: &Histogram) {

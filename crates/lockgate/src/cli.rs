@@ -25,7 +25,7 @@ pub(crate) use facts::FactsVerb;
 pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
-pub(crate) use watch::{TapArgs, TopArgs};
+pub(crate) use watch::{DashboardArgs, TapArgs, TopArgs};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
 #[derive(Debug, Parser)]
@@ -66,6 +66,9 @@ pub(crate) enum Verb {
     /// Show the running node: servers, links and the proof of each link
     #[command(after_help = help::STATUS)]
     Status(OutputArgs),
+    /// Open the dashboard of the running node in a browser on this machine
+    #[command(after_help = help::DASHBOARD)]
+    Dashboard(DashboardArgs),
     /// Follow calls, links and changes as they happen, like a log
     #[command(after_help = help::TAP)]
     Tap(TapArgs),

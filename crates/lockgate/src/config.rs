@@ -258,11 +258,13 @@ pub(crate) struct Policy {
 pub(crate) struct Admin {
     /// HOST:PORT, on loopback only; port 0 lets the system choose.
     pub(crate) listen: String,
+    /// Whether the dashboard may approve and reject what waits for a person. It can look in any case, and never do more.
+    pub(crate) write: bool,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:0".to_owned() }
+        Self { listen: "127.0.0.1:0".to_owned(), write: false }
     }
 }
 

@@ -61,6 +61,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Exports(args) => on_one_thread(global, verbs::exports::run(args, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
+        Verb::Dashboard(args) => on_one_thread(global, verbs::dashboard::run(args, global)),
         Verb::Tap(args) => on_one_thread(global, verbs::tap::run(args, global)),
         Verb::Top(args) => on_one_thread(global, verbs::top::run(args, global)),
         Verb::Status(output) => on_one_thread(global, verbs::status::run(*output, global)),

@@ -216,6 +216,12 @@ const ENTRIES: &[Entry] = entries! {
     "The path exists, but not with this HTTP method."
     ["The table in the documentation of lockgate-admin lists methods and paths."]
 
+    "LG-N406" Negative
+    "dashboard may not do this"
+    "A session of the dashboard may look at everything. It decides about calls and definitions that wait only where the configuration says so, and does nothing else."
+    ["Set write = true in [admin] of the configuration file; it is taken up by a reload.",
+     "Use the command instead: the dashboard's copy button has it."]
+
     "LG-N429" Negative
     "too many look on"
     "The admin interface serves a bounded number of streams of events at a time, and all of them are in use."

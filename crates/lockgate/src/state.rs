@@ -200,6 +200,11 @@ impl State {
         write_private(&self.note_path(), &text)
     }
 
+    /// A page that leads a browser to the dashboard. What it holds is good once.
+    pub(crate) fn dashboard_file(&self) -> PathBuf {
+        self.note_path().with_file_name("dashboard.html")
+    }
+
     /// Removes the note when the node ends.
     pub(crate) fn remove_note(&self) {
         // Nobody is left to be told; a stale note is recognised by the lock that is not held.

@@ -6,6 +6,7 @@ pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
+pub(crate) mod dashboard;
 pub(crate) mod doctor;
 pub(crate) mod exports;
 pub(crate) mod facts;
@@ -32,6 +33,7 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Wrap(args) => &args.node.output,
         Verb::Connect(args) => &args.output,
         Verb::Tap(args) => &args.output,
+        Verb::Dashboard(args) => &args.output,
         Verb::Top(args) => &args.output,
         Verb::Status(output) | Verb::Exports(output) => output,
         Verb::Ping(args) => &args.output,

@@ -178,7 +178,13 @@ pub(crate) fn ended(
         policy_generation: record.policy_generation,
         approval: text(&record.approval),
         shadow: text(&record.shadow),
-        findings: found.iter().chain(&said.found).cloned().collect(),
+        // What a result was withheld for was noted when it was found.
+        findings: match &said.found {
+            Some(last) if found.iter().all(|one| one.id != last.id) => {
+                found.iter().chain([last]).cloned().collect()
+            }
+            _ => found.to_vec(),
+        },
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
     };

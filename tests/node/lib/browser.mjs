@@ -17,11 +17,12 @@ const FLAGS = [
 /**
  * Starts the browser with a home of its own. It trusts the root in the PEM file `root` besides those that it came with,
  * as its user would make it. It cannot be told to trust a root of ML-DSA, because the list of roots is kept by another
- * library: leaves with one of these `keys` (the digest of the public key, see `keyOf`) pass all the same.
+ * library: leaves with one of these `keys` (the digest of the public key, see `keyOf`) pass all the same. Pages without
+ * TLS need neither.
  */
-export async function browser({ root, keys }) {
+export async function browser({ root, keys = [] } = {}) {
   const home = scratch('browser');
-  await trust(home, root);
+  if (root) await trust(home, root);
   const profile = join(home, 'profile');
   mkdirSync(profile);
   const own = [`--user-data-dir=${profile}`, `--ignore-certificate-errors-spki-list=${keys.join()}`];
@@ -57,6 +58,15 @@ export async function keyOf(base, authority) {
   socket.destroy();
   return createHash('sha256').update(key).digest('base64');
 }
+
+/** Keys that are no letters. */
+const KEYS = {
+  Enter: { windowsVirtualKeyCode: 13, text: '\r' },
+  Escape: { windowsVirtualKeyCode: 27 },
+  Tab: { windowsVirtualKeyCode: 9 },
+  ArrowDown: { windowsVirtualKeyCode: 40 },
+  ArrowUp: { windowsVirtualKeyCode: 38 },
+};
 
 /** The DevTools protocol over one WebSocket: `send` a command, `on` an event. */
 async function connect(url) {
@@ -98,19 +108,29 @@ async function connect(url) {
   return { send, listeners };
 }
 
-/** A tab: `open(url)` goes there, `evaluate(expression)` runs in it. */
+/**
+ * A tab: `open(url)` goes there, `evaluate(expression)` runs in it, `press(key)` is a key of the keyboard, `send` any
+ * command, `requests` every URL that it asked for, `complaints` what its console said was wrong.
+ */
 async function page(tools) {
   const { targetId } = await tools.send('Target.createTarget', { url: 'about:blank' });
   const { sessionId } = await tools.send('Target.attachToTarget', { targetId, flatten: true });
   const send = (method, params) => tools.send(method, params, sessionId);
   const responses = [];
+  const requests = [];
+  const complaints = [];
   tools.listeners.add((event) => {
-    if (event.sessionId !== sessionId || event.method !== 'Network.responseReceived') return;
-    responses.push(event.params);
+    if (event.sessionId !== sessionId) return;
+    if (event.method === 'Network.requestWillBeSent') requests.push(event.params.request.url);
+    if (event.method === 'Log.entryAdded' && event.params.entry.level === 'error') complaints.push(event.params.entry);
+    if (event.method === 'Runtime.exceptionThrown') complaints.push(event.params.exceptionDetails);
+    if (event.method === 'Network.responseReceived') responses.push(event.params);
   });
   await send('Network.enable');
   await send('Network.setCacheDisabled', { cacheDisabled: true });
   await send('Page.enable');
+  await send('Log.enable');
+  await send('Runtime.enable');
   const evaluate = async (expression) => {
     const { result, exceptionDetails } = await send('Runtime.evaluate', {
       expression, awaitPromise: true, returnByValue: true,
@@ -130,5 +150,10 @@ async function page(tools) {
     const { status, protocol, securityState: state, securityDetails: details } = response;
     return { status, http: protocol, state, details, text };
   };
-  return { open, evaluate, close: () => tools.send('Target.closeTarget', { targetId }) };
+  const press = async (key) => {
+    const code = KEYS[key] ?? { windowsVirtualKeyCode: key.toUpperCase().charCodeAt(0) };
+    await send('Input.dispatchKeyEvent', { type: 'keyDown', key, text: key.length === 1 ? key : code.text, ...code });
+    await send('Input.dispatchKeyEvent', { type: 'keyUp', key, ...code });
+  };
+  return { open, evaluate, press, send, requests, complaints, close: () => tools.send('Target.closeTarget', { targetId }) };
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::{ANSWER_BYTES_MAX, Client, ClientError, segment};
-use crate::api::{Live, LiveQuery, LiveSummary};
+use crate::api::{Live, LiveQuery, LiveSummary, Ticket, TicketRequest};
 use crate::fault::Fault;
 
 /// Longest line of a stream in bytes: an event whose every text is of the greatest length has some 40 kB.
@@ -57,6 +57,14 @@ impl Drop for Tap {
 }
 
 impl Client {
+    /// A ticket for the dashboard.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ticket(&self, request: &TicketRequest) -> Result<Ticket, ClientError> {
+        self.post("/v1/dashboard", request).await
+    }
+
     /// Events of late.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::stream;
-use lockgate_live::{EVENTS_MAX, Filter, Page, Recent};
+use lockgate_live::{EVENTS_MAX, Filter, Page, Part, Recent, Wanted};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
@@ -76,10 +77,31 @@ async fn live(State(access): Asked, query: Asking) -> Result<Response, Fault> {
     })
 }
 
-async fn summary(State(access): Asked) -> Result<Response, Fault> {
+/// Which part of the figures.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+struct Parts {
+    parts: String,
+    since_s: u64,
+}
+
+async fn summary(
+    State(access): Asked,
+    parts: Result<Query<Parts>, QueryRejection>,
+) -> Result<Response, Fault> {
+    let Query(Parts { parts, since_s }) = parts.map_err(|error| unreadable(error.body_text()))?;
+    let known = |name: &str| Part::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, part)| part);
+    let parts = parts.split(',').filter(|name| !name.is_empty()).map(|name| {
+        known(name).ok_or_else(|| {
+            let names = Part::ALL.map(|(name, _)| name).join(", ");
+            unreadable(format!("no part of the figures has this name; there are {names}"))
+        })
+    });
+    let wanted = Wanted { parts: parts.collect::<Result<_, _>>()?, since_s };
     let recent = access.node.live();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let summary = recent.summary(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+    let summary = recent.summary(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), &wanted);
     document(&LiveSummary { launch: recent.launch(), summary })
 }
 

@@ -56,6 +56,15 @@ Examples:
   lockgate status
   lockgate status --output json | jq '.links[].quantum_safe'";
 
+pub(super) const DASHBOARD: &str = "\
+Examples:
+  lockgate dashboard                prints a URL that is good once, for a minute
+  lockgate dashboard --open         opens it in this desktop's browser
+  ssh -L 7700:ADMIN-ADDRESS HOST    from elsewhere: forward the port that `lockgate status` shows
+
+It looks at everything and changes nothing. With `write = true` in [admin] of the configuration it
+can also approve and reject what waits for a person.";
+
 pub(super) const TAP: &str = "\
 Examples:
   lockgate tap                                    everything, from now on

@@ -41,3 +41,13 @@ pub(crate) struct TopArgs {
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
+
+/// `lockgate dashboard`.
+#[derive(Debug, Args)]
+pub(crate) struct DashboardArgs {
+    /// Open it in this desktop's browser as well
+    #[arg(long)]
+    pub(crate) open: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}

@@ -69,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) secrets_key: Option<PathBuf>,
     /// Where the admin interface listens.
     pub(crate) admin: SocketAddr,
+    /// Whether the dashboard may decide about what waits for a person.
+    pub(crate) admin_write: bool,
     /// What is told on stderr.
     pub(crate) log_level: String,
     /// How it is told.
@@ -276,6 +278,7 @@ impl Resolver<'_> {
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
             secrets_key: config.secrets.key.as_ref().map(|key| self.base.join(key)),
             admin: admin?,
+            admin_write: config.admin.write,
             log_level: config.log.level.clone(),
             log_format: config.log.format,
         };

@@ -81,12 +81,17 @@ impl lockgate_admin::Node for Control {
             upstreams: count(view.servers.len()),
             upstreams_failing: count(view.servers.iter().filter(|server| server.circuit == "open").count()),
             threats: count(self.node().detector.pending().len()),
+            write: changing.settings.admin_write,
             audit: AuditView {
                 seq,
                 head_hash,
                 problem: self.node().audit.available().err().map(|error| error.to_string()),
             },
         }
+    }
+
+    fn dashboard_writes(&self) -> bool {
+        self.changing().lock().settings.admin_write
     }
 
     fn live(&self) -> Arc<Recent> {

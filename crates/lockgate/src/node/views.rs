@@ -23,6 +23,8 @@ pub(super) fn link(link: LinkView) -> Link {
         since_ms: link.since_ms,
         calls: link.calls,
         epoch: link.posture.as_ref().map(|_| link.epoch),
+        weakest: link.posture.as_ref().and_then(lockgate_crypto::Posture::weakest),
+        expires_at_ms: link.expires_at_ms,
         posture: link.posture,
         quantum_safe: link.quantum_safe,
     }
@@ -44,6 +46,7 @@ pub(super) fn upstream(server: &Server, view: ServerView) -> Upstream {
             .into_iter()
             .map(|link| UpstreamLink {
                 peer: link.peer.map(|peer| peer.to_string()),
+                weakest: link.posture.as_deref().and_then(lockgate_crypto::Posture::weakest),
                 posture: link.posture.map(|posture| (*posture).clone()),
                 retired: link.retired,
             })

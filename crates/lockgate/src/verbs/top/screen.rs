@@ -274,6 +274,7 @@ mod tests {
             upstreams: 1,
             upstreams_failing: 0,
             threats: 0,
+            write: false,
             audit: AuditView { seq: 9, head_hash: String::new(), problem: None },
         };
         let hostile = "\u{1b}[2J\u{202e}<b>".to_owned() + &"x".repeat(10_000);
