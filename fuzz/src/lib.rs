@@ -1,6 +1,6 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
-//! definitions and arguments that `lockgate-policy` types, and the answers that the prober of
+//! definitions and arguments that `lockgate-policy` types, its role files, and the answers that the prober of
 //! `lockgate-transport` reads.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
@@ -17,6 +17,7 @@ pub mod authority;
 pub mod crypto;
 pub mod facts;
 pub mod mutate;
+pub mod policies;
 pub mod probe;
 pub mod tokens;
 
@@ -49,6 +50,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
     Target { name: "shape", run: arguments::shape, seeds: arguments::SHAPE_SEEDS },
     Target { name: "arguments", run: arguments::arguments, seeds: arguments::ARGUMENTS_SEEDS },
+    Target { name: "role_file", run: policies::role_file, seeds: policies::ROLE_FILE_SEEDS },
+    Target { name: "cedar_file", run: policies::cedar_file, seeds: policies::CEDAR_FILE_SEEDS },
     Target { name: "project", run: arguments::projection, seeds: arguments::PROJECT_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },

@@ -7,7 +7,7 @@ use lockgate_policy::{FactValues, Policies};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::call::{Call, LinkKind, Outcome};
+use crate::call::{Call, Decided, LinkKind, Outcome};
 use crate::error::AnalysisError;
 use crate::moment;
 use crate::prove::Example;
@@ -23,6 +23,8 @@ pub struct Recorded {
     pub was: Outcome,
     /// The policies that decided it then.
     pub by: Vec<String>,
+    /// Whether it passed because a person had approved it.
+    pub approved: bool,
     /// Whether the arguments are those of the call. They are recorded only with `policy.record_arguments`.
     pub arguments_known: bool,
     /// Whether facts were read that the record does not hold (it holds their digest).
@@ -75,6 +77,7 @@ impl Recorded {
             },
             was,
             by: record.policies.to_vec(),
+            approved: permitted && record.approval.is_some(),
             arguments_known: whole,
             facts_unknown: record.facts.is_some(),
         })
@@ -133,6 +136,7 @@ pub fn replay(
             continue;
         };
         report.decided += 1;
+        let decided = with_approval(one, decided);
         if decided.outcome == one.was {
             continue;
         }
@@ -153,12 +157,24 @@ pub fn replay(
     Ok(report)
 }
 
+/// An approval lifts what the policies hold that a person was asked about, and no other. Those are among the ones that
+/// the record names.
+fn with_approval(one: &Recorded, decided: Decided) -> Decided {
+    let is_lifted = one.approved
+        && decided.outcome == Outcome::Hold
+        && decided.by.iter().all(|holder| one.by.contains(holder));
+    match is_lifted {
+        true => Decided { outcome: Outcome::Allow, ..decided },
+        false => decided,
+    }
+}
+
 /// The decision, unless it hangs on what was not recorded.
 fn certain(
     one: &Recorded,
     policies: &Policies,
     trust_domain: &str,
-) -> Result<Option<crate::call::Decided>, AnalysisError> {
+) -> Result<Option<Decided>, AnalysisError> {
     let prepared = one.call.prepare(trust_domain)?;
     let query = one.call.query(&prepared);
     let lacks_facts = one.facts_unknown && !policies.needed_facts(&query).is_empty();
@@ -197,6 +213,9 @@ mod tests {
         assert!(!Recorded::read(&entry(&named)).unwrap().arguments_known);
         let none = format!(r#"{call},"policy_generation":3"#);
         assert!(Recorded::read(&entry(&none)).unwrap().arguments_known);
+        assert!(!Recorded::read(&entry(&none)).unwrap().approved);
+        let approved = format!(r#"{call},"policy_generation":3,"approval":"local-user""#);
+        assert!(Recorded::read(&entry(&approved)).unwrap().approved);
         let killed = r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"kill",
             "agent":"anonymous","server":"crm","method":"tools/list""#;
         assert_eq!(Recorded::read(&entry(killed)).unwrap().was, Outcome::Kill);

@@ -347,6 +347,7 @@ mod tests {
             call,
             was: Outcome::Allow,
             by: vec!["p1".into()],
+            approved: false,
             arguments_known: true,
             facts_unknown: false,
         }

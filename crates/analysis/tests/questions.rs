@@ -230,6 +230,7 @@ fn replay_changes_only_what_is_certain() {
         call,
         was,
         by: vec!["retail.read".to_owned()],
+        approved: false,
         arguments_known,
         facts_unknown: false,
     };
@@ -245,6 +246,36 @@ fn replay_changes_only_what_is_certain() {
     let found = replay(&calls, &set(&narrower), DOMAIN).unwrap();
     assert_eq!((found.calls, found.decided, found.changed, found.unknown), (5, 4, 3, 1), "{found:#?}");
     assert_eq!((found.groups.len(), found.groups[0].count), (1, 3));
+}
+
+/// Found by reading: a replay decides without approvals, so that a call that a person had let pass was a change.
+#[test]
+fn a_call_that_was_approved_is_still_allowed_with_its_approval() {
+    let asks = r#"@id("asks") @approval("required")
+        permit(principal, action in Lockgate::Action::"tools/call", resource in Lockgate::Server::"crm");"#;
+    let more = format!(
+        r#"{asks} @id("watch") @on_violation("hold")
+        forbid(principal, action in Lockgate::Action::"tools/call", resource in Lockgate::Server::"crm");"#
+    );
+    let recorded = |approved, by: &str| Recorded {
+        seq: 1,
+        call: retail("get", LinkKind::QuantumSafe),
+        was: Outcome::Allow,
+        by: vec![by.to_owned()],
+        approved,
+        arguments_known: true,
+        facts_unknown: false,
+    };
+    for (one, policies, changed) in [
+        (recorded(true, "asks"), asks, 0),
+        (recorded(false, "asks"), asks, 1),
+        // A person said yes to what another rule had asked.
+        (recorded(true, "earlier"), asks, 1),
+        (recorded(true, "asks"), &more, 1),
+    ] {
+        let found = replay(&[one], &set(policies), DOMAIN).unwrap();
+        assert_eq!(found.changed, changed, "{found:#?}");
+    }
 }
 
 const ROLE: &str = r#"
@@ -403,6 +434,7 @@ fn what_is_suggested_loads_and_covers_what_was_used() {
             call,
             was: Outcome::Allow,
             by: Vec::new(),
+            approved: false,
             arguments_known: true,
             facts_unknown: false,
         });
@@ -433,6 +465,7 @@ async fn who_has_no_identity_is_suggested_a_role_that_loads() {
         call: Call::tool("anonymous", "crm", "put", 0),
         was: Outcome::Allow,
         by: Vec::new(),
+        approved: false,
         arguments_known: false,
         facts_unknown: false,
     };

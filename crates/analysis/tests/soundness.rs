@@ -42,6 +42,7 @@ impl Background {
             definitions: &self.definitions,
             groups: &self.groups,
             facts: &self.facts,
+            servers: &[],
             generation: 1,
         };
         Policies::parse(&[Source { name: "test.cedar", text }], &options).map_err(|all| format!("{all:#?}"))

@@ -245,7 +245,7 @@ impl Default for Audit {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Policy {
-    /// Cedar files. Without any, all of STATE/policy/*.cedar.
+    /// Role files (*.toml) and Cedar files (*.cedar). Without any, all of both in STATE/policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<PathBuf>,
     /// Whether the audit log holds the values of arguments, for `policy replay` and `policy suggest`. They can be personal: decide who reads the log first.

@@ -5,27 +5,28 @@ use std::{
     sync::Arc,
 };
 
-use cedar_policy::{Entities, Request};
-use lockgate_crypto::{Posture, digest};
+use cedar_policy::Request;
+use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
 use lockgate_mcp::Message;
 use parking_lot::Mutex;
 
 use crate::{
-    arguments::{Arguments, Needles},
     clock::Zones,
-    context::{self, Gap, Means},
+    context::{Gap, Means},
+    digest::call_digest,
     entity,
     error::PolicyError,
     explain,
     facts::FactShape,
-    frame::{Found, Frame, Slice, Triple},
-    index::{Index, Names},
+    frame::{Found, Frame, Slice},
+    framing::key,
+    index::Index,
     link::Link,
     load::{Library, Loaded, load},
     members::Members,
-    memo::{Key, Memo},
-    method::{self, Method, Subject, TOOLS_CALL},
+    memo::Memo,
+    method,
     options::Options,
     permit::{Cause, Consequence, Denial, Permit, Refused},
     possible,
@@ -40,28 +41,24 @@ use crate::{
     verdict::{Court, Outcome},
 };
 
-/// Selections of policies kept ready. Calls of one tool by many agents share
-/// one, so few exist; when the table is full it starts afresh.
-const SLICES_MAX: usize = 4_096;
-
 /// A checked set of policies, ready to decide. Immutable but for what it
 /// remembers: a reload makes the next one and swaps it in.
 pub struct Policies {
-    index: Index,
+    pub(crate) index: Index,
     files: Vec<String>,
     members: Members,
     zones: Zones,
-    shapes: Shapes,
-    facts: Vec<Arc<FactShape>>,
+    pub(crate) shapes: Shapes,
+    pub(crate) facts: Vec<Arc<FactShape>>,
     /// Server → the groups that it is in.
-    groups: HashMap<String, Vec<String>>,
+    pub(crate) groups: HashMap<String, Vec<String>>,
     vocabulary: Vocabulary,
     library: Library,
     warnings: Vec<PolicyError>,
     /// Every needle of every policy.
-    needles: Vec<String>,
-    slices: Mutex<HashMap<Arc<[u32]>, Arc<Slice>>>,
-    frames: Memo<Option<Arc<Frame>>>,
+    pub(crate) needles: Vec<String>,
+    pub(crate) slices: Mutex<HashMap<Arc<[u32]>, Arc<Slice>>>,
+    pub(crate) frames: Memo<Option<Arc<Frame>>>,
     ledger: Arc<Ledger>,
     generation: u64,
 }
@@ -425,88 +422,6 @@ impl Policies {
             message,
         }
     }
-
-    /// What all such calls have in common; `None` if the method needs a name
-    /// that the query lacks.
-    pub(crate) fn frame(&self, query: &Query<'_>) -> Option<Arc<Frame>> {
-        self.frames.get_or(key(query, false), || self.make_frame(query, method::find(query.method)))
-    }
-
-    fn make_frame(&self, query: &Query<'_>, method: &'static Method) -> Option<Arc<Frame>> {
-        let resource = entity::resource(method.subject, query.server, query.name)?;
-        let names = self.names(query, method);
-        let triple =
-            Triple { principal: names.principal[0].clone(), action: names.action[0].clone(), resource };
-        let entities = self.entities(query, method, &names)?;
-        let slice = self.slice(self.index.select(&names));
-        let shape = match (method.subject, query.name) {
-            (Subject::Tool, Some(tool)) => self.shapes.get(query.server, tool).cloned(),
-            _ => None,
-        };
-        Some(Arc::new(Frame::new(slice, method, shape, triple, entities)))
-    }
-
-    /// Everything that a call is known by.
-    fn names(&self, query: &Query<'_>, method: &Method) -> Names {
-        let mut principal = vec![entity::principal(query.caller)];
-        principal.extend(self.roles(query.caller).iter().map(|role| entity::role(role)));
-        let mut action = match (method.subject, query.name) {
-            // Pinned or not: its own action, so that no policy on it is passed by.
-            (Subject::Tool, Some(tool)) => {
-                vec![entity::tool_action(query.server, tool), entity::action(TOOLS_CALL)]
-            }
-            _ => vec![method.action.clone()],
-        };
-        action.extend(method.group.as_ref().map(|(_, id)| id.clone()));
-        let server = entity::server(query.server);
-        let mut resource: Vec<_> =
-            entity::resource(method.subject, query.server, query.name).into_iter().collect();
-        if !resource.contains(&server) {
-            resource.push(server);
-        }
-        resource.extend(self.groups_of(query.server).iter().map(|group| entity::group(group)));
-        Names { principal, action, resource }
-    }
-
-    fn groups_of(&self, server: &str) -> &[String] {
-        self.groups.get(server).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    fn entities(&self, query: &Query<'_>, method: &Method, names: &Names) -> Option<Entities> {
-        let groups = self.groups_of(query.server);
-        let mut items = entity::resource_entities(method.subject, query.server, query.name, groups)?;
-        items.push(entity::principal_entity(query.caller, &self.roles(query.caller)));
-        for (n, id) in names.action.iter().enumerate() {
-            items.push(entity::action_entity(id.clone(), &names.action[n + 1..]));
-        }
-        // Distinct ids without circles: there is nothing that could fail.
-        Entities::from_entities(items, None).ok()
-    }
-
-    fn slice(&self, rules: Arc<[u32]>) -> Arc<Slice> {
-        if let Some(ready) = self.slices.lock().get(&rules) {
-            return ready.clone();
-        }
-        let slice =
-            Arc::new(Slice::new(&self.index, rules.clone(), &self.facts, |reads| self.prepare(reads)));
-        let mut slices = self.slices.lock();
-        if slices.len() >= SLICES_MAX {
-            slices.clear();
-        }
-        slices.insert(rules, slice.clone());
-        slice
-    }
-
-    /// The needles that are asked for, ready to be looked for.
-    fn prepare(&self, reads: &Reads) -> Needles {
-        let asked = reads.needles.iter().map(String::as_str);
-        let needles = if reads.all || reads.all_needles {
-            Needles::new(self.needles.iter().map(String::as_str))
-        } else {
-            Needles::new(asked)
-        };
-        needles.expect("loading has checked each needle")
-    }
 }
 
 impl std::fmt::Debug for Policies {
@@ -517,44 +432,4 @@ impl std::fmt::Debug for Policies {
             .field("policies", &self.len())
             .finish_non_exhaustive()
     }
-}
-
-/// What tells frames apart: everything that [`Policies::make_frame`] reads.
-fn key(query: &Query<'_>, connect: bool) -> Key {
-    let Query { caller, server, method, name, posture: _, loopback: _ } = query;
-    let mut key = Key::new();
-    let (kind, id) = entity::principal_id(caller);
-    key.byte(kind);
-    key.text(&id);
-    key.text(&caller.roles.len().to_string());
-    caller.roles.iter().for_each(|role| key.text(role));
-    key.text(server);
-    key.text(method);
-    key.flag(connect);
-    key.flag(name.is_some());
-    key.text(name.unwrap_or_default());
-    key
-}
-
-/// SHA-256 of a call, by which an approval knows it again.
-fn call_digest(query: &Query<'_>, method: &Method, message: &Message) -> String {
-    let raw = context::weighed(method, message);
-    // Progress tokens and such differ from one try to the next.
-    let canonical = match Arguments::read(raw) {
-        Ok(arguments) if raw == message.arguments_raw() => arguments.canonical(),
-        _ => without_meta(raw).unwrap_or_else(|| raw.unwrap_or_default().to_owned()),
-    };
-    let mut bytes = Vec::new();
-    for text in [&query.caller.agent, query.server, query.method, query.name.unwrap_or("\0"), &canonical] {
-        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    digest::hex(&digest::sha256(&bytes))
-}
-
-fn without_meta(raw: Option<&str>) -> Option<String> {
-    let mut params: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw?).ok()?;
-    params.remove("_meta");
-    let text = serde_json::to_string(&params).ok()?;
-    String::from_utf8(lockgate_mcp::canonical::canonicalize(&text).ok()?).ok()
 }

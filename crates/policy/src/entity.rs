@@ -80,6 +80,14 @@ pub(crate) fn server_of(id: &EntityUid) -> Option<String> {
     split(id.id().unescaped()).map(|(server, _)| server)
 }
 
+/// The server that something is, or is of.
+pub(crate) fn server_named(id: &EntityUid) -> Option<String> {
+    match subject_of(id.type_name())? {
+        Subject::Server => Some(id.id().unescaped().to_owned()),
+        _ => server_of(id),
+    }
+}
+
 /// Takes apart what [`joined`] joined.
 fn split(id: &str) -> Option<(String, String)> {
     let (server, name) = id.split_once('/')?;

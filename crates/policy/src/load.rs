@@ -6,9 +6,11 @@ use cedar_policy::PolicyId;
 
 use crate::{
     clock::{self, Zones},
+    entity,
     error::{Fault, Lines, PolicyError},
     known::Known,
     members::Members,
+    nearest,
     options::Options,
     role, role_file,
     rule::Rule,
@@ -63,6 +65,7 @@ pub(crate) fn load(
         reading.errors.extend(checked.errors.iter().cloned().map(|finding| statement.error(finding)));
         warnings.extend(checked.warnings.iter().cloned().map(|finding| statement.error(finding)));
         warnings.extend(unknown_groups(known, options).map(|finding| statement.error(finding)));
+        warnings.extend(unknown_server(known, options).map(|finding| statement.error(finding)));
     }
     if !reading.errors.is_empty() {
         return Err(sorted(reading.errors, sources));
@@ -105,6 +108,25 @@ fn unknown_groups(known: &Known, options: &Options<'_>) -> Option<Finding> {
 fn error_in(source: &Source<'_>, lines: &Lines<'_>, at: usize, fault: Fault, what: String) -> PolicyError {
     let (line, column) = lines.position(at);
     PolicyError { fault, file: source.name.to_owned(), line, column, what, hint: fault.hint().to_owned() }
+}
+
+/// A rule on a server that is not there permits nothing, and forbids nothing either.
+fn unknown_server(known: &Known, options: &Options<'_>) -> Option<Finding> {
+    if options.servers.is_empty() {
+        return None;
+    }
+    let id = known.scope.resource.as_ref()?;
+    let server = entity::server_named(id)?;
+    if options.servers.contains(&server) {
+        return None;
+    }
+    let what =
+        format!("there is no server named `{}`, so the policy is about nothing", server.escape_debug());
+    let hint = match nearest::word(&server, options.servers.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => "name a server of the configuration".to_owned(),
+    };
+    Some(Finding::new(Fault::NotSeen, what, Some(hint)))
 }
 
 /// What is collected while reading.

@@ -69,6 +69,9 @@ pub struct Options<'a> {
     pub facts: &'a [FactShape],
     /// Server groups: name → ids of servers.
     pub groups: &'a BTreeMap<String, Vec<String>>,
+    /// Every server that there is. Empty if that is not known, so that their
+    /// names are not checked.
+    pub servers: &'a [String],
     /// Our own trust domain, without `spiffe://`: role files name agents in it.
     pub trust_domain: &'a str,
     /// The number that the set is known by.
@@ -76,10 +79,17 @@ pub struct Options<'a> {
 }
 
 impl Options<'static> {
-    /// No tools, no facts, no groups, and no trust domain.
+    /// No tools, no facts, no groups, no servers, and no trust domain.
     pub fn bare(generation: u64) -> Self {
         static DEFINITIONS: std::sync::LazyLock<Definitions> = std::sync::LazyLock::new(Definitions::default);
         static GROUPS: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        Options { definitions: &DEFINITIONS, facts: &[], groups: &GROUPS, trust_domain: "", generation }
+        Options {
+            definitions: &DEFINITIONS,
+            facts: &[],
+            groups: &GROUPS,
+            servers: &[],
+            trust_domain: "",
+            generation,
+        }
     }
 }

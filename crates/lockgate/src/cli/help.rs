@@ -201,6 +201,13 @@ Examples:
 
 Sometimes means: depending on arguments, time, facts or link; the conditions are shown.";
 
+pub(super) const POLICY_SCHEMA: &str = "\
+Example:
+  lockgate policy schema > role-file.schema.json
+
+Editors with a TOML language server take it by a comment in the first line of a role file:
+  #:schema ./role-file.schema.json";
+
 pub(super) const POLICY_DIFF: &str = "\
 Examples:
   lockgate policy diff policy/ new/         what would become possible, with an example each

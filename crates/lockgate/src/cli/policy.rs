@@ -28,6 +28,9 @@ pub(crate) enum PolicyVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Print the JSON Schema of role files, for completion in an editor
+    #[command(after_help = help::POLICY_SCHEMA)]
+    Schema,
     /// Decide the cases that stand beside the policy, and compare
     #[command(after_help = help::POLICY_TEST)]
     Test {

@@ -44,6 +44,11 @@ pub(crate) fn groups(settings: &Settings) -> BTreeMap<String, Vec<String>> {
     groups
 }
 
+/// The names of all servers.
+pub(crate) fn servers(settings: &Settings) -> Vec<String> {
+    settings.servers.iter().map(|plan| plan.name.clone()).collect()
+}
+
 /// Reads policies against what is known. `before` is the set in force, whose counts go on.
 pub(super) fn parse(
     files: &[policy::File],
@@ -52,9 +57,16 @@ pub(super) fn parse(
     generation: u64,
     before: Option<&Policies>,
 ) -> Result<Policies, Failure> {
-    let (definitions, groups) = (definitions(detector), groups(settings));
+    let (definitions, groups, servers) = (definitions(detector), groups(settings), servers(settings));
     let trust_domain = settings.trust_domain.as_str();
-    let options = Options { definitions: &definitions, facts, groups: &groups, trust_domain, generation };
+    let options = Options {
+        definitions: &definitions,
+        facts,
+        groups: &groups,
+        servers: &servers,
+        trust_domain,
+        generation,
+    };
     let policies = policy::parse_with(files, &options, before)?;
     for warning in policies.warnings() {
         tracing::warn!("policy: {warning}");

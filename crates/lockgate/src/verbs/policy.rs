@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use lockgate_analysis::AnalysisError;
-use lockgate_policy::{Options, Policies, PolicyError, Source};
+use lockgate_policy::{Options, Policies, PolicyError, Source, role};
 use serde::Serialize;
 
 use crate::cli::{Global, PolicyVerb};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
+use crate::output::print;
 use crate::state::State;
 
 mod check;
@@ -32,6 +33,11 @@ pub(crate) async fn run(verb: &PolicyVerb, global: &Global) -> Result<Exit, Fail
     match verb {
         PolicyVerb::Check { set, output } => check::check(&state, set, output.output).await,
         PolicyVerb::Show { set, cedar, output } => check::show(&state, set, *cedar, output.output).await,
+        PolicyVerb::Schema => {
+            let schema = serde_json::to_string_pretty(&role::json_schema()).expect("a schema is plain JSON");
+            print(&format!("{schema}\n"));
+            Ok(Exit::Ok)
+        }
         PolicyVerb::Test { cases, set, output } => test::run(&state, cases, set, output.output).await,
         PolicyVerb::Explain(args) => explain::run(&state, args).await,
         PolicyVerb::WhoCan { tool, set, output } => who::who_can(&state, tool, set, output.output).await,

@@ -4,7 +4,7 @@ use super::cedar::{self, Guard};
 use super::read::{Section, Text, shown};
 use super::report::{did_you_mean, meant};
 
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+pub(super) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// Minutes of a day.
 const DAY: u16 = 24 * 60;

@@ -6,8 +6,9 @@ use super::cedar;
 use super::read::{Section, shown};
 use super::report::did_you_mean;
 
-const FLAGS: [&str; 5] = ["encrypted", "quantum_safe", "quantum_safe_group", "resumed", "loopback"];
-const NAMES: [&str; 4] = ["group", "peer_signature", "own_signature", "profile"];
+pub(super) const FLAGS: [&str; 5] =
+    ["encrypted", "quantum_safe", "quantum_safe_group", "resumed", "loopback"];
+pub(super) const NAMES: [&str; 4] = ["group", "peer_signature", "own_signature", "profile"];
 
 /// What a link without the thing says in its place.
 const NONE: &str = "none";

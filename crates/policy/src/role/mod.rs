@@ -39,6 +39,7 @@ mod cedar;
 mod condition;
 mod fact;
 mod hours;
+mod json_schema;
 mod link;
 mod literal;
 mod members;
@@ -55,6 +56,7 @@ use toml::de::DeTable;
 
 pub use self::argument::Arguments;
 pub use self::fact::Facts;
+pub use self::json_schema::json_schema;
 pub use self::literal::ValueType;
 pub use self::members::Members;
 use self::{
@@ -73,6 +75,15 @@ pub const RULES_MAX: usize = 1_000;
 
 /// Most policies that one file compiles to: rules times what they name.
 pub const STATEMENTS_MAX: usize = 10_000;
+
+/// The tables of a role file.
+const FILE_KEYS: [&str; 5] = ["role", "everyone", "allow", "never", "end"];
+
+/// The keys of `[role]`.
+const ROLE_KEYS: [&str; 5] = ["name", "agents", "description", "zone", "mode"];
+
+/// The keys of `[everyone]`.
+const EVERYONE_KEYS: [&str; 4] = ["name", "description", "zone", "mode"];
 
 /// What a role file is read against.
 #[derive(Clone, Copy)]
@@ -170,13 +181,9 @@ fn read_file(text: &str, known: &Known<'_>, report: &Report<'_>) -> Option<Compi
         // What was recovered may say something else than what is written.
         return None;
     }
-    root.refuse_others(&["role", "everyone", "allow", "never", "end"], "a role file");
+    root.refuse_others(&FILE_KEYS, "a role file");
     let (header, everyone) = read_header(&root)?;
-    let known_keys: &[&str] = if everyone {
-        &["name", "description", "zone", "mode"]
-    } else {
-        &["name", "agents", "description", "zone", "mode"]
-    };
+    let known_keys: &[&str] = if everyone { &EVERYONE_KEYS } else { &ROLE_KEYS };
     header.refuse_others(known_keys, if everyone { "[everyone]" } else { "[role]" });
     let name = read_name(&header);
     let (line, column) = report.position(header.get("name").map_or(header.at, |entry| entry.at));

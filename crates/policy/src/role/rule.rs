@@ -26,7 +26,7 @@ impl Effect {
     }
 
     /// The keys that such a rule can have.
-    fn keys(self) -> Vec<&'static str> {
+    pub(super) fn keys(self) -> Vec<&'static str> {
         let own: &[&str] = match self {
             Effect::Allow => &["others", "rate", "result", "approval"],
             Effect::Never => &["touching"],

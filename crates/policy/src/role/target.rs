@@ -48,7 +48,11 @@ impl Door {
     /// The servers, as the resource part of a scope and for all their items.
     pub(super) fn resource(&self) -> String {
         match self {
-            Door::Server(id) => format!("resource in Lockgate::Server::{}", cedar::text(id)),
+            // The server's own name has its slashes; they are escaped only before the name of a thing.
+            Door::Server(id) => {
+                let name = id.replace("%2F", "/").replace("%25", "%");
+                format!("resource in Lockgate::Server::{}", cedar::text(&name))
+            }
             Door::Group(name) => format!("resource in Lockgate::ServerGroup::{}", cedar::text(name)),
             Door::Anywhere => "resource".to_owned(),
         }

@@ -231,3 +231,72 @@ fn a_file_of_cedar_that_promises_its_end_has_one() {
         assert_eq!(found.is_ok(), whole[..cut].ends_with("// end"), "{cut}");
     }
 }
+
+/// A rule that is misspelt, or spelt with a letter that merely looks alike, is about nothing; that is told.
+#[test]
+fn a_server_that_is_not_there_is_told() {
+    let servers = ["billing".to_owned(), "crm".to_owned()];
+    let told = |rules: &str, servers: &[String]| {
+        let options = Options { trust_domain: "example.org", servers, ..Options::bare(1) };
+        let text = role(rules);
+        let policies = Policies::parse(&[Source { name: "r.toml", text: &text }], &options).unwrap();
+        let told: Vec<String> =
+            policies.warnings().iter().map(|w| format!("{}: {}", w.what, w.hint)).collect();
+        told.join("; ")
+    };
+    for rules in [
+        "[[never]]\nservers = [\"biling\"]",
+        "[[never]]\ntools = [\"b\u{456}lling/*\"]",
+        "[[never]]\ntools = [\"Billing/pay\"]",
+        "[[never]]\nresources = [\"biling/file:///x\"]",
+    ] {
+        assert!(told(rules, &servers).contains("there is no server named"), "{rules}");
+        assert!(!told(rules, &[]).contains("no server named"), "{rules}");
+    }
+    assert!(told("[[never]]\nservers = [\"biling\"]", &servers).contains("did you mean `billing`?"));
+    for rules in ["[[never]]\nservers = [\"billing\", \"*\"]", "[[never]]\ntools = [\"crm/a\", \"*/b\"]"] {
+        assert_eq!(told(rules, &servers), "", "{rules}");
+    }
+}
+
+#[test]
+fn a_slash_in_a_servers_name_is_escaped_wherever_it_stands() {
+    let caller = agent("spiffe://example.org/agent/a");
+    for target in ["servers = [\"a%2Fb\"]", "tools = [\"a%2Fb/*\"]", "tools = [\"a%2Fb/get\"]"] {
+        let policies = parse(&format!("[[allow]]\nservers = [\"*\"]\n[[never]]\n{target}"), &[]);
+        let message = request_with("tools/call", "get", json!({}));
+        let query = Query {
+            caller: &caller,
+            server: "a/b",
+            method: "tools/call",
+            name: Some("get"),
+            posture: None,
+            loopback: false,
+        };
+        assert!(policies.decide(query, &Circumstances::at(0), message).is_err(), "{target}");
+    }
+}
+
+#[test]
+fn what_says_nothing_is_refused() {
+    for (rules, what) in [
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { starts_with = \"\" }", "empty"),
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { max = 9223372036854775808 }", ""),
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { max = 0.00001 }", ""),
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { max = inf }", ""),
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { min = nan }", ""),
+        ("[[allow]]\ntools = [\"crm/get\"]\narguments.x = { max = \"5\" }", ""),
+        ("[[allow]]\ntools = [\"crm/get\"]\nhours = \"08:00-08:00\"\nzone = \"UTC\"", "no time at all"),
+        (
+            "[[allow]]\ntools = [\"crm/get\"]\nhours = \"08:00-09:00\"\nzone = \"europe/berlin\"",
+            "no time zone",
+        ),
+        ("[[allow]]\ntools = [\"crm/get\"]\nfacts.frieze.on = true", "fact"),
+        ("[[never]]\nservers = []", "empty"),
+        ("[[never]]\ntouching = [\"\"]", ""),
+    ] {
+        let text = role(rules);
+        let errors = parse_all(&[("r.toml", &text)], &[]).expect_err(rules);
+        assert!(errors.iter().any(|error| error.what.contains(what)), "{rules}: {errors:#?}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::cli::{BackgroundArgs, PolicyArgs, SetArgs};
 use crate::client;
 use crate::config::{self, Flags};
 use crate::diagnostic::{Diagnostic, Failure};
-use crate::node::policies::groups;
+use crate::node::policies::{groups, servers};
 use crate::state::State;
 use crate::verbs::config::variables;
 
@@ -24,6 +24,7 @@ pub(super) struct Background {
     definitions: Definitions,
     facts: Vec<FactShape>,
     groups: BTreeMap<String, Vec<String>>,
+    servers: Vec<String>,
     pub(super) trust_domain: String,
     /// Where the definitions of tools come from, in words.
     pub(super) tools_from: String,
@@ -46,6 +47,7 @@ impl Background {
             definitions: Definitions::new(definitions),
             facts: settings.fact_shapes(),
             groups: groups(&settings),
+            servers: servers(&settings),
             trust_domain: settings.trust_domain,
             tools_from,
         })
@@ -57,6 +59,7 @@ impl Background {
             definitions: &self.definitions,
             facts: &self.facts,
             groups: &self.groups,
+            servers: &self.servers,
             trust_domain: &self.trust_domain,
             generation: 1,
         };
