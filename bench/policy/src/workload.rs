@@ -132,6 +132,7 @@ impl World {
             definitions: &self.definitions,
             facts: &self.facts,
             groups: &self.groups,
+            servers: &[],
             trust_domain: "example.org",
             generation,
         }

@@ -30,7 +30,10 @@ pub(crate) enum PolicyVerb {
     },
     /// Print the JSON Schema of role files, for completion in an editor
     #[command(after_help = help::POLICY_SCHEMA)]
-    Schema,
+    Schema {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Decide the cases that stand beside the policy, and compare
     #[command(after_help = help::POLICY_TEST)]
     Test {
@@ -123,6 +126,7 @@ impl PolicyVerb {
         match self {
             Self::Check { output, .. }
             | Self::Show { output, .. }
+            | Self::Schema { output }
             | Self::Test { output, .. }
             | Self::WhoCan { output, .. }
             | Self::WhatCan { output, .. }

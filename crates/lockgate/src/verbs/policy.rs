@@ -33,7 +33,8 @@ pub(crate) async fn run(verb: &PolicyVerb, global: &Global) -> Result<Exit, Fail
     match verb {
         PolicyVerb::Check { set, output } => check::check(&state, set, output.output).await,
         PolicyVerb::Show { set, cedar, output } => check::show(&state, set, *cedar, output.output).await,
-        PolicyVerb::Schema => {
+        // JSON in any form: there is no other.
+        PolicyVerb::Schema { output: _ } => {
             let schema = serde_json::to_string_pretty(&role::json_schema()).expect("a schema is plain JSON");
             print(&format!("{schema}\n"));
             Ok(Exit::Ok)
