@@ -255,10 +255,15 @@ async function steps(fixture) {
   const gate = await guarded(from, fixture, 'bound', SCOPES);
   const env = { NODE_EXTRA_CA_CERTS: gate.ready.authority };
   const calls = ['test_simple_text', 'test_image_content', 'test_simple_text'].map((name) => ({ name, arguments: {} }));
-  for (const version of ['v1', 'v2']) {
-    await test(`TypeScript SDK ${version} steps up when a tool needs more, and keeps what it had`, async () => {
-      const seen = await stepUp({ url: gate.leg.url, issuer: from.url, client: STEPPER, calls }, version, env);
-      same(seen.asked, ['read', 'read write'], 'the scopes that it asked for');
+  // Version 1 has no step up for clients without a person: it asks for the scopes that its provider was made with.
+  const versions = {
+    'v1 passes with the scopes that it was given': ['v1', { ...STEPPER, scope: 'read write' }, ['read write']],
+    'v2 steps up when a tool needs more, and keeps what it had': ['v2', STEPPER, ['read', 'read write']],
+  };
+  for (const [name, [version, client, asked]] of Object.entries(versions)) {
+    await test(`TypeScript SDK ${name}`, async () => {
+      const seen = await stepUp({ url: gate.leg.url, issuer: from.url, client, calls }, version, env);
+      same(seen.asked, asked, 'the scopes that it asked for');
       same(seen.calls.map((made) => made.isError), [false, false, false], `the calls: ${JSON.stringify(seen.calls)}`);
       same(seen.tools, ['test_image_content', 'test_simple_text'], 'the tools that it sees');
     });

@@ -160,7 +160,7 @@ fn mistakes_in_attestors_and_registrations_teach() {
             "[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/a\"\nlife = \"25h\"\n",
             "no life of a certificate",
         ),
-        ("[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/a\"\nroles = [\"Big\"]\n", "no role"),
+        ("[[register]]\nselectors = [\"invite:name:x\"]\nid = \"agent/a\"\nroles = [\"a.b\"]\n", "no role"),
         ("[[register]]\nselectors = []\nid = \"agent/a\"\n", "everybody's"),
     ] {
         fs::write(&file, config).unwrap();
