@@ -12,6 +12,7 @@ use rustls::crypto::aws_lc_rs::cipher_suite::{
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Code, SignatureCode};
+use crate::note::{NoteType, Signs};
 use crate::{composite, library, slh_dsa};
 
 /// What an algorithm is for.
@@ -108,6 +109,10 @@ pub struct Algorithm {
     /// we write first. Empty where JOSE has none: then nothing in a token can be of it.
     #[serde(skip)]
     pub jose: &'static [&'static str],
+    /// Types in signed notes (C2SP signed-note and tlog-cosignature) that are assigned to it. An algorithm
+    /// without one signs under a private type; see [`crate::note`].
+    #[serde(skip)]
+    pub note: &'static [NoteType],
     /// What runs it.
     #[serde(skip)]
     pub(crate) code: Code,
@@ -252,6 +257,7 @@ const ROW: Algorithm = Algorithm {
     not_after: None,
     advisory: None,
     jose: &[],
+    note: &[],
     code: Code::Group,
 };
 const HYBRID_GROUP: Algorithm = Algorithm { nature: Nature::Hybrid, status: Status::Preferred, ..ROW };
@@ -404,6 +410,7 @@ static CATALOG: &[Algorithm] = &[
         oid: Some("2.16.840.1.101.3.4.3.17"),
         nist_level: 2,
         jose: &["ML-DSA-44"],
+        note: &[NoteType { byte: 0x06, signs: Signs::Subtree }],
         code: Code::Signature(&library::ML_DSA_44),
         ..ML_DSA
     },
@@ -464,6 +471,10 @@ static CATALOG: &[Algorithm] = &[
         code_point: Some(0x0807),
         oid: Some("1.3.101.112"),
         jose: &["EdDSA", "Ed25519"],
+        note: &[
+            NoteType { byte: 0x01, signs: Signs::Text },
+            NoteType { byte: 0x04, signs: Signs::TimedText },
+        ],
         code: Code::Signature(&library::ED25519),
         ..TRADITIONAL_SIGNATURE
     },
