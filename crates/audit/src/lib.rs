@@ -51,6 +51,9 @@
 //! # }
 //! ```
 
+// In a test, a panic with the value in it is the report.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod chain;
 mod cursor;
 mod error;
@@ -62,6 +65,7 @@ mod record;
 mod room;
 mod segment;
 mod tail;
+pub mod tlog;
 mod verify;
 mod watch;
 mod writer;
