@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::tlog::TlogError;
+
 /// Why a log cannot be opened, written, read or trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -36,6 +38,9 @@ pub enum AuditError {
         /// What to do next.
         hint: &'static str,
     },
+    /// A checkpoint, a tile or a proof is not what it should be, or cannot be made.
+    #[error("{0}")]
+    Tlog(#[from] TlogError),
     /// Reading or preparing a file failed.
     #[error("cannot {doing} {}: {source}", path.display())]
     Io {
@@ -99,6 +104,24 @@ pub enum What {
     HeadMismatch,
     /// The head file is not one that this program writes.
     HeadUnreadable,
+    /// A file of the tree is gone or is not what was written: a tile, a bundle, a checkpoint.
+    Tree(String),
+    /// The tree that the checkpoint vouches for is not that of the records.
+    OtherTree,
+    /// A checkpoint is not signed by the key that it must be signed by.
+    Unsigned(String),
+    /// The record was made before the one above it, by the clock, and the log does not say that the clock went back.
+    ClockBack {
+        /// By how much, in milliseconds.
+        by_ms: u64,
+    },
+    /// The checkpoint vouches for records that are not there.
+    Truncated {
+        /// Number of the last record that it vouches for.
+        last: u64,
+    },
+    /// A checkpoint that was seen before is not the beginning of this log: two histories were signed.
+    ForkedView,
 }
 
 impl fmt::Display for What {
@@ -115,6 +138,12 @@ impl fmt::Display for What {
             What::TailMissing { synced } => write!(f, "the end of the log is missing: it had been written up to record {synced}"),
             What::HeadMismatch => f.write_str("the record is not the one that had been synced under this number: the head file holds another hash"),
             What::HeadUnreadable => f.write_str("the head file was changed: it is not one that Lockgate writes"),
+            What::Tree(why) => write!(f, "the file of the tree does not hold: {why}"),
+            What::OtherTree => f.write_str("the signed checkpoint vouches for other records than these"),
+            What::Unsigned(why) => write!(f, "{why}"),
+            What::ClockBack { by_ms } => write!(f, "its time is {by_ms} ms before that of an earlier record, and the log does not say that its clock went back"),
+            What::Truncated { last } => write!(f, "records are missing at the end: the signed checkpoint vouches for record {last}"),
+            What::ForkedView => f.write_str("the checkpoint that was seen is not the beginning of this log: it was rewritten, or two views were signed"),
         }
     }
 }

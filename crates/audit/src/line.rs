@@ -122,13 +122,19 @@ impl<'a> Header<'a> {
         let Some(json) = line.strip_suffix(b"\n") else {
             return Err("it does not end with a newline".to_owned());
         };
+        let header = Self::read(json)?;
+        let prev =
+            LineHash::parse(&header.prev).ok_or("its `prev` is not a SHA-256 hash in lower-case hex")?;
+        Ok((header, prev))
+    }
+
+    /// Reads the header of a line without its newline.
+    pub(crate) fn read(json: &'a [u8]) -> Result<Self, String> {
         let header: Header<'a> = serde_json::from_slice(json).map_err(|error| reason(&error))?;
         if header.schema != SCHEMA {
             return Err(format!("its schema is {:?}, this program reads {SCHEMA:?}", header.schema));
         }
-        let prev =
-            LineHash::parse(&header.prev).ok_or("its `prev` is not a SHA-256 hash in lower-case hex")?;
-        Ok((header, prev))
+        Ok(header)
     }
 }
 

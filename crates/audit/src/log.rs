@@ -18,6 +18,10 @@ use crate::line;
 use crate::open::{self, End};
 use crate::record::{Kind, Outcome, Record};
 use crate::room::{FREE_BYTES_MIN, Room};
+use crate::segment;
+use crate::sequencer::Sequencer;
+use crate::state::LogState;
+use crate::tree::Sealing;
 use crate::writer::{Batch, Writer};
 
 /// How a log is kept.
@@ -29,11 +33,13 @@ pub struct Options {
     /// A record waits at most this long, in milliseconds, until a sync to the disk begins. 3 by default: with the one or
     /// two that the sync itself takes on a solid-state disk, a record is on the disk within 5.
     pub sync_ms_max: u64,
+    /// How records become a signed tree. Without it there is only the chain.
+    pub sealing: Option<Sealing>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes_max: 64 << 20, sync_ms_max: 3 }
+        Self { segment_bytes_max: 64 << 20, sync_ms_max: 3, sealing: None }
     }
 }
 
@@ -66,6 +72,7 @@ pub struct Log {
     shared: Arc<Shared>,
     syncer: Option<JoinHandle<()>>,
     room: Room,
+    dir: PathBuf,
     _lock: File,
 }
 
@@ -74,6 +81,7 @@ struct Shared {
     /// Rung when the syncer has something to do.
     work: Condvar,
     progress: watch::Sender<Progress>,
+    tree: Option<Sequencer>,
 }
 
 /// How far the disk has it.
@@ -99,13 +107,19 @@ impl Log {
         let disk = Disk::open(dir)?;
         let mut writer = Writer::new(dir.to_owned(), options.segment_bytes_max, &end)?;
         for note in notes(&end) {
-            writer.append(&line::body(&note, Timestamp::now()))?;
+            let now = Timestamp::now();
+            writer.append(&line::body(&note, now), now)?;
         }
         disk.sync(&writer.take_batch()).map_err(AuditError::io("sync", dir))?;
+        let synced = writer.at().seq;
+        let first = segment::list(dir)?.first().map_or(synced + 1, |segment| segment.first);
+        let start = |sealing| Sequencer::start(dir, sealing, first, synced);
+        let tree = options.sealing.map(start).transpose()?;
         let shared = Arc::new(Shared {
-            progress: watch::Sender::new(Progress { synced: writer.at().seq, is_failed: false }),
+            progress: watch::Sender::new(Progress { synced, is_failed: false }),
             writer: Mutex::new(writer),
             work: Condvar::new(),
+            tree,
         });
         let file = lock.try_clone().map_err(AuditError::io("open", dir))?;
         let room = Room::new(dir, file, FREE_BYTES_MIN);
@@ -115,7 +129,7 @@ impl Log {
             .name("audit-sync".to_owned())
             .spawn(move || of_syncer.sync_until_closed(&disk, delay))
             .map_err(AuditError::io("start the thread that syncs", dir))?;
-        Ok(Arc::new(Self { shared, syncer: Some(syncer), room, _lock: lock }))
+        Ok(Arc::new(Self { shared, syncer: Some(syncer), room, dir: dir.to_owned(), _lock: lock }))
     }
 
     /// Appends one record. When this returns, the record survives the end of the process, `kill -9` included.
@@ -127,10 +141,11 @@ impl Log {
     /// was to prove must not happen. The next append tries again, and when it succeeds a record of kind `lifecycle`
     /// before it says how many were refused.
     pub fn append(&self, record: &Record<'_>, durability: Durability) -> Result<Receipt, AuditError> {
-        let body = line::body(record, Timestamp::now());
+        let now = Timestamp::now();
+        let body = line::body(record, now);
         let mut writer = self.shared.writer.lock();
         let had_work = writer.pending.since.is_some();
-        let seq = writer.append(&body)?;
+        let seq = writer.append(&body, now)?;
         let is_news = durability == Durability::Durable && !writer.pending.is_urgent;
         writer.pending.is_urgent |= is_news;
         drop(writer);
@@ -202,7 +217,36 @@ impl Log {
         if has_work && !had_work {
             self.shared.work.notify_one();
         }
+        if let Some(cause) = self.shared.tree.as_ref().and_then(Sequencer::problem) {
+            let hint = "see to the disk: calls go on by themselves once a checkpoint can be made";
+            return Err(AuditError::Unavailable { dir: self.dir.clone(), cause, hint });
+        }
         self.room.check()
+    }
+
+    /// What is signed of the log, by whom, and how far.
+    pub fn state(&self) -> LogState {
+        let standing = self.shared.tree.as_ref().map(|tree| tree.standing().borrow().clone());
+        LogState::of(self.head(), standing)
+    }
+
+    /// Waits until a checkpoint covers the record; at once where nothing is sealed.
+    ///
+    /// # Errors
+    /// [`AuditError::Unavailable`] when the log is closed meanwhile.
+    pub async fn covered(&self, receipt: &Receipt) -> Result<(), AuditError> {
+        let Some(tree) = &self.shared.tree else { return Ok(()) };
+        let mut standing = tree.standing();
+        let reached = standing.wait_for(|standing| standing.covered >= receipt.seq).await.map(drop);
+        reached.map_err(|_| self.shared.writer.lock().unavailable())
+    }
+
+    /// Has other keys sign checkpoints from now on. One checkpoint is signed by the old and the new ones, and kept. Say so
+    /// in a record before.
+    pub fn change_signers(&self, sealing: Sealing) {
+        if let Some(tree) = &self.shared.tree {
+            tree.change_signers(sealing);
+        }
     }
 
     /// Number and hash (SHA-256 in lower-case hex) of the last record written.
@@ -265,6 +309,9 @@ impl Shared {
             if let Err(error) = &synced {
                 tracing::error!(%error, "the audit log cannot be synced; calls are refused from now on");
                 writer.sync_failed(error);
+            }
+            if let (Ok(()), Some(tree)) = (&synced, &self.tree) {
+                tree.synced(batch.head.seq);
             }
             self.progress.send_modify(|progress| match synced {
                 Ok(()) => progress.synced = batch.head.seq,

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::chain::Chain;
@@ -63,6 +64,8 @@ pub(crate) struct End {
     pub(crate) at: Head,
     /// The segment that it is in, and how long that segment is; `None` before the first record.
     pub(crate) segment: Option<(Segment, u64)>,
+    /// When it was made.
+    pub(crate) time: Option<Timestamp>,
     /// Bytes that were cut off because they were no complete record.
     pub(crate) torn_bytes: u64,
     /// Whether a log was there and its head file was not.
@@ -84,6 +87,7 @@ pub(crate) fn recover(dir: &Path) -> Result<End, AuditError> {
         if walked.length > 0 {
             return Ok(End {
                 at: walked.at,
+                time: walked.time,
                 segment: Some((segment, walked.length)),
                 torn_bytes,
                 is_head_lost,
@@ -97,12 +101,13 @@ pub(crate) fn recover(dir: &Path) -> Result<End, AuditError> {
             let place = Place { file: dir.to_owned(), line: 0 };
             Err(place.broken(1, What::TailMissing { synced }).into())
         }
-        _ => Ok(End { at: Head::GENESIS, segment: None, torn_bytes, is_head_lost }),
+        _ => Ok(End { at: Head::GENESIS, time: None, segment: None, torn_bytes, is_head_lost }),
     }
 }
 
 struct Walked {
     at: Head,
+    time: Option<Timestamp>,
     length: u64,
     torn_bytes: u64,
 }
@@ -111,10 +116,14 @@ fn walk(segment: &Segment, synced: Option<Head>) -> Result<Walked, AuditError> {
     let mut chain = Chain::from(segment.first, synced);
     let mut lines = Lines::of(vec![segment.clone()]);
     let mut length = 0;
+    let mut time = None;
     let mut problem = None;
     while let Some(line) = lines.next()? {
         match chain.step(line) {
-            Ok(_) => length += line.len() as u64,
+            Ok(header) => {
+                length += line.len() as u64;
+                time = header.time.parse().ok();
+            }
             Err(what) => {
                 let is_torn = !line.ends_with(b"\n") && line.len() < LINE_BYTES_MAX;
                 problem = Some((what, is_torn));
@@ -134,7 +143,7 @@ fn walk(segment: &Segment, synced: Option<Head>) -> Result<Walked, AuditError> {
             return Err(broken(&lines, &chain, what));
         }
     };
-    Ok(Walked { at: chain.at, length, torn_bytes })
+    Ok(Walked { at: chain.at, time, length, torn_bytes })
 }
 
 fn broken(lines: &Lines, chain: &Chain, what: What) -> AuditError {

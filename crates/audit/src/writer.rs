@@ -46,6 +46,24 @@ pub(crate) struct Batch {
     pub(crate) head: Head,
 }
 
+/// How far the clock may be behind the last record before the log says so, in milliseconds: records of several threads
+/// are made a moment before they are written.
+pub(crate) const CLOCK_TOLERANCE_MS: i128 = 2000;
+
+/// Method of the record that says that the clock went back.
+pub(crate) const CLOCK_BACK: &str = "audit/clock-back";
+
+/// Says that the clock went back, so that times after it can be read, and an unsaid step is known for what it is.
+fn clock_note(back_ms: i128, at: Timestamp) -> Vec<u8> {
+    let note = Record {
+        method: Some(CLOCK_BACK.into()),
+        reason: Some("the clock went back: times from here on are earlier than those before".into()),
+        count: u64::try_from(back_ms).ok(),
+        ..Record::new(Kind::Lifecycle, Outcome::Failed)
+    };
+    line::body(&note, at)
+}
+
 pub(crate) struct Writer {
     dir: PathBuf,
     segment_bytes_max: u64,
@@ -55,6 +73,8 @@ pub(crate) struct Writer {
     length: u64,
     /// The last record written.
     at: Head,
+    /// When the last record was made.
+    latest: Option<Timestamp>,
     failure: Option<Failure>,
     /// Where lines are put together; kept for its capacity.
     lines: Vec<u8>,
@@ -76,6 +96,7 @@ impl Writer {
             file,
             length,
             at: end.at,
+            latest: end.time,
             failure: None,
             lines: Vec::with_capacity(1024),
             pending: Pending::default(),
@@ -87,13 +108,17 @@ impl Writer {
         self.at
     }
 
-    /// Writes one record; gives its number.
-    pub(crate) fn append(&mut self, body: &[u8]) -> Result<u64, AuditError> {
-        match self.note_of_recovery()? {
-            None => self.write(&[body], 1)?,
-            // Both or neither, so that a disk that stays full is not filled with notes.
-            Some(note) => self.write(&[&note, body], 1)?,
+    /// Writes one record that was made at this time; gives its number.
+    pub(crate) fn append(&mut self, body: &[u8], at: Timestamp) -> Result<u64, AuditError> {
+        let back = self.latest.map_or(0, |latest| latest.duration_since(at).as_millis());
+        let stepped = (back > CLOCK_TOLERANCE_MS).then(|| clock_note(back, at));
+        // Both or neither, so that a disk that stays full is not filled with notes.
+        match (self.note_of_recovery()?, stepped) {
+            (None, None) => self.write(&[body], 1)?,
+            (Some(note), None) | (None, Some(note)) => self.write(&[&note, body], 1)?,
+            (Some(recovery), Some(clock)) => self.write(&[&recovery, &clock, body], 1)?,
         }
+        self.latest = if back > CLOCK_TOLERANCE_MS { Some(at) } else { self.latest.max(Some(at)) };
         Ok(self.at.seq)
     }
 
