@@ -108,7 +108,7 @@ impl Drop for Sequencer {
 
 fn standing(tree: &Tree, sealing: &Sealing) -> Standing {
     let newest = tree.newest().cloned().map(Arc::new);
-    let covered = if tree.is_ahead() { 0 } else { tree.integrated() };
+    let covered = tree.covered();
     let keys = sealing.signers.iter().map(|signer| signer.public().clone()).collect();
     Standing { newest, covered, keys, problem: None }
 }

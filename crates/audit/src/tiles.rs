@@ -42,16 +42,6 @@ impl TileFolder {
         let entries = entries.map_err(|error| damaged(&path, &error.to_string()))?;
         Ok(bytes[entries.last().expect("as many as asked for, at least one").clone()].to_vec())
     }
-
-    /// The hash of this leaf, as the tree has it.
-    pub(crate) fn leaf(&self, index: u64) -> Result<Hash, AuditError> {
-        let level = Level::Hashes(0);
-        let tile = Tile::of(level, index / TILE_WIDTH, self.size);
-        let tile = tile.ok_or_else(|| damaged(&self.dir, "the tree does not have this leaf"))?;
-        let offset = usize::try_from(index % TILE_WIDTH).expect("an offset in a tile fits");
-        let hashes = self.hashes(tile)?;
-        hashes.get(offset).copied().ok_or_else(|| damaged(&self.dir, "the tree does not have this leaf"))
-    }
 }
 
 impl Tiles for TileFolder {

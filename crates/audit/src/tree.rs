@@ -139,6 +139,14 @@ impl Tree {
         self.cursor.next() - 1
     }
 
+    /// Number of the last record that the newest checkpoint covers; 0 for none.
+    pub(crate) fn covered(&self) -> u64 {
+        let Some((shard, _)) = &self.growing else { return 0 };
+        let first = shard.opening.first;
+        // Before the first checkpoint of a month, the last one of the month before covers all that is older.
+        self.newest.as_ref().map_or(first - 1, |signed| first + signed.checkpoint.head.size - 2)
+    }
+
     /// Whether the newest checkpoint lacks something that the tree has.
     pub(crate) fn is_ahead(&self) -> bool {
         let signed = self.newest.as_ref().map(|signed| signed.checkpoint.head.size);
