@@ -58,6 +58,7 @@ mod chain;
 mod cursor;
 mod edge;
 mod error;
+mod event;
 mod head;
 mod line;
 mod log;
@@ -79,7 +80,8 @@ mod writer;
 
 pub use cursor::Cursor;
 pub use error::{AuditError, Break, What};
-pub use line::{Entry, LINE_BYTES_MAX, SCHEMA};
+pub use event::OCSF_VERSION;
+pub use line::{Entry, LINE_BYTES_MAX, RECORD_SCHEMA, SCHEMA, SCHEMA_BEFORE, flat, seq_of};
 pub use log::{Durability, Log, Options, Receipt};
 pub use prove::{prove, prove_growth};
 pub use record::{ARGUMENTS_BYTES_MAX, Kind, LIST_ENTRIES_MAX, Outcome, Record, TEXT_BYTES_MAX, Text};

@@ -14,13 +14,14 @@ use tokio::sync::watch;
 
 use crate::error::AuditError;
 use crate::head::HeadFile;
-use crate::line;
+use crate::line::{self, LineHash};
 use crate::open::{self, End};
 use crate::record::{Kind, Outcome, Record};
 use crate::room::{FREE_BYTES_MIN, Room};
 use crate::segment;
-use crate::sequencer::Sequencer;
+use crate::sequencer::{Sequencer, Standing};
 use crate::state::LogState;
+use crate::tlog::checkpoint::Signer;
 use crate::tree::Sealing;
 use crate::writer::{Batch, Writer};
 
@@ -58,12 +59,18 @@ pub enum Durability {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     seq: u64,
+    prev: LineHash,
 }
 
 impl Receipt {
     /// The record's number in the log, from 1.
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// The `uid` of the record's event, for records that refer to it.
+    pub fn uid(&self) -> String {
+        line::uid(self.prev.as_str(), self.seq)
     }
 }
 
@@ -145,14 +152,14 @@ impl Log {
         let body = line::body(record, now);
         let mut writer = self.shared.writer.lock();
         let had_work = writer.pending.since.is_some();
-        let seq = writer.append(&body, now)?;
+        let written = writer.append(&body, now)?;
         let is_news = durability == Durability::Durable && !writer.pending.is_urgent;
         writer.pending.is_urgent |= is_news;
         drop(writer);
         if is_news || !had_work {
             self.shared.work.notify_one();
         }
-        Ok(Receipt { seq })
+        Ok(Receipt { seq: written.seq, prev: written.prev })
     }
 
     /// Waits until the record is on the disk.
@@ -188,13 +195,13 @@ impl Log {
     /// # Errors
     /// Those of [`Log::synced`].
     pub async fn flush(&self) -> Result<(), AuditError> {
-        let seq = {
+        let at = {
             let mut writer = self.shared.writer.lock();
             writer.pending.is_urgent = writer.pending.since.is_some();
-            writer.at().seq
+            writer.at()
         };
         self.shared.work.notify_one();
-        self.synced(&Receipt { seq }).await
+        self.synced(&Receipt { seq: at.seq, prev: at.hash }).await
     }
 
     /// Number of the last record that is known to be on the disk.
@@ -238,6 +245,21 @@ impl Log {
         let Some(tree) = &self.shared.tree else { return Ok(()) };
         let mut standing = tree.standing();
         let reached = standing.wait_for(|standing| standing.covered >= receipt.seq).await.map(drop);
+        reached.map_err(|_| self.shared.writer.lock().unavailable())
+    }
+
+    /// Waits until the newest checkpoint is signed by these keys; at once where nothing is sealed.
+    ///
+    /// # Errors
+    /// [`AuditError::Unavailable`] when the log is closed meanwhile.
+    pub async fn signed_by(&self, signers: &[Signer]) -> Result<(), AuditError> {
+        let Some(tree) = &self.shared.tree else { return Ok(()) };
+        let mut standing = tree.standing();
+        let is_signed = |standing: &Standing| {
+            let newest = standing.newest.as_deref();
+            newest.is_some_and(|signed| signers.iter().all(|signer| signed.verify(signer.public()).is_ok()))
+        };
+        let reached = standing.wait_for(is_signed).await.map(drop);
         reached.map_err(|_| self.shared.writer.lock().unavailable())
     }
 

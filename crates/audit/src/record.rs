@@ -16,9 +16,25 @@ pub const TEXT_BYTES_MAX: usize = 2048;
 /// Most entries that a list field (`policies`, `findings`) keeps. More are cut and the last entry says so.
 pub const LIST_ENTRIES_MAX: usize = 32;
 
-/// Largest arguments that a record keeps where they are recorded at all, in bytes. Arguments are for replaying a call
-/// against other policies, so that a part of them is worth nothing: larger ones are left out, and their names stay.
-pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
+/// Largest arguments that a record keeps where they are recorded at all, in bytes: with the rest of the record they must
+/// fit into an entry of 64 KiB, escaped. Arguments are for replaying a call against other policies, so that a part of them
+/// is worth nothing: what does not fit is left out, and the names stay.
+pub const ARGUMENTS_BYTES_MAX: usize = 32 << 10;
+
+/// How much of a record is kept.
+pub(crate) struct Cut {
+    text_bytes: usize,
+    list_entries: usize,
+    arguments_bytes: usize,
+}
+
+/// How records are cut until they fit into a line. The last leaves room even where each byte is escaped.
+pub(crate) const CUTS: [Cut; 4] = [
+    Cut { text_bytes: TEXT_BYTES_MAX, list_entries: LIST_ENTRIES_MAX, arguments_bytes: ARGUMENTS_BYTES_MAX },
+    Cut { text_bytes: TEXT_BYTES_MAX, list_entries: LIST_ENTRIES_MAX, arguments_bytes: 0 },
+    Cut { text_bytes: 256, list_entries: 16, arguments_bytes: 0 },
+    Cut { text_bytes: 64, list_entries: 4, arguments_bytes: 0 },
+];
 
 /// What a record is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -136,6 +152,12 @@ pub struct Record<'a> {
     /// only up to [`ARGUMENTS_BYTES_MAX`]: what is here is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Text<'a>>,
+    /// SHA-256 of the definition of the tool that was called, as it is pinned, lower-case hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_definition: Option<Text<'a>>,
+    /// The `uid` of the event before this one on the same link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prev_event: Option<Text<'a>>,
     /// Ids of the findings of detection.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub findings: Cow<'a, [String]>,
@@ -245,9 +267,90 @@ impl<'a> Record<'a> {
         }
     }
 
+    /// How many bytes its texts have together.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let Record {
+            kind: _,
+            outcome: _,
+            stage,
+            agent,
+            principal,
+            peer,
+            server,
+            method,
+            name,
+            request_id,
+            session,
+            code: _,
+            reason,
+            policies,
+            policy_generation: _,
+            consequence,
+            approval,
+            shadow,
+            facts,
+            roles,
+            argument_names,
+            arguments,
+            tool_definition,
+            prev_event,
+            findings,
+            bytes_in: _,
+            bytes_out: _,
+            duration_us: _,
+            quantum_safe: _,
+            protocol,
+            group,
+            cipher,
+            peer_signature,
+            own_signature,
+            resumed: _,
+            hello_retry: _,
+            handshake_us: _,
+            handshake_bytes_in: _,
+            handshake_bytes_out: _,
+            profile,
+            epoch: _,
+            count: _,
+            before,
+            after,
+        } = self;
+        let texts = [
+            stage,
+            agent,
+            principal,
+            peer,
+            server,
+            method,
+            name,
+            request_id,
+            session,
+            reason,
+            consequence,
+            approval,
+            shadow,
+            facts,
+            arguments,
+            tool_definition,
+            prev_event,
+            protocol,
+            group,
+            cipher,
+            peer_signature,
+            own_signature,
+            profile,
+        ];
+        let lists = [policies, roles, argument_names, findings, before, after];
+        let texts = texts.into_iter().flatten().map(|text| text.len());
+        // Each entry costs a comma and quotes, even an empty one.
+        let entries = lists.into_iter().flat_map(|list| list.iter()).map(|text| text.len() + 3);
+        texts.chain(entries).fold(0, usize::saturating_add)
+    }
+
     /// The same record with every field within its limit.
-    pub(crate) fn cut(&self) -> Record<'static> {
-        let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| Cow::Owned(cut_text(text)));
+    pub(crate) fn cut(&self, cut: &Cut) -> Record<'static> {
+        let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| Cow::Owned(cut_text(text, cut)));
+        let cut_list = |list: &[String]| cut_list(list, cut);
         Record {
             kind: self.kind,
             outcome: self.outcome,
@@ -270,7 +373,9 @@ impl<'a> Record<'a> {
             facts: text(&self.facts),
             roles: Cow::Owned(cut_list(&self.roles)),
             argument_names: Cow::Owned(cut_list(&self.argument_names)),
-            arguments: whole(self.arguments.as_ref()),
+            arguments: whole(self.arguments.as_ref(), cut),
+            tool_definition: text(&self.tool_definition),
+            prev_event: text(&self.prev_event),
             findings: Cow::Owned(cut_list(&self.findings)),
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
@@ -295,23 +400,23 @@ impl<'a> Record<'a> {
     }
 }
 
-fn cut_text(text: &str) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
+fn cut_text(text: &str, cut: &Cut) -> String {
+    if text.len() <= cut.text_bytes {
         return text.to_owned();
     }
-    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let end = text.floor_char_boundary(cut.text_bytes);
     format!("{}[cut, {} bytes in all]", &text[..end], text.len())
 }
 
 /// Arguments that fit, or none.
-fn whole(arguments: Option<&Text<'_>>) -> Option<Text<'static>> {
-    let fits = arguments.filter(|text| text.len() <= ARGUMENTS_BYTES_MAX)?;
+fn whole(arguments: Option<&Text<'_>>, cut: &Cut) -> Option<Text<'static>> {
+    let fits = arguments.filter(|text| text.len() <= cut.arguments_bytes)?;
     Some(Cow::Owned(fits.clone().into_owned()))
 }
 
-fn cut_list(list: &[String]) -> Vec<String> {
-    let mut kept: Vec<String> = list.iter().take(LIST_ENTRIES_MAX).map(|text| cut_text(text)).collect();
-    if list.len() > LIST_ENTRIES_MAX {
+fn cut_list(list: &[String], cut: &Cut) -> Vec<String> {
+    let mut kept: Vec<String> = list.iter().take(cut.list_entries).map(|text| cut_text(text, cut)).collect();
+    if list.len() > cut.list_entries {
         kept.push(format!("[cut, {} in all]", list.len()));
     }
     kept
@@ -326,7 +431,11 @@ mod tests {
         for (bytes, kept) in [(ARGUMENTS_BYTES_MAX, true), (ARGUMENTS_BYTES_MAX + 1, false)] {
             let arguments = Some(Cow::Owned("x".repeat(bytes)));
             let record = Record { arguments, ..Record::new(Kind::Call, Outcome::Ok) };
-            assert_eq!(record.cut().arguments.is_some_and(|text| text.len() == bytes), kept, "{bytes}");
+            assert_eq!(
+                record.cut(&CUTS[0]).arguments.is_some_and(|text| text.len() == bytes),
+                kept,
+                "{bytes}"
+            );
         }
     }
 

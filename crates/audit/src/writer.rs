@@ -9,6 +9,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::error::AuditError;
+use crate::event::Body;
 use crate::head::Head;
 use crate::line::{self, LineHash};
 use crate::open::End;
@@ -54,7 +55,7 @@ pub(crate) const CLOCK_TOLERANCE_MS: i128 = 2000;
 pub(crate) const CLOCK_BACK: &str = "audit/clock-back";
 
 /// Says that the clock went back, so that times after it can be read, and an unsaid step is known for what it is.
-fn clock_note(back_ms: i128, at: Timestamp) -> Vec<u8> {
+fn clock_note(back_ms: i128, at: Timestamp) -> Body {
     let note = Record {
         method: Some(CLOCK_BACK.into()),
         reason: Some("the clock went back: times from here on are earlier than those before".into()),
@@ -62,6 +63,13 @@ fn clock_note(back_ms: i128, at: Timestamp) -> Vec<u8> {
         ..Record::new(Kind::Lifecycle, Outcome::Failed)
     };
     line::body(&note, at)
+}
+
+/// A record that was written.
+pub(crate) struct Written {
+    pub(crate) seq: u64,
+    /// Hash of the line before it.
+    pub(crate) prev: LineHash,
 }
 
 pub(crate) struct Writer {
@@ -73,6 +81,8 @@ pub(crate) struct Writer {
     length: u64,
     /// The last record written.
     at: Head,
+    /// Hash of the line before it.
+    before: LineHash,
     /// When the last record was made.
     latest: Option<Timestamp>,
     failure: Option<Failure>,
@@ -96,6 +106,7 @@ impl Writer {
             file,
             length,
             at: end.at,
+            before: LineHash::GENESIS,
             latest: end.time,
             failure: None,
             lines: Vec::with_capacity(1024),
@@ -109,7 +120,7 @@ impl Writer {
     }
 
     /// Writes one record that was made at this time; gives its number.
-    pub(crate) fn append(&mut self, body: &[u8], at: Timestamp) -> Result<u64, AuditError> {
+    pub(crate) fn append(&mut self, body: &Body, at: Timestamp) -> Result<Written, AuditError> {
         let back = self.latest.map_or(0, |latest| latest.duration_since(at).as_millis());
         let stepped = (back > CLOCK_TOLERANCE_MS).then(|| clock_note(back, at));
         // Both or neither, so that a disk that stays full is not filled with notes.
@@ -119,7 +130,7 @@ impl Writer {
             (Some(recovery), Some(clock)) => self.write(&[&recovery, &clock, body], 1)?,
         }
         self.latest = if back > CLOCK_TOLERANCE_MS { Some(at) } else { self.latest.max(Some(at)) };
-        Ok(self.at.seq)
+        Ok(Written { seq: self.at.seq, prev: self.before })
     }
 
     /// Makes the log writable again where that is possible.
@@ -131,7 +142,7 @@ impl Writer {
     }
 
     /// What the log has to say about itself before it goes on.
-    fn note_of_recovery(&self) -> Result<Option<Vec<u8>>, AuditError> {
+    fn note_of_recovery(&self) -> Result<Option<Body>, AuditError> {
         let refused = match &self.failure {
             None => return Ok(None),
             Some(Failure::Sync { .. }) => return Err(self.unavailable()),
@@ -146,12 +157,13 @@ impl Writer {
     }
 
     /// Writes these bodies as the next lines, all or none; if none, that refuses so many records of callers.
-    fn write(&mut self, bodies: &[&[u8]], refused: u64) -> Result<(), AuditError> {
+    fn write(&mut self, bodies: &[&Body], refused: u64) -> Result<(), AuditError> {
         let mut lines = std::mem::take(&mut self.lines);
         lines.clear();
-        let mut at = self.at;
+        let (mut at, mut before) = (self.at, self.before);
         for body in bodies {
             let begin = lines.len();
+            before = at.hash;
             at.seq += 1;
             line::splice(&mut lines, at.seq, &at.hash, body);
             at.hash = LineHash::of(&lines[begin..]);
@@ -159,7 +171,7 @@ impl Writer {
         let written = self.write_lines(&lines);
         if written.is_ok() {
             self.length += lines.len() as u64;
-            self.at = at;
+            (self.at, self.before) = (at, before);
             self.failure = None;
             self.pending.since.get_or_insert_with(Instant::now);
         }

@@ -388,10 +388,48 @@ pub(crate) enum AuditVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Check the hash chain from the first record to the last
+    /// Check every record, the signed trees over them, or one proof; needs the public key only
+    #[command(after_help = help::AUDIT_VERIFY)]
     Verify {
-        /// The log's directory [default: the state directory's]
+        /// The log's directory, or a `.tlog-proof` file [default: the state directory's log]
+        #[arg(value_name = "DIR|PROOF")]
+        path: Option<PathBuf>,
+        /// First record to check
+        #[arg(long, value_name = "SEQ")]
+        from: Option<u64>,
+        /// Last record to check
+        #[arg(long, value_name = "SEQ")]
+        to: Option<u64>,
+        /// A key that must have signed: a verifier key, or a file with one a line [default: those of the state directory]
+        #[arg(long = "key", value_name = "KEY|FILE")]
+        keys: Vec<String>,
+        /// A checkpoint that was seen before or elsewhere, which must be a beginning of this log
+        #[arg(long = "seen", value_name = "FILE")]
+        seen: Vec<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Write the proof of one record: a file that anybody with the public key can check
+    #[command(after_help = help::AUDIT_PROVE)]
+    Prove {
+        /// The record's number, or the `uid` of its event
+        #[arg(value_name = "SEQ|EVENT")]
+        record: String,
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// The log's directory [default: the state directory's log]
+        #[arg(long, value_name = "DIR")]
         dir: Option<PathBuf>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Print the public keys that checkpoints are signed with
+    #[command(after_help = help::AUDIT_KEY)]
+    Key {
+        /// Have new keys sign from the next start on; the old ones vouch for them once
+        #[arg(long)]
+        rotate: bool,
         #[command(flatten)]
         output: OutputArgs,
     },

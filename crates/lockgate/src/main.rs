@@ -16,6 +16,7 @@ use crate::config::LogFormat;
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
 
+mod audit_keys;
 mod authority;
 mod cli;
 mod client;

@@ -31,6 +31,7 @@ mod parts;
 pub(crate) mod policies;
 mod ready;
 mod reload;
+mod sealing;
 mod tokens;
 mod views;
 mod watch;
@@ -87,6 +88,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(policies::keep_definitions(Arc::clone(&control)));
     tokio::spawn(credentials.keep(Arc::clone(&node)));
     tokio::spawn(tokens::keep(Arc::clone(&control)));
+    tokio::spawn(sealing::keep(Arc::clone(&control)));
     if let Some(listening) = workload {
         tokio::spawn(workload::serve(Arc::clone(&control), listening));
     }

@@ -595,6 +595,16 @@ const ENTRIES: &[Entry] = entries! {
     "No call passes that cannot be recorded, so a node without a writable log does not start, and a running node refuses calls until it can write again."
     ["Free space on the disk, or check owner and mode of DIR/audit."]
 
+    "LG-A003" Configuration
+    "key of the audit log cannot be used"
+    "Every checkpoint of the log is signed, so a node without its key does not start. The keys lie in DIR/authority/log, readable by their owner alone; their public halves are what `lockgate audit key` prints."
+    ["Put the key back from your backup.", "Or have a new one signed for by the old one: lockgate audit key --rotate"]
+
+    "LG-A004" Negative
+    "audit proof does not hold"
+    "A proof shows that a record is in a log whose checkpoint a trusted key signed. This one does not: the record, the path or the checkpoint was changed, or another key signed it."
+    ["Get the key from the log's owner by a way that you trust: lockgate audit key", "Have the proof made again: lockgate audit prove SEQ"]
+
     "LG-M001" Negative
     "message is not MCP"
     "A message breaks JSON-RPC 2.0 or MCP: not UTF-8, too large or too deep, a batch, or a member given twice or in another letter case. It is refused instead of repaired, because two readers may repair it in two ways."

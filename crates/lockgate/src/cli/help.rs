@@ -148,7 +148,34 @@ Examples:
   lockgate audit tail                       the last 20 records as a table
   lockgate audit tail -n 5 --output jsonl
   lockgate audit tail --follow
-  lockgate audit verify                     exit code 0 if the chain is whole, 1 if not";
+  lockgate audit tail --raw                 the events as they are signed (OCSF), line by line";
+
+pub(super) const AUDIT_VERIFY: &str = "\
+Examples:
+  lockgate audit verify                     the node's own log; exit code 0 if it holds, 1 if not
+  lockgate audit verify --from 1000 --to 2000
+  lockgate audit verify /evidence/audit --key auditor.keys
+                                            a copy, on a machine that has only the public key
+  lockgate audit verify --seen checkpoint   is what was signed then still a part of it?
+  lockgate audit verify record.tlog-proof --key auditor.keys
+
+Without a key the log is checked against itself, and whoever can write its folder could have made all
+of it anew. Every --key must have signed the newest checkpoint.";
+
+pub(super) const AUDIT_PROVE: &str = "\
+Examples:
+  lockgate audit prove 4711 --out record.tlog-proof
+  lockgate audit verify record.tlog-proof --key auditor.keys
+
+The file holds the record, its path to the root of the log's tree, and the signed checkpoint
+(C2SP tlog-proof). The record is in the open in it: give it to whom the record may be shown.";
+
+pub(super) const AUDIT_KEY: &str = "\
+Examples:
+  lockgate audit key > auditor.keys         hand this to auditors, by a way that they trust
+  lockgate audit key --rotate               while the node is down; then start it
+
+A new key is vouched for by the old one: one checkpoint is signed by both, and a record says so.";
 
 pub(super) const POLICY: &str = "\
 Examples:

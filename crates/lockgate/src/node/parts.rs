@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use lockgate_admin::{Server as AdminServer, Token};
-use lockgate_audit::Log;
 use lockgate_authority::Known;
 use lockgate_authority::workload::Listening;
 use lockgate_crypto::Suite;
@@ -29,7 +28,7 @@ use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
-use super::{facts, policies, tokens, workload};
+use super::{facts, policies, sealing, tokens, workload};
 use crate::authority::{Parts as RegistrarParts, Registrar};
 use crate::config::{ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
@@ -85,7 +84,7 @@ pub(super) async fn put_together(
     let revocations = revoke::load(&store, moment_ms()).map_err(|error| unstored(&state, &error))?;
     let approvals = Approvals::load(store.clone(), moment_ms()).map_err(|error| unstored(&state, &error))?;
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
-    let audit = open_audit(&settings, &state)?;
+    let audit = sealing::open(&settings, &state, &in_force).await?;
     let opened = faces::open(&settings, &authority, &in_force).await?;
     agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
@@ -223,22 +222,6 @@ fn pins(store: &Store) -> Result<Vec<Pin>, Diagnostic> {
 /// What peers are held to; without it any of them could come back with less.
 fn commitments(state: &State, store: &Store) -> Result<Vec<Commitment>, Diagnostic> {
     lockgate_proxy::agility::continuity::load(store).map_err(|error| unstored(state, &error))
-}
-
-fn open_audit(settings: &Settings, state: &State) -> Result<Arc<Log>, Diagnostic> {
-    let options = lockgate_audit::Options {
-        segment_bytes_max: settings.audit.segment_bytes_max,
-        sync_ms_max: settings.audit.sync_ms_max,
-    };
-    Log::open(&state.audit(), options).map_err(|error| match error {
-        lockgate_audit::AuditError::Broken(_) => {
-            Diagnostic::new("LG-A001", "the audit log is damaged").because(&error).hint(format!(
-                "keep it as evidence: move {} away, and a new log begins",
-                state.audit().display()
-            ))
-        }
-        error => Diagnostic::new("LG-A002", "the audit log cannot be opened").because(&error),
-    })
 }
 
 fn upstream(

@@ -12,6 +12,10 @@ use crate::exit::Exit;
 use crate::output::{Table, print, print_document, visible};
 use crate::state::State;
 
+mod keys;
+mod prove;
+mod verify;
+
 /// Runs the verb.
 pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
     match verb {
@@ -24,13 +28,20 @@ pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
                 tail(&folder, *lines, output.output)
             }
         }
-        AuditVerb::Verify { dir, output } => {
+        AuditVerb::Verify { path, from, to, keys, seen, output } => {
+            let asked = verify::Asked { path: path.as_deref(), from: *from, to: *to, keys, seen };
+            verify::run(&asked, &State::locate(global.state.as_deref())?, output.output)
+        }
+        AuditVerb::Prove { record, out, dir, output } => {
             let folder = match dir {
                 Some(folder) => folder.clone(),
                 None => State::locate(global.state.as_deref())?.audit(),
             };
             present(&folder)?;
-            verify(&folder, output.output)
+            prove::run(&folder, record, out, output.output)
+        }
+        AuditVerb::Key { rotate, output } => {
+            keys::run(&State::locate(global.state.as_deref())?, *rotate, output.output)
         }
     }
 }
@@ -143,56 +154,6 @@ fn what(record: &Shown) -> String {
 
 fn milliseconds(us: u64) -> String {
     format!("{}.{}", us / 1000, us % 1000 / 100)
-}
-
-fn verify(folder: &Path, output: Output) -> Result<Exit, Failure> {
-    let report = match lockgate_audit::verify(folder) {
-        Ok(report) => report,
-        Err(AuditError::Broken(found)) => {
-            return Err(Diagnostic::new("LG-A001", format!("record {}: {}", found.seq, found.what))
-                .at(if found.line == 0 {
-                    found.file.display().to_string()
-                } else {
-                    format!("{}:{}", found.file.display(), found.line)
-                })
-                .hint("keep the files as evidence and compare them with your backup; what comes before this place holds")
-                .into());
-        }
-        Err(error) => return Err(unreadable(&error).into()),
-    };
-    match output {
-        Output::Human => {
-            let span = match (&report.first, &report.last) {
-                (Some(first), Some(last)) => {
-                    format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time)
-                }
-                _ => "none yet".to_owned(),
-            };
-            let torn = if report.torn_bytes == 0 {
-                String::new()
-            } else {
-                format!("  being written or torn: the last {} bytes\n", report.torn_bytes)
-            };
-            print(&format!(
-                "The chain is whole.\n  records    {} in {} files, {}\n  numbers    {span}\n  head hash  {}\n{torn}\
-                 Keep the head hash elsewhere: it proves later that nothing before it was changed.\n",
-                report.records,
-                report.segments,
-                crate::output::bytes(report.bytes),
-                report.head_hash,
-            ));
-        }
-        Output::Json | Output::Jsonl => {
-            #[derive(Serialize)]
-            struct Whole {
-                schema: &'static str,
-                #[serde(flatten)]
-                report: lockgate_audit::Report,
-            }
-            print_document(&Whole { schema: "lockgate.audit-verify/1", report });
-        }
-    }
-    Ok(Exit::Ok)
 }
 
 pub(crate) fn unreadable(error: &AuditError) -> Diagnostic {
