@@ -30,7 +30,7 @@ fn written(dir: &Path, count: usize) {
 }
 
 fn small_segments() -> Options {
-    Options { segment_bytes_max: 900, ..Options::default() }
+    Options { segment_bytes_max: 3400, ..Options::default() }
 }
 
 fn segments(dir: &Path) -> Vec<PathBuf> {

@@ -231,6 +231,11 @@ impl Detector {
         self.servers.read().values().flat_map(|server| server.pins.values().cloned()).collect()
     }
 
+    /// SHA-256 of the definition that is trusted for a tool, lower-case hex; `None` for a tool that was not seen yet.
+    pub fn definition(&self, server: &str, tool: &str) -> Option<String> {
+        self.servers.read().get(server)?.pins.get(tool).map(|pin| pin.sha256.clone())
+    }
+
     /// What waits for a person, oldest first.
     pub fn pending(&self) -> Vec<Pending> {
         let servers = self.servers.read();

@@ -119,7 +119,11 @@ pub(crate) fn open(state: &State, node: &str, suite: &Suite) -> Result<Keys, Dia
         retired: Vec::new(),
     });
     let folder = folder(state);
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| unusable(&folder, &error))?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| unusable(&folder, &error))?;
     let wanted = suite.note_algorithms();
     if wanted.is_empty() {
         return Err(Diagnostic::new("LG-A003", "no algorithm is left to sign the audit log with")
@@ -172,13 +176,20 @@ pub(crate) fn rotate(state: &State) -> Result<KeyList, Diagnostic> {
 
 /// There is no list of keys.
 pub(crate) fn none_yet() -> Diagnostic {
-    Diagnostic::new("LG-A003", "the audit log has no keys yet").hint("a node makes them when it starts: lockgate up")
+    Diagnostic::new("LG-A003", "the audit log has no keys yet")
+        .hint("a node makes them when it starts: lockgate up")
 }
 
 /// A key as a record names it. The verifier key itself may be longer than a text in a record.
 fn shown(key: &NoteKey) -> String {
     let text = key.to_string();
-    format!("{}+{} {} sha256:{}", key.name(), hex(&key.id()), key.algorithm().id, hex(&sha256(text.as_bytes())))
+    format!(
+        "{}+{} {} sha256:{}",
+        key.name(),
+        hex(&key.id()),
+        key.algorithm().id,
+        hex(&sha256(text.as_bytes()))
+    )
 }
 
 /// The private key of this algorithm, made where it is not there.

@@ -385,6 +385,9 @@ pub(crate) enum AuditVerb {
         /// Keep going: show each new record as it is written
         #[arg(long, short)]
         follow: bool,
+        /// The lines as they stand in the log: OCSF events, byte for byte as they were signed
+        #[arg(long)]
+        raw: bool,
         #[command(flatten)]
         output: OutputArgs,
     },

@@ -352,9 +352,17 @@ impl Call {
             ..Record::new(facts.kind, outcome)
         };
         describe_link(&self.link, &mut record);
+        record.tool_definition = self.definition().map(Cow::Owned);
         let durability =
             if self.node.is_durable(self.method()) { Durability::Durable } else { Durability::Grouped };
-        let appended = self.node.audit.append(&record, durability);
+        let appended = {
+            // Held over the write, so that the calls of a link are one chain.
+            let mut before = self.link.recorded.lock();
+            record.prev_event = before.map(|before| Cow::Owned(before.uid()));
+            let appended = self.node.audit.append(&record, durability);
+            *before = appended.as_ref().ok().copied().or(*before);
+            appended
+        };
         if self.node.live.is_open() {
             let seq = appended.as_ref().ok().map(Receipt::seq);
             self.untold = Some(crate::tell::ended(&self.link, &record, said, (&self.facts.found, seq)));
@@ -364,6 +372,14 @@ impl Call {
             self.node.metrics.audit_failures.inc();
             Refusal::Unrecorded(error)
         })
+    }
+}
+
+impl Call {
+    /// SHA-256 of the definition that is trusted for the tool that is called.
+    fn definition(&self) -> Option<String> {
+        let tool = self.facts.name.as_deref().filter(|_| self.method() == "tools/call")?;
+        self.node.detector.definition(self.server(), tool)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
+use lockgate_audit::Receipt;
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
 use lockgate_identity::token::Scope;
@@ -68,6 +69,8 @@ pub struct LinkContext {
     /// What the token reaches to by which the caller speaks; none where no token does.
     pub(crate) scope: Option<Scope>,
     calls: Arc<AtomicU64>,
+    /// The last call of the link that was recorded: the next record refers to it.
+    pub(crate) recorded: Arc<Mutex<Option<Receipt>>>,
     /// Whether its peer follows the notices on it.
     follows: Arc<AtomicBool>,
 }
@@ -148,6 +151,7 @@ impl LinkContext {
             proofs: self.proofs.clone(),
             bearers: BearersOfLink::default(),
             calls: self.calls.clone(),
+            recorded: self.recorded.clone(),
             follows: self.follows.clone(),
             caller,
             scope: Some(scope),
@@ -268,6 +272,7 @@ impl Links {
             proofs: OnceLock::new(),
             bearers: BearersOfLink::default(),
             calls: Arc::default(),
+            recorded: Arc::default(),
             follows: Arc::default(),
             scope: None,
         });

@@ -208,7 +208,8 @@ impl lockgate_admin::Node for Control {
     }
 
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
-        lockgate_audit::tail(&self.state().audit(), count).map_err(|error| {
+        let lines = lockgate_audit::tail(&self.state().audit(), count);
+        lines.map(|lines| lockgate_audit::flat(&lines)).map_err(|error| {
             Fault::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "LG-A002",

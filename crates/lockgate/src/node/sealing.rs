@@ -30,12 +30,9 @@ pub(super) async fn open(
         sealing: Some(keys.sealing),
     };
     let log = Log::open(&state.audit(), options).map_err(|error| match error {
-        AuditError::Broken(_) => {
-            Diagnostic::new("LG-A001", "the audit log is damaged").because(&error).hint(format!(
-                "keep it as evidence: move {} away, and a new log begins",
-                state.audit().display()
-            ))
-        }
+        AuditError::Broken(_) => Diagnostic::new("LG-A001", "the audit log is damaged").because(&error).hint(
+            format!("keep it as evidence: move {} away, and a new log begins", state.audit().display()),
+        ),
         error => Diagnostic::new("LG-A002", "the audit log cannot be opened").because(&error),
     })?;
     if let Some(change) = keys.change {

@@ -19,13 +19,13 @@ mod verify;
 /// Runs the verb.
 pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
     match verb {
-        AuditVerb::Tail { lines, follow, output } => {
+        AuditVerb::Tail { lines, follow, raw, output } => {
             let folder = State::locate(global.state.as_deref())?.audit();
             present(&folder)?;
-            if *follow {
-                follow_log(&folder, *lines, output.output)
-            } else {
-                tail(&folder, *lines, output.output)
+            match (*follow, *raw) {
+                (true, _) => follow_log(&folder, *lines, *raw, output.output),
+                (false, true) => tail_raw(&folder, *lines),
+                (false, false) => tail(&folder, *lines, output.output),
             }
         }
         AuditVerb::Verify { path, from, to, keys, seen, output } => {
@@ -78,6 +78,7 @@ fn present(folder: &Path) -> Result<(), Diagnostic> {
 
 fn tail(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failure> {
     let lines = lockgate_audit::tail(folder, lines).map_err(|error| unreadable(&error))?;
+    let lines = lockgate_audit::flat(&lines);
     match output {
         Output::Human => print(&table(&lines)),
         Output::Jsonl => lines.iter().for_each(|line| print(&format!("{line}\n"))),
@@ -94,14 +95,22 @@ fn tail(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn follow_log(folder: &Path, lines: usize, output: Output) -> Result<Exit, Failure> {
+/// The lines as they stand in the log, and as they were signed.
+fn tail_raw(folder: &Path, lines: usize) -> Result<Exit, Failure> {
+    let lines = lockgate_audit::tail(folder, lines).map_err(|error| unreadable(&error))?;
+    lines.iter().for_each(|line| print(&format!("{line}\n")));
+    Ok(Exit::Ok)
+}
+
+fn follow_log(folder: &Path, lines: usize, raw: bool, output: Output) -> Result<Exit, Failure> {
     let mut follow = lockgate_audit::follow(folder, lines).map_err(|error| unreadable(&error))?;
     loop {
         let lines = follow.next_lines().map_err(|error| unreadable(&error))?;
+        let lines = if raw { lines } else { lockgate_audit::flat(&lines) };
         match output {
-            Output::Human => lines.iter().for_each(|line| print(&format!("{}\n", sentence(line)))),
+            Output::Human if !raw => lines.iter().for_each(|line| print(&format!("{}\n", sentence(line)))),
             // A document never ends while the log grows, so that both forms are lines.
-            Output::Json | Output::Jsonl => lines.iter().for_each(|line| print(&format!("{line}\n"))),
+            _ => lines.iter().for_each(|line| print(&format!("{line}\n"))),
         }
     }
 }

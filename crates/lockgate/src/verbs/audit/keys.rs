@@ -10,7 +10,8 @@ use crate::output::{print, print_document};
 use crate::state::State;
 
 pub(super) fn run(state: &State, rotate: bool, output: Output) -> Result<Exit, Failure> {
-    let list = if rotate { rotated(state)? } else { KeyList::read(state)?.ok_or_else(audit_keys::none_yet)? };
+    let list =
+        if rotate { rotated(state)? } else { KeyList::read(state)?.ok_or_else(audit_keys::none_yet)? };
     #[derive(Serialize)]
     struct Keys<'a> {
         schema: &'static str,
@@ -20,7 +21,9 @@ pub(super) fn run(state: &State, rotate: bool, output: Output) -> Result<Exit, F
         rotating: bool,
     }
     match output {
-        Output::Human if rotate => print("New keys sign from the next start on, and the old ones vouch for them once: lockgate up\n"),
+        Output::Human if rotate => {
+            print("New keys sign from the next start on, and the old ones vouch for them once: lockgate up\n")
+        }
         Output::Human => list.active.iter().for_each(|key| print(&format!("{key}\n"))),
         Output::Json | Output::Jsonl => print_document(&Keys {
             schema: "lockgate.audit-key/1",

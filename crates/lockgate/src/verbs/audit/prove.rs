@@ -12,8 +12,11 @@ use crate::state::write_private;
 
 pub(super) fn run(folder: &Path, record: &str, out: &Path, output: Output) -> Result<Exit, Failure> {
     let seq = lockgate_audit::seq_of(record).ok_or_else(|| {
-        Diagnostic::new("LG-U002", format!("{record} is neither the number of a record nor the uid of an event"))
-            .hint("see them: lockgate audit tail")
+        Diagnostic::new(
+            "LG-U002",
+            format!("{record} is neither the number of a record nor the uid of an event"),
+        )
+        .hint("see them: lockgate audit tail")
     })?;
     let proof = lockgate_audit::prove(folder, seq).map_err(|error| super::unreadable(&error))?;
     let proof = proof.ok_or_else(|| {

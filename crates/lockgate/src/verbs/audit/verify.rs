@@ -90,7 +90,8 @@ fn read_keys(given: &str) -> Result<Vec<NoteKey>, Diagnostic> {
     }
     let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys: Vec<NoteKey> = lines.map(NoteKey::parse).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
+    let keys: Vec<NoteKey> =
+        lines.map(NoteKey::parse).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
     if keys.is_empty() { Err(wrong(&std::io::Error::other("it is empty"))) } else { Ok(keys) }
 }
 
@@ -104,12 +105,19 @@ fn read_checkpoint(path: &Path) -> Result<Signed, Diagnostic> {
 
 fn sentences(report: &Report, keys: usize) -> String {
     let span = match (&report.first, &report.last) {
-        (Some(first), Some(last)) => format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time),
+        (Some(first), Some(last)) => {
+            format!("{} to {}, {} to {}", first.seq, last.seq, first.time, last.time)
+        }
         _ => "none yet".to_owned(),
     };
     let mut lines = vec![
         "The log holds.".to_owned(),
-        format!("  records    {} in {} files, {}", report.records, report.segments, crate::output::bytes(report.bytes)),
+        format!(
+            "  records    {} in {} files, {}",
+            report.records,
+            report.segments,
+            crate::output::bytes(report.bytes)
+        ),
         format!("  numbers    {span}"),
         format!("  head hash  {}", report.head_hash),
     ];
@@ -117,7 +125,10 @@ fn sentences(report: &Report, keys: usize) -> String {
         lines.push(format!("  being written or torn: the last {} bytes", report.torn_bytes));
     }
     for shard in &report.shards {
-        lines.push(format!("  signed     {} to {} as {}, {} leaves", shard.first, shard.last, shard.origin, shard.size));
+        lines.push(format!(
+            "  signed     {} to {} as {}, {} leaves",
+            shard.first, shard.last, shard.origin, shard.size
+        ));
     }
     if report.unsealed > 0 {
         lines.push(format!("  not signed yet: {} records, held by the chain alone", report.unsealed));
