@@ -1,7 +1,12 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
+<<<<<<< HEAD
 //! definitions and arguments that `lockgate-policy` types, its role files, and the answers that the prober of
 //! `lockgate-transport` reads.
+=======
+//! definitions and arguments that `lockgate-policy` types, the answers that the prober of
+//! `lockgate-transport` reads, and what auditors read of `lockgate-audit`.
+>>>>>>> d4e3832 (docs: the audit trail; fuzz: what auditors read)
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -13,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod arguments;
+pub mod audit;
 pub mod authority;
 pub mod crypto;
 pub mod facts;
@@ -56,6 +62,11 @@ pub const TARGETS: &[Target] = &[
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
     Target { name: "proof", run: tokens::proof, seeds: tokens::PROOF_SEEDS },
+    Target { name: "audit_checkpoint", run: audit::checkpoint, seeds: audit::CHECKPOINT_SEEDS },
+    Target { name: "audit_vkey", run: audit::vkey, seeds: audit::VKEY_SEEDS },
+    Target { name: "audit_proof", run: audit::proof, seeds: audit::TLOG_PROOF_SEEDS },
+    Target { name: "audit_tile", run: audit::tile, seeds: audit::TILE_SEEDS },
+    Target { name: "audit_line", run: audit::line, seeds: audit::LINE_SEEDS },
 ];
 
 const ENVELOPE_SEEDS: &[&[u8]] = &[

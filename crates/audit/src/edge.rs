@@ -249,19 +249,19 @@ impl Nodes for Edge {
     }
 }
 
+/// How often a tile is looked for: beside a log that is written it may get another name in between.
+const LOOKS_MAX: u32 = 8;
+
 /// Reads a tile, or a wider one that begins with it; with the path that it was found at.
 pub(crate) fn read_tile(dir: &Path, tile: Tile) -> Result<Option<(PathBuf, Vec<u8>)>, AuditError> {
-    let exact = dir.join(tile.to_string());
     let full = dir.join(Tile { width: TILE_WIDTH, ..tile }.to_string());
-    for path in [&exact, &full] {
-        if let Some(bytes) = crate::shard::read(path, BUNDLE_BYTES_MAX as u64)? {
-            return Ok(Some((path.clone(), bytes)));
-        }
-    }
-    for width in widths(&partial_folder(&full)).into_iter().filter(|width| *width >= tile.width) {
-        let path = dir.join(Tile { width, ..tile }.to_string());
-        if let Some(bytes) = crate::shard::read(&path, BUNDLE_BYTES_MAX as u64)? {
-            return Ok(Some((path, bytes)));
+    for _ in 0..LOOKS_MAX {
+        let wider = widths(&partial_folder(&full)).into_iter().filter(|width| *width > tile.width);
+        for width in [tile.width].into_iter().chain(wider).chain([TILE_WIDTH]) {
+            let path = dir.join(Tile { width, ..tile }.to_string());
+            if let Some(bytes) = crate::shard::read(&path, BUNDLE_BYTES_MAX as u64)? {
+                return Ok(Some((path, bytes)));
+            }
         }
     }
     Ok(None)

@@ -56,7 +56,12 @@ fn output_of(verb: &Verb) -> Output {
             | ApprovalsVerb::Reject { output, .. },
         )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
-        | Verb::Audit(AuditVerb::Tail { output, .. } | AuditVerb::Verify { output, .. }) => output,
+        | Verb::Audit(
+            AuditVerb::Tail { output, .. }
+            | AuditVerb::Verify { output, .. }
+            | AuditVerb::Prove { output, .. }
+            | AuditVerb::Key { output, .. },
+        ) => output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(

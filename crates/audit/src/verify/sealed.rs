@@ -40,10 +40,13 @@ impl Sealed {
     /// Checks the trees of the log in `dir`.
     pub(super) fn check(dir: &Path, checks: &Checks<'_>) -> Result<Self, AuditError> {
         let mut shards: Vec<Checked> = Vec::new();
+        let mut views = Vec::new();
         let all = shard::list(dir)?;
         let count = all.len();
         for (number, shard) in all.into_iter().enumerate() {
             let is_newest = number + 1 == count;
+            // What is older is read first: the log may grow in between.
+            views.push((shard.kept()?, shard.cosigned()?));
             let Some(signed) = shard.checkpoint()? else {
                 // Begun, and its first checkpoint is still to come.
                 if is_newest {
@@ -58,10 +61,8 @@ impl Sealed {
             shards.push(check_shard(shard, signed)?);
         }
         trust(dir, &mut shards, checks.keys)?;
-        for checked in &shards {
-            let mut others = checked.shard.kept()?;
-            others.extend(checked.shard.cosigned()?);
-            for other in &others {
+        for (checked, (kept, cosigned)) in shards.iter().zip(&views) {
+            for other in kept.iter().chain(cosigned) {
                 check_view(checked, other)?;
             }
         }
