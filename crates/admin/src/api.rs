@@ -173,6 +173,28 @@ pub struct AuditView {
     pub head_hash: String,
     /// Why no record can be written, and so no call passes; `None` when all is well.
     pub problem: Option<String>,
+    /// What of it is signed; `None` before the first checkpoint.
+    #[serde(default)]
+    pub checkpoint: Option<CheckpointView>,
+}
+
+/// The newest checkpoint of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointView {
+    /// The log and its month.
+    pub origin: String,
+    /// Leaves of its tree: the records of the month, and one for its beginning.
+    pub size: u64,
+    /// Root of the tree.
+    pub root: String,
+    /// The last record that it covers.
+    pub covers_seq: u64,
+    /// When it was signed.
+    pub signed_at_ms: Option<u64>,
+    /// Keys of the log whose signatures verify: `NAME+ID ALGORITHM`.
+    pub signed_by: Vec<String>,
+    /// Names of others who cosigned it.
+    pub cosigned_by: Vec<String>,
 }
 
 /// The live links.

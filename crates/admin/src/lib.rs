@@ -74,7 +74,7 @@ mod session;
 
 pub use api::{
     AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
-    CapabilitiesView, Certificate, Change, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
+    CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
     Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports, FactAnswer, FactQuestion, FactReceipt,
     FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat,
     Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery, LiveSummary,

@@ -157,7 +157,7 @@ impl Node for Sample {
             upstreams_failing: 0,
             threats: 1,
             write: false,
-            audit: AuditView { seq: 7, head_hash: "cd".into(), problem: None },
+            audit: AuditView { seq: 7, head_hash: "cd".into(), problem: None, checkpoint: None },
         }
     }
 

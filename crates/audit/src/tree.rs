@@ -4,6 +4,7 @@
 //! to its last checkpoint, or made anew from the lines. A checkpoint comes last: whoever has one finds all that it vouches
 //! for.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -75,7 +76,7 @@ pub const STEPS: [Step; 7] = [
 ];
 
 /// The entry of a line: the line itself, or what stands for one of before that is too long for an entry.
-pub(crate) fn entry_of(line: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+pub(crate) fn entry_of(line: &[u8]) -> Cow<'_, [u8]> {
     if line.len() <= ENTRY_BYTES_MAX {
         return line.into();
     }
@@ -248,20 +249,15 @@ fn now_s() -> u64 {
 }
 
 /// Month and entry of a line.
-#[expect(clippy::type_complexity, reason = "two texts that borrow from the line")]
-fn read_line<'a>(
-    dir: &Path,
-    seq: u64,
-    line: &'a [u8],
-) -> Result<(std::borrow::Cow<'a, str>, std::borrow::Cow<'a, [u8]>), AuditError> {
+fn read_line<'a>(dir: &Path, seq: u64, line: &'a [u8]) -> Result<(Cow<'a, str>, Cow<'a, [u8]>), AuditError> {
     let broken = |why: String| Break { file: dir.to_owned(), line: 0, seq, what: What::NotARecord(why) };
     let header = Header::read(line).map_err(broken)?;
     if header.seq != seq {
         return Err(broken(format!("it says that it is record {}", header.seq)).into());
     }
     let month = match header.time {
-        std::borrow::Cow::Borrowed(time) => month_of(time).into(),
-        std::borrow::Cow::Owned(time) => month_of(&time).to_owned().into(),
+        Cow::Borrowed(time) => month_of(time).into(),
+        Cow::Owned(time) => month_of(&time).to_owned().into(),
     };
     Ok((month, entry_of(line)))
 }

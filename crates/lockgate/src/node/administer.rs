@@ -86,6 +86,7 @@ impl lockgate_admin::Node for Control {
                 seq,
                 head_hash,
                 problem: self.node().audit.available().err().map(|error| error.to_string()),
+                checkpoint: views::checkpoint(self.node().audit.state()),
             },
         }
     }

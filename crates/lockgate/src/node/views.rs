@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use lockgate_admin::{
-    Fault, FindingView, Invite as InviteView, Link, Listener, Threat, Upstream, UpstreamLink,
+    CheckpointView, Fault, FindingView, Invite as InviteView, Link, Listener, Threat, Upstream, UpstreamLink,
 };
 use lockgate_detect::Pending;
 use lockgate_identity::invite::Invite;
@@ -106,4 +106,19 @@ pub(super) fn threat(pending: Pending) -> Threat {
         definition: pending.definition,
         first_seen_ms: pending.first_seen_ms,
     }
+}
+
+/// What of the audit log is signed.
+pub(super) fn checkpoint(state: lockgate_audit::LogState) -> Option<CheckpointView> {
+    let newest = state.checkpoint?;
+    let signers = newest.signed_by.into_iter();
+    Some(CheckpointView {
+        origin: newest.origin,
+        size: newest.size,
+        root: newest.root,
+        covers_seq: newest.covers_seq,
+        signed_at_ms: newest.time_s.map(|time| time.saturating_mul(1000)),
+        signed_by: signers.map(|key| format!("{}+{} {}", key.name, key.id, key.algorithm)).collect(),
+        cosigned_by: newest.cosigned_by,
+    })
 }

@@ -275,7 +275,7 @@ mod tests {
             upstreams_failing: 0,
             threats: 0,
             write: false,
-            audit: AuditView { seq: 9, head_hash: String::new(), problem: None },
+            audit: AuditView { seq: 9, head_hash: String::new(), problem: None, checkpoint: None },
         };
         let hostile = "\u{1b}[2J\u{202e}<b>".to_owned() + &"x".repeat(10_000);
         let edges = (0..50).map(|n| Edge {
