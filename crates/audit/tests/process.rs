@@ -94,7 +94,7 @@ fn child_fills_its_disk() {
         let current = Some(bytes);
         setrlimit(Resource::Fsize, Rlimit { current, maximum }).expect("below the hard limit");
     };
-    limit(10_000);
+    limit(20_000);
     let mut written = 0;
     let refused = loop {
         match log.append(&record(), Durability::Grouped) {

@@ -23,7 +23,8 @@ fn a_record_rewritten_with_its_whole_chain_is_found_by_its_number() {
 
 #[test]
 fn records_taken_out_swapped_or_slipped_in_with_a_fitting_chain_are_found() {
-    let table: [(&str, fn(&mut Vec<String>), u64); 3] = [
+    type Change = fn(&mut Vec<String>);
+    let table: [(&str, Change, u64); 3] = [
         ("one out of the middle", |lines| drop(lines.remove(99)), 100),
         ("two swapped", |lines| lines.swap(49, 50), 50),
         ("one slipped in", |lines| lines.insert(9, lines[20].clone()), 10),
@@ -136,7 +137,8 @@ fn a_clock_that_the_log_finds_behind_its_last_record_is_recorded() {
 
 #[test]
 fn files_of_the_tree_that_are_gone_or_exchanged_are_found() {
-    let table: [(&str, fn(&Path)); 6] = [
+    type Damage = fn(&Path);
+    let table: [(&str, Damage); 6] = [
         ("a tile gone", |shard| fs::remove_file(shard.join("tile/0/001")).unwrap()),
         ("a bundle gone", |shard| fs::remove_file(shard.join("tile/entries/000")).unwrap()),
         ("the checkpoint gone", |shard| fs::remove_file(shard.join("checkpoint")).unwrap()),

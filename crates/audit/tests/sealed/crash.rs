@@ -48,8 +48,9 @@ fn a_process_killed_at_any_step_loses_no_record_and_no_checkpoint() {
             let output = child(&dir, step, passes, &key).output().unwrap();
             assert!(!output.status.success(), "{case}: it was to be killed");
             let said = String::from_utf8_lossy(&output.stdout);
-            let acknowledged = said.lines().filter_map(|line| line.strip_prefix("seq ")?.parse::<u64>().ok());
-            let acknowledged = acknowledged.last().unwrap_or(0);
+            let mut acknowledged =
+                said.lines().filter_map(|line| line.strip_prefix("seq ")?.parse::<u64>().ok());
+            let acknowledged = acknowledged.next_back().unwrap_or(0);
 
             let log = Log::open(&dir, options(std::slice::from_ref(&signer))).unwrap();
             let found = log.head().0;
