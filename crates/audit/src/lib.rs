@@ -1,18 +1,20 @@
-//! Append, chain, verify: a flat record format that outlives the code.
+//! Append, chain, sign, prove, verify: records that outlive the code, and that others can check without it.
 //!
 //! # The log
-//! A log is a directory of text files. Each line is one record, a flat JSON object, and carries the SHA-256 of the line
-//! before it, newline included, so that standard tools can check it too:
+//! A log is a directory of text files. Each line is one record, an event of OCSF, and carries the SHA-256 of the line before
+//! it, newline included, so that standard tools can check it too. Records become leaves of a Merkle tree, one for each month,
+//! whose head is signed once a second (C2SP tlog-tiles): see [`tlog`] for the formats and [`Sealing`] for who signs.
 //!
 //! ```text
-//! {"schema":"lockgate.audit/1","seq":7,"prev":"5d41…","time":"2026-11-22T14:00:00.000000Z","kind":"call","outcome":"ok",…}
-//! {"schema":"lockgate.audit/1","seq":8,"prev":"<sha256sum of the line above>",…}
+//! {"unmapped":{"schema":"lockgate.audit/2","seq":7,"prev":"5d41…","kind":"call","outcome":"ok",…},"metadata":{…},…}
+//! {"unmapped":{"schema":"lockgate.audit/2","seq":8,"prev":"<sha256sum of the line above>",…},…}
 //! ```
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `audit-<number of its first record>.jsonl` | a segment; the chain runs on from each to the next |
 //! | `head` | number and hash of the last record that is known to be on the disk |
+//! | `tree/<month>/` | tiles, bundles and checkpoints of a month |
 //! | `lock` | held by the one process that writes |
 //!
 //! # What a record survives
@@ -22,11 +24,12 @@
 //! [`Log::append`] fails, nothing of it stays, and the caller refuses what the record was to prove. [`Log::available`]
 //! says no before the disk is full, while there is room for the records of what is under way.
 //!
-//! # What [`verify`] finds, and what it cannot
-//! Every changed bit, every line that is gone, moved, doubled or slipped in, and an end that was cut off as long as the
-//! head file was not cut with it. Someone who can write the directory can rewrite the whole log with its head file, or
-//! put back an older state of both: a chain alone cannot show that. Against it, keep [`Report::head_hash`] somewhere
-//! else from time to time. Old segments may be taken away from the front; the report says where the log begins.
+//! # What [`verify_with`] finds, and what it cannot
+//! Every changed bit of every file, every line that is gone, moved, doubled or slipped in, also where chain and head file were
+//! made to fit; an end that was cut off; another key in place of the log's; a history that is not the one of a checkpoint that
+//! was seen. Without a key, whoever can write the directory can have made all of it anew; without a checkpoint from elsewhere,
+//! an older state of everything holds in itself. Old segments may be taken away from the front; the report says where the
+//! log begins. `docs/audit.md` has the whole table.
 //!
 //! # Example
 //! ```
