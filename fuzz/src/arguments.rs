@@ -1,7 +1,7 @@
 //! The targets on what tools and agents say of arguments, and on results reduced to fields.
 
 use cedar_policy::{Context, Request, Schema};
-use lockgate_mcp::project::{Fields, project};
+use lockgate_mcp::project::{Fields, project, said};
 use lockgate_mcp::tree::Tree;
 use lockgate_mcp::{Limits, Message};
 use lockgate_policy::arguments::{Arguments, Needles, Shape};
@@ -22,6 +22,7 @@ pub const ARGUMENTS_SEEDS: &[&[u8]] = &[
 pub const PROJECT_SEEDS: &[&[u8]] = &[
     br#"{"content":[{"type":"text","text":"{\"name\":\"N\",\"ssn\":[1,{\"a\":1.0}]}","annotations":{"ssn":1}},{"type":"image","data":"AAAA","mimeType":"image/png"},{"type":"resource","resource":{"uri":"u","blob":"eyJzc24iOjF9"}}],"structuredContent":{"name":"N","deep":[{"SSN":1,"\u0073sn":2},{"name":"x"}],"s.s-n":3},"isError":false,"_meta":{"ssn":1}}"#,
     br#"{"contents":[{"uri":"u","text":"[{\"name\":1}]"}],"resultType":"input_required","task":{"taskId":"t","statusMessage":"ssn"}}"#,
+    br#"{"taskId":"t","status":"completed","result":{"structuredContent":{"name":1,"ssn":2}},"progressToken":"p","progress":1.5,"message":"ssn","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t","ssn":1}}}"#,
 ];
 
 /// Any definition gives a schema that Cedar reads, with exactly one action and no more types than were there before.
@@ -74,10 +75,12 @@ pub fn arguments(data: &[u8]) {
 /// Any result leaves as a message without what is hidden, and under `only` without what is not named.
 pub fn projection(data: &[u8]) {
     let Ok(result) = std::str::from_utf8(data) else { return };
-    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
-    let Ok(message) = Message::decode(text.into(), &Limits::default()) else { return };
     let only = Fields::new(Some(["name", "deep.name"]), []).expect("paths");
     let hidden = Fields::new(None::<[&str; 0]>, ["ssn"]).expect("a path");
+    beside(result, &only);
+    beside(result, &hidden);
+    let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{result}}}"#);
+    let Ok(message) = Message::decode(text.into(), &Limits::default()) else { return };
     for (fields, passes) in [(&only, passes_only as fn(&Tree<'_>) -> bool), (&hidden, passes_hidden)] {
         let projected = project(&message, fields).message;
         let again = Message::decode(projected.bytes().clone(), &Limits::default()).expect("a message");
@@ -87,6 +90,19 @@ pub fn projection(data: &[u8]) {
         assert!(passes(&tree), "{document}");
         let twice = project(&projected, fields);
         assert_eq!(twice.message.bytes(), projected.bytes(), "nothing more is taken the second time");
+    }
+}
+
+/// What a server says beside its results is a message of the same method and id, or nothing.
+fn beside(params: &str, fields: &Fields) {
+    for (method, id) in [("notifications/progress", ""), ("notifications/tasks", ""), ("roots/list", "\"id\":1,")] {
+        let text = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
+        let Ok(message) = Message::decode(text.into(), &Limits::default()) else { continue };
+        let Some(passed) = said(&message, fields) else { continue };
+        let again = Message::decode(passed.message.bytes().clone(), &Limits::default()).expect("a message");
+        assert_eq!((again.method(), again.id_raw()), (message.method(), message.id_raw()));
+        let twice = said(&again, fields).expect("it passed once");
+        assert!(!twice.reduced, "nothing more is taken the second time");
     }
 }
 

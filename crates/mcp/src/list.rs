@@ -90,6 +90,47 @@ pub fn rename(
     Ok(message.with_result_edits(&edits))
 }
 
+/// The message with the member `member` taken out of the items that `which` names.
+///
+/// # Errors
+/// As [`items`].
+pub fn without(
+    message: &Message,
+    key: &str,
+    member: &str,
+    mut which: impl FnMut(&Item<'_>) -> bool,
+) -> Result<Message, DecodeError> {
+    let mut edits = Vec::new();
+    for item in items(message, key)?.iter().filter(|item| which(item)) {
+        let mut members: Vec<(Span, bool)> = Vec::new();
+        Scanner::within(message.text(), item.span.start, usize::MAX).object(
+            Place::Definition,
+            |scanner, name| {
+                let value = scanner.value()?;
+                members.push((value.span, name == member));
+                Ok(())
+            },
+        )?;
+        let Some(at) = members.iter().position(|(_, is_meant)| *is_meant) else { continue };
+        // From behind the value before it to behind its own; the first member takes the comma behind it along.
+        let own = members[at].0;
+        let before = at.checked_sub(1).map(|before| members[before].0.end);
+        let (start, end) = match (before, members.get(at + 1)) {
+            (Some(before), _) => (before, own.end),
+            (None, Some(_)) => (item.span.start + 1, next_name(message.text(), own.end)),
+            (None, None) => (item.span.start + 1, item.span.end - 1),
+        };
+        edits.push((Span { start, end }, String::new()));
+    }
+    Ok(message.with_result_edits(&edits))
+}
+
+/// Where the name of the next member begins, behind a value that ends at `at`.
+fn next_name(text: &str, at: u32) -> u32 {
+    let gap = text[at as usize..].find('"').expect("a member follows, as the scan has seen");
+    at + u32::try_from(gap).expect("positions are of 32 bits")
+}
+
 /// The message with further items, each JSON text, at the end of its list, for example those of
 /// another server. A message without this list is returned as it is.
 ///

@@ -213,6 +213,27 @@ pub fn with_data(event: &Event, data: &[u8]) -> Bytes {
     out.into()
 }
 
+/// The event with nothing of its own but where the stream stands: its id, its `retry`, and this data. Types, comments and
+/// unknown lines are text of the server that no client of MCP reads, and are left out.
+#[must_use]
+pub fn bare(event: &Event, data: Option<&[u8]>) -> Bytes {
+    if event.is_comment {
+        return Bytes::from_static(b":\n\n");
+    }
+    let mut out = Vec::new();
+    if let Some(id) = &event.id {
+        out.extend_from_slice(format!("id: {id}\n").as_bytes());
+    }
+    if let Some(retry) = event.retry {
+        out.extend_from_slice(format!("retry: {retry}\n").as_bytes());
+    }
+    if let Some(data) = data {
+        write_data(data, &mut out);
+    }
+    out.push(b'\n');
+    out.into()
+}
+
 /// An event with nothing but this data.
 #[must_use]
 pub fn encode(data: &[u8]) -> Bytes {

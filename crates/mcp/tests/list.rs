@@ -118,3 +118,22 @@ proptest! {
         prop_assert_eq!(left, expected);
     }
 }
+
+#[test]
+fn a_member_is_taken_out_of_some_items() {
+    for (item, expected) in [
+        (r#"{"name":"a","outputSchema":{"x":[1]},"z":1}"#, r#"{"name":"a","z":1}"#),
+        (r#"{"outputSchema":{},"name":"a"}"#, r#"{"name":"a"}"#),
+        (r#"{ "outputSchema" : {} , "name" : "a" }"#, r#"{"name" : "a" }"#),
+        (r#"{"name":"a","outputSchema":null}"#, r#"{"name":"a"}"#),
+        (r#"{"name":"a","\u006futputSchema":{}}"#, r#"{"name":"a"}"#),
+        (r#"{"name":"a","x":{"outputSchema":{}}}"#, r#"{"name":"a","x":{"outputSchema":{}}}"#),
+    ] {
+        let other = r#"{"name":"b","outputSchema":{}}"#;
+        let text =
+            |item: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{item},{other}]}}}}"#);
+        let message = Message::decode(text(item).into(), &Limits::default()).unwrap();
+        let got = list::without(&message, "tools", "outputSchema", |item| item.name == "a").unwrap();
+        assert_eq!(got.text(), text(expected));
+    }
+}

@@ -47,7 +47,13 @@ fn only_what_is_named_passes() {
         (r#"{"resultType":"task","task":{"taskId":"t","status":"working","statusMessage":"ssn 1"}}"#,
          r#"{"resultType":"task","task":{"taskId":"t","status":"working"}}"#.to_owned()),
         (r#"{"resultType":"input_required","inputRequests":{"a":{"params":{"message":"ssn 1"}}}}"#,
-         format!(r#"{{"content":[{W}],"isError":true}}"#)),
+         format!(r#"{{"resultType":"complete","content":[{W}],"isError":true}}"#)),
+        (r#"{"taskId":"t","status":"completed","statusMessage":"ssn 1","ttlMs":5,"x":"ssn","_meta":{"io.modelcontextprotocol/subscriptionId":7,"y":"ssn"},"result":{"structuredContent":{"name":1,"ssn":2}},"error":{"code":1,"message":"ssn"}}"#,
+         r#"{"taskId":"t","status":"completed","ttlMs":5,"_meta":{"io.modelcontextprotocol/subscriptionId":7},"result":{"structuredContent":{"name":1}},"error":{"code":1,"message":"[withheld by policy]"}}"#.to_owned()),
+        (r#"{"tasks":[{"taskId":"t","statusMessage":"ssn 1"},7],"nextCursor":"c","x":"ssn"}"#,
+         r#"{"tasks":[{"taskId":"t"},{"taskId":"withheld","status":"working"}],"nextCursor":"c"}"#.to_owned()),
+        (r#"{"contents":[],"ttlMs":9,"cacheScope":"public"}"#, r#"{"contents":[],"ttlMs":0,"cacheScope":"private"}"#.to_owned()),
+        (r#"{"completion":{"values":["ssn 1"],"total":1}}"#, r#"{"completion":{"values":[],"hasMore":false}}"#.to_owned()),
         (
             r#"{"messages":[{"role":"user","content":{"type":"text","text":"{\"name\":1,\"x\":2}"},"y":1},{"role":"assistant","content":{"type":"text","text":"the ssn"}},{"role":"user","content":[{"type":"text","text":"ssn"}]}]}"#,
             format!(
@@ -104,6 +110,10 @@ fn what_is_hidden_is_gone_and_the_rest_stays() {
         ),
         (r#"{"structuredContent":{"ssn":1,"ssn":2}}"#, "{}"),
         (r#"{"content":[],"ssn":7}"#, r#"{"content":[]}"#),
+        (
+            r#"{"taskId":"t","statusMessage":"his ssn","result":{"content":[{"type":"text","text":"{\"ssn\":1,\"n\":1e5}"}]}}"#,
+            r#"{"taskId":"t","statusMessage":"[withheld by policy]","result":{"content":[{"type":"text","text":"{\"n\":1e5}"}]}}"#,
+        ),
     ];
     for (result, expected) in cases {
         assert_eq!(projected(result, &hidden), expected, "{result}");
@@ -113,6 +123,30 @@ fn what_is_hidden_is_gone_and_the_rest_stays() {
         projected(r#"{"structuredContent":{"customer":{"ssn":1,"x":2},"y":3}}"#, &both),
         r#"{"structuredContent":{"customer":{"x":2}}}"#
     );
+}
+
+#[test]
+fn numbers_order_and_bytes_of_what_stays_are_as_they_came() {
+    let kept =
+        r#"{"z":123456789012345678901234567890,"a":1.0,"m":1E+2,"b":-0.0,"c":"\u00e9\/","d":[ 1 , 2.50 ]}"#;
+    let text = kept.replace('\\', "\\\\").replace('"', "\\\"");
+    let whole = |row: &str, text: &str| {
+        format!(r#"{{"structuredContent":{row},"content":[{{"type":"text","text":"{text}"}}]}}"#)
+    };
+    let more = |json: &str, member: &str| json.replacen('{', &format!("{{{member},"), 1);
+    let result = whole(&more(kept, r#""ssn":1"#), &more(&text, r#"\"ssn\":1"#));
+    let only = fields(Some(&["a", "b", "c", "d", "m", "z"]), &[]);
+    for fields in [&only, &fields(None, &["ssn"])] {
+        let got = projected(&result, fields).replace("[1,2.50]", "[ 1 , 2.50 ]");
+        // Space within what is written anew means nothing; everything else is as it came.
+        assert_eq!(got.replace(r"\/", "/"), whole(kept, &text).replace(r"\/", "/"));
+    }
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let of = |levels| projected(&format!(r#"{{"structuredContent":{{"a":{}}}}}"#, deep(levels)), &only);
+    assert!(of(60).contains(&deep(60)), "as deep as a message may be");
+    let text = |levels| format!(r#"{{"content":[{{"type":"text","text":"{}"}}]}}"#, deep(levels));
+    assert!(projected(&text(64), &fields(None, &["ssn"])).contains(&deep(64)));
+    assert!(projected(&text(65), &fields(None, &["ssn"])).contains(WITHHELD), "nobody reads so deep alike");
 }
 
 #[test]

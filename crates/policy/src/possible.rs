@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
+use lockgate_identity::Caller;
+
 use crate::{
+    Policies,
     frame::{Foreseen, Frame},
     index::{Index, Names},
+    method,
+    permit::ResultFields,
+    query::Query,
     rule::Rule,
-    terms::Violation,
+    terms::{Terms, Violation},
 };
 
 /// Permits named when a caller may reach a server: enough to see why.
@@ -43,7 +49,11 @@ pub(crate) fn permits(index: &Index, foreseen: &Foreseen) -> Vec<String> {
 
 /// The first permits whose scope fits the caller and anything on the server.
 pub(crate) fn reach(index: &Index, names: &Names, server: &str) -> Arc<[String]> {
-    let rules = index.rules().iter().filter(|rule| {
+    reaching(index, names, server).take(NAMED_MAX).map(|rule| rule.id().to_owned()).collect()
+}
+
+fn reaching<'a>(index: &'a Index, names: &'a Names, server: &'a str) -> impl Iterator<Item = &'a Rule> + 'a {
+    index.rules().iter().filter(move |rule| {
         let scope = &rule.known.scope;
         let principal = scope.principal.as_ref().is_none_or(|id| names.principal.contains(id));
         let kind = scope.principal_is.as_ref();
@@ -52,6 +62,35 @@ pub(crate) fn reach(index: &Index, names: &Names, server: &str) -> Arc<[String]>
             names.resource.contains(id) || crate::entity::server_of(id).is_some_and(|own| own == server)
         });
         rule.is_permit() && !rule.terms().shadow && principal && kind && resource
-    });
-    rules.take(NAMED_MAX).map(|rule| rule.id().to_owned()).collect()
+    })
+}
+
+/// Whether results under these terms are cut.
+fn cuts(terms: &Terms) -> bool {
+    terms.only.is_some() || !terms.hidden.is_empty()
+}
+
+impl Policies {
+    /// Whether results of such calls may be cut: the definition that the caller is shown must not promise them whole.
+    pub fn may_cut(&self, query: &Query<'_>) -> bool {
+        let Some(frame) = self.frame(query) else { return false };
+        let mut rules = frame.slice.rules.iter().map(|&n| self.index().rule(n));
+        rules.any(|rule| rule.is_permit() && !rule.terms().shadow && cuts(rule.terms()))
+    }
+
+    /// What this caller's permits keep from it of anything at a server: what the server says beside its results, for
+    /// which nobody knows to which call it belongs, must not say that either. Nothing passes but what all of them let
+    /// pass: where any of them names fields, no field is left. `None` if none of them cuts results.
+    pub fn kept_back(&self, caller: &Caller, server: &str) -> Option<ResultFields> {
+        let (posture, loopback) = (None, false);
+        let query = Query { caller, server, method: method::CONNECT, name: None, posture, loopback };
+        let names = self.names(&query, method::connect());
+        let cutting = reaching(self.index(), &names, server).map(Rule::terms).filter(|terms| cuts(terms));
+        cutting.fold(None, |all, terms| {
+            let mut all = all.unwrap_or_else(ResultFields::default);
+            all.hidden.extend(terms.hidden.iter().cloned());
+            all.only = terms.only.as_ref().map(|_| Default::default()).or(all.only);
+            Some(all)
+        })
+    }
 }

@@ -18,7 +18,7 @@ use crate::{
     permit::{Cause, ResultFields},
     query::Approval,
     rates::Ledger,
-    terms::Violation,
+    terms::{Terms, Violation},
 };
 
 /// What happens, with the numbers of the policies that make it so.
@@ -222,19 +222,16 @@ impl Court<'_> {
     /// What of the result may pass: what any of the permits lets pass, without
     /// what all of them hide.
     fn result(&self, granted: &[u32]) -> Option<ResultFields> {
-        let mut all = granted.iter().map(|&n| self.index.rule(n).terms());
-        let first = all.next()?;
-        let mut fields = ResultFields { only: first.only.clone(), hidden: first.hidden.clone() };
-        for terms in all {
-            fields.only = match (fields.only, &terms.only) {
-                (Some(mut one), Some(other)) => {
-                    one.extend(other.iter().cloned());
-                    Some(one)
-                }
-                _ => None,
-            };
-            fields.hidden = fields.hidden.intersection(&terms.hidden).cloned().collect::<BTreeSet<_>>();
-        }
+        let all: Vec<&Terms> = granted.iter().map(|&n| self.index.rule(n).terms()).collect();
+        let only = all.iter().map(|terms| terms.only.as_ref()).collect::<Option<Vec<_>>>();
+        let only = only.map(|all| all.into_iter().flatten().cloned().collect::<BTreeSet<_>>());
+        let hidden = all.iter().flat_map(|terms| &terms.hidden);
+        // A permit that names the fields that pass shows none that another hides, unless it names that one.
+        let hides = |terms: &Terms, path: &String| {
+            terms.hidden.contains(path) || terms.only.as_ref().is_some_and(|only| !only.contains(path))
+        };
+        let hidden = hidden.filter(|path| all.iter().all(|terms| hides(terms, path))).cloned().collect();
+        let fields = ResultFields { only, hidden };
         (fields != ResultFields::default()).then_some(fields)
     }
 }

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use lockgate_detect::{Screened, Verdict};
-use lockgate_mcp::{Era, Kind, Message, list, reply};
+use lockgate_mcp::list::{self, Item};
+use lockgate_mcp::{Era, Kind, Message, reply};
 use lockgate_policy::Query;
 
 use crate::call::Call;
 use crate::decode::Inbound;
+use crate::link::LinkContext;
 use crate::node::Server;
 use crate::permit::connect;
 use crate::pipeline::session_header;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
-use crate::results::projected;
+use crate::results::{projected, projected_tasks};
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -207,7 +209,7 @@ pub(crate) async fn judge(
             session.set_version(raw.trim_matches('"'));
         }
     }
-    let message = projected(call, &server.id, &method, message)?;
+    let message = projected(call, &server.id, &method, message);
     screen_text(call, &server.id, &method, &message)?;
     Ok(if call.era == Era::Modern { own_view(&method, message) } else { message })
 }
@@ -262,6 +264,12 @@ fn listed(method: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// The use of an item that a list shows.
+fn use_of<'a>(link: &'a LinkContext, server: &'a Server, method: &'a str, name: &'a str) -> Query<'a> {
+    let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+    Query { caller: &link.caller, server: &server.id, method, name: Some(name), posture, loopback }
+}
+
 async fn judge_list(
     call: &mut Call,
     server: &Arc<Server>,
@@ -286,18 +294,18 @@ async fn judge_list(
     }
     let policies = call.node.policies.load();
     let link = call.link.clone();
-    let kept = list::retain(&message, key, |item| {
-        let query = Query {
-            caller: &link.caller,
-            server: &server.id,
-            method: of,
-            name: Some(&item.name),
-            posture: link.posture.as_deref(),
-            loopback: link.is_loopback(),
-        };
-        !hidden.contains(item.name.as_ref()) && policies.allows(&query)
-    })
-    .map_err(malformed)?;
+    let may_use = |item: &Item<'_>| {
+        !hidden.contains(item.name.as_ref()) && policies.allows(&use_of(&link, server, of, &item.name))
+    };
+    let mut kept = list::retain(&message, key, may_use).map_err(malformed)?;
+    if key == "tools" {
+        // What is cut is not what the definition promises, and clients hold results against it.
+        let may_cut = |item: &Item<'_>| policies.may_cut(&use_of(&link, server, of, &item.name));
+        kept = list::without(&kept, key, "outputSchema", may_cut).map_err(malformed)?;
+    }
+    if key == "tasks" {
+        kept = projected_tasks(call, &server.id, kept);
+    }
     // What is left is this caller's own view.
     Ok(if call.era == Era::Modern { list::mark_private(&kept) } else { kept })
 }

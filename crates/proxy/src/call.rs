@@ -8,12 +8,13 @@ use lockgate_audit::{ARGUMENTS_BYTES_MAX, Durability, Kind, Outcome, Receipt, Re
 use lockgate_detect::Finding;
 use lockgate_live::{Event, Found};
 use lockgate_mcp::{Era, Kind as MessageKind, Message};
-use lockgate_policy::{Permit, ResultFields};
+use lockgate_policy::Permit;
 use serde::de::IgnoredAny;
 
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::refusal::Refusal;
+use crate::results::{self, Cuts};
 use crate::session::{Owed, Session};
 use crate::stage::Stage;
 use crate::tell::{Said, Times};
@@ -39,7 +40,7 @@ pub struct Call {
     facts: Facts,
     /// What those who look on are told once its record has settled.
     untold: Option<Event>,
-    fields: Option<Arc<ResultFields>>,
+    cuts: Cuts,
     asks: bool,
     is_forwarded: bool,
     is_in_flight: bool,
@@ -80,7 +81,7 @@ impl Call {
             times: Times::begin(),
             facts: Facts::default(),
             untold: None,
-            fields: None,
+            cuts: Cuts::default(),
             asks: false,
             is_forwarded: false,
             is_in_flight: true,
@@ -136,7 +137,7 @@ impl Call {
         self.facts.server = Some(owed.server);
         self.facts.method = Some(owed.method);
         self.facts.name = owed.name;
-        self.fields = owed.fields;
+        self.cuts = owed.cuts;
     }
 
     /// Notes what a server said of its own accord: its method, and the size.
@@ -149,11 +150,11 @@ impl Call {
 
     /// Notes what policy decided, and what of the result may pass for it.
     pub fn note_permit(&mut self, permit: &Permit) {
+        self.cuts = results::cuts(self, permit.server(), permit);
         self.facts.policies = permit.policies().to_vec();
         self.facts.policy_generation = Some(permit.generation());
         self.facts.approval = permit.approved_by().map(str::to_owned);
         self.facts.shadow = permit.shadow().map(str::to_owned);
-        self.fields = permit.result().cloned().map(Arc::new);
     }
 
     /// Notes the SHA-256 of the facts that were decided on.
@@ -161,13 +162,9 @@ impl Call {
         self.facts.facts = digest;
     }
 
-    /// What of the result may pass; none is all of it.
-    pub(crate) fn fields(&self) -> Option<&ResultFields> {
-        self.fields.as_deref()
-    }
-
-    pub(crate) fn shared_fields(&self) -> Option<Arc<ResultFields>> {
-        self.fields.clone()
+    /// What is taken from its result.
+    pub(crate) fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     /// The subject: a tool, prompt, URI or task.
@@ -217,7 +214,7 @@ impl Call {
             server: self.server().to_owned(),
             method: self.method().to_owned(),
             name: self.facts.name.clone(),
-            fields: self.fields.clone(),
+            cuts: self.cuts.clone(),
         }
     }
 

@@ -37,7 +37,7 @@ use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::pins::Unkept;
 use crate::refusal::Refusal;
-use crate::results::TaskFields;
+use crate::results::Tasks;
 use crate::session::Sessions;
 use crate::upstream::{Transport, Upstream};
 use crate::wellknown::{Counter, Enrolment};
@@ -159,8 +159,8 @@ pub struct Node {
     pub definitions_changed: Notify,
     /// Counts the sets of policies that were put in force.
     pub(crate) policy_changes: watch::Sender<u64>,
-    /// Fields of results that tasks will give later.
-    pub(crate) task_fields: TaskFields,
+    /// What is taken from results that tasks will give later.
+    pub(crate) tasks_cut: Tasks,
     record_arguments: AtomicBool,
     facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
@@ -209,7 +209,7 @@ impl Node {
             approvals: Arc::new(parts.approvals),
             definitions_changed: Notify::new(),
             policy_changes: watch::Sender::new(0),
-            task_fields: TaskFields::default(),
+            tasks_cut: Tasks::default(),
             record_arguments: AtomicBool::new(parts.record_arguments),
             facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),

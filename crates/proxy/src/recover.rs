@@ -99,7 +99,7 @@ pub(crate) fn chosen_version(answer: &Message) -> Result<String, UpstreamError> 
         .map_err(|_| UpstreamError::Malformed("the result of initialize has no protocolVersion".to_owned()))
 }
 
-fn session_headers(version: Option<&str>) -> HeaderMap {
+pub(crate) fn session_headers(version: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));

@@ -130,8 +130,8 @@ pub enum Refusal {
     /// The call would have to wait for a person, and cannot.
     #[error("the call needs an approval, and cannot wait for it: {0}")]
     Unheld(ApprovalError),
-    /// Policy lets only a part of the result pass, and it cannot be cut.
-    #[error("the result is withheld, because only certain fields of it may pass: {why}")]
+    /// Policy lets only a part of results pass, and what a server says beside them cannot be cut.
+    #[error("withheld, because only certain fields of results may pass: {why}")]
     Unprojected {
         /// Why it cannot be cut.
         why: String,

@@ -1,6 +1,12 @@
 //! Streams: each event is decoded, judged and passed on as it comes; what nothing objects to keeps its exact bytes,
 //! comments and `retry` included.
+//!
+//! Where only a part of results may pass, what a server says beside them is cut alike ([`Cuts::said`]): by the rules of the
+//! call that a stream answers, and where nobody knows to which call a message belongs (a stream that only listens, the one
+//! pipe of a child process) by those of all that the caller may call there. Of such a stream only ids, `retry` and data pass,
+//! and a request of the server that may not pass is answered with an error here.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +27,8 @@ use crate::node::{Node, Server};
 use crate::permit::may_connect;
 use crate::pipeline::summary;
 use crate::refusal::Refusal;
+use crate::results::Cuts;
+use crate::said::Decliner;
 use crate::session::Session;
 use crate::upstream::{Frame, Frames, UpstreamError, is_listening};
 
@@ -48,6 +56,12 @@ struct Relay {
     listened: Option<String>,
     /// Tells of policies that come into force.
     changes: watch::Receiver<u64>,
+    /// What is taken from all that comes by.
+    cuts: Cuts,
+    /// What else is taken where nobody knows the call, by server, and the generation of policies that said so.
+    beside: HashMap<String, (u64, Cuts)>,
+    /// Answers for the client what it may not be asked.
+    decliner: Decliner,
 }
 
 /// Turns a stream of frames into a response body. A listening stream is recorded here, as opened; the stream of a call
@@ -86,6 +100,9 @@ pub async fn begin(
         servers,
         listened: listens.then(|| call.method().to_owned()),
         changes,
+        cuts: call.cuts().clone(),
+        beside: HashMap::new(),
+        decliner: Decliner::default(),
     };
     if listen {
         call.note_stream();
@@ -138,12 +155,36 @@ impl Relay {
 
     /// What the client gets of one frame; nothing, if it is held back.
     async fn pass(&mut self, frame: Frame) -> Option<Bytes> {
-        let Some(message) = &frame.message else { return Some(frame.raw) };
         let server = self.server_of(&frame);
+        let cuts = self.cuts_on(&server);
+        let Some(message) = &frame.message else {
+            return Some(match &frame.event {
+                Some(event) if !cuts.is_empty() => sse::bare(event, event.data.as_ref().map(|_| &b""[..])),
+                _ => frame.raw,
+            });
+        };
         match message.kind() {
             Kind::Result | Kind::Error => self.pass_result(server, message.clone(), frame).await,
-            Kind::Request | Kind::Notification => self.pass_said(&server, message, &frame).await,
+            Kind::Request | Kind::Notification => self.pass_said(&server, &cuts, frame).await,
         }
+    }
+
+    /// What is taken from what `server` says here.
+    fn cuts_on(&mut self, server: &Server) -> Cuts {
+        if self.frames.tells_calls_apart() && !self.listens {
+            return self.cuts.clone();
+        }
+        let generation = self.node.policies.load().generation();
+        let known = self.beside.get(&server.id).filter(|(under, _)| *under == generation);
+        let beside = match known {
+            Some((_, beside)) => beside.clone(),
+            None => {
+                let beside = Cuts::beside(&self.node, &self.link, &server.id);
+                self.beside.insert(server.id.clone(), (generation, beside.clone()));
+                beside
+            }
+        };
+        self.cuts.and(&beside)
     }
 
     /// Whose frame it is.
@@ -152,33 +193,53 @@ impl Relay {
         named.unwrap_or_else(|| self.server.clone())
     }
 
-    /// What the server says of its own accord passes without a record, unless detection has something to say about it.
-    async fn pass_said(&mut self, server: &Arc<Server>, message: &Message, frame: &Frame) -> Option<Bytes> {
+    /// What the server says of its own accord passes without a record, unless detection has something to say about it, or
+    /// the client may not be asked what the server asks.
+    async fn pass_said(&mut self, server: &Arc<Server>, cuts: &Cuts, frame: Frame) -> Option<Bytes> {
+        let said = frame.message.as_ref()?;
+        let Some(message) = cuts.said(said.clone()) else {
+            if said.kind() == Kind::Request {
+                let why = "it asks the client something in free text, and only certain fields may pass";
+                let mut aside = self.aside();
+                aside.note_said(&server.id, said);
+                // What cannot be recorded is not answered, and does not pass either.
+                aside.record_refusal(&Refusal::Unprojected { why: why.to_owned() }).await.ok()?;
+                self.decliner.decline(aside, server, &frame);
+            }
+            return None;
+        };
         let method = message.method().unwrap_or_default();
-        let screened = self.node.detector.screen_result(&server.id, method, message);
-        if screened.findings.is_empty() {
-            return Some(frame.raw.clone());
-        }
-        let mut aside = self.aside();
-        aside.note_said(&server.id, message);
-        let recorded = match screened.verdict {
+        let screened = self.node.detector.screen_result(&server.id, method, &message);
+        let passes = match screened.verdict {
+            _ if screened.findings.is_empty() => true,
             Verdict::Pass => {
+                let mut aside = self.aside();
+                aside.note_said(&server.id, &message);
                 aside.note_findings(&screened.findings);
-                aside.record(Outcome::Ok, None, message.bytes().len()).await.map(|()| true)
+                aside.record(Outcome::Ok, None, message.bytes().len()).await.is_ok()
             }
             Verdict::Withhold => {
+                let mut aside = self.aside();
+                aside.note_said(&server.id, &message);
                 let worst = screened.findings.into_iter().max_by_key(|finding| finding.severity);
                 let worst = worst.expect("a verdict to withhold comes with its finding");
-                aside.record_refusal(&Refusal::Withheld(Box::new(worst))).await.map(|()| false)
+                // It does not pass, whether that can be recorded or not.
+                let _ = aside.record_refusal(&Refusal::Withheld(Box::new(worst))).await;
+                false
             }
         };
-        recorded.is_ok_and(|passes| passes).then(|| frame.raw.clone())
+        passes.then(|| match &frame.event {
+            _ if cuts.is_empty() => frame.raw.clone(),
+            Some(event) => sse::bare(event, Some(message.bytes())),
+            None => sse::encode(message.bytes()),
+        })
     }
 
     async fn pass_result(&mut self, server: Arc<Server>, message: Message, frame: Frame) -> Option<Bytes> {
         let id = message.id_raw().map(str::to_owned);
         let mut call = self.answered(&server, id.as_deref())?;
         let before = message.bytes().clone();
+        let is_cut = !call.cuts().and(&self.cuts_on(&server)).is_empty();
         let sent = match judge(&mut call, &server, message).await {
             Ok(message) => {
                 let (outcome, code, bytes) = summary(http::StatusCode::OK, Some(&message));
@@ -188,6 +249,7 @@ impl Relay {
         };
         let data = sent.unwrap_or_else(|unrecorded| unrecorded.message(call.id_raw()));
         Some(match &frame.event {
+            Some(event) if is_cut => sse::bare(event, Some(&data)),
             _ if data == before => frame.raw,
             Some(event) => sse::with_data(event, &data),
             None => sse::encode(&data),

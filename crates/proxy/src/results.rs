@@ -1,108 +1,151 @@
 //! What of a result may pass, where the policies that permitted its call say so.
 //!
-//! The fields travel with the call: through streams, and with an answer that a client fetches later. A result that cannot
-//! be cut to its fields is withheld whole.
+//! The cuts travel with the call: through streams, with an answer that a client fetches later, and with the task that a
+//! call has become. What a server says beside its answers is held to them too ([`crate::relay`]).
+//!
+//! What is of the protocol is not cut: lists of tools, prompts and resources (whose items policy filters one by one) and
+//! what opens and keeps a session.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lockgate_mcp::{Kind, Message, reply};
-use lockgate_policy::ResultFields;
+use lockgate_mcp::project::{Fields, Projected, project, said};
+use lockgate_mcp::{Kind, Message};
+use lockgate_policy::{Permit, ResultFields};
 use lru::LruCache;
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::call::Call;
-use crate::project;
-use crate::refusal::Refusal;
+use crate::link::LinkContext;
+use crate::node::Node;
 
-/// Tasks whose results are still to be cut; the one not asked after for longest makes room.
+/// Tasks that are remembered; the one not asked after for longest makes room.
 const TASKS_MAX: usize = 10_000;
 
-/// Fields of results that come as tasks: the call that was permitted ends with the task's id, and its result comes by
-/// another call.
-pub(crate) struct TaskFields(Mutex<LruCache<(String, String), Arc<ResultFields>>>);
+/// Largest result that can be the handle of a task, in bytes. What is larger is an answer.
+const HANDLE_BYTES_MAX: usize = 64 << 10;
 
-impl Default for TaskFields {
+/// What is taken from results: each of these rules holds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cuts(Option<Arc<[Fields]>>);
+
+impl Cuts {
+    /// What policy says, and what is said of it otherwise.
+    fn of(fields: Option<&ResultFields>, more: &Cuts) -> Self {
+        let Some(fields) = fields else { return more.clone() };
+        Self(Some(more.iter().cloned().chain([read(fields)]).collect()))
+    }
+
+    /// What is taken from messages of `server` to the caller of `link` of which nobody knows the call.
+    pub(crate) fn beside(node: &Node, link: &LinkContext, server: &str) -> Self {
+        let fields = node.policies.load().kept_back(&link.caller, server);
+        Self::of(fields.as_ref(), &Self::default())
+    }
+
+    /// Both.
+    pub(crate) fn and(&self, other: &Cuts) -> Self {
+        match (self.is_empty(), other.is_empty()) {
+            (true, _) => other.clone(),
+            (_, true) => self.clone(),
+            _ => Self(Some(self.iter().chain(other.iter()).cloned().collect())),
+        }
+    }
+
+    /// Whether nothing is taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Fields> {
+        self.0.iter().flat_map(|all| all.iter())
+    }
+
+    /// What of an answer passes.
+    pub(crate) fn answer(&self, message: Message) -> Message {
+        self.iter().fold(message, |message, fields| project(&message, fields).message)
+    }
+
+    /// What passes of something that a server says of its own accord; nothing, if it may not pass at all.
+    pub(crate) fn said(&self, message: Message) -> Option<Message> {
+        self.iter().try_fold(message, |message, fields| {
+            said(&message, fields).map(|Projected { message, .. }| message)
+        })
+    }
+}
+
+/// The fields as results are reduced to them. A field without a name is in no result that could be told from others: then
+/// nothing passes.
+fn read(fields: &ResultFields) -> Fields {
+    let only = fields.only.as_ref().map(|only| only.iter().map(String::as_str));
+    Fields::new(only, fields.hidden.iter().map(String::as_str))
+        .unwrap_or_else(|_| Fields::new(Some([]), []).expect("no field is no field without a name"))
+}
+
+/// Cuts of results that come as tasks: the call that was permitted ends with the task's id, and its result comes by
+/// another call.
+pub(crate) struct Tasks(Mutex<LruCache<(String, String), Cuts>>);
+
+impl Default for Tasks {
     fn default() -> Self {
         let tasks = LruCache::new(NonZeroUsize::new(TASKS_MAX).expect("tasks are remembered"));
         Self(Mutex::new(tasks))
     }
 }
 
-impl TaskFields {
-    fn get(&self, server: &str, task: &str) -> Option<Arc<ResultFields>> {
+impl Tasks {
+    fn get(&self, server: &str, task: &str) -> Option<Cuts> {
         self.0.lock().get(&(server.to_owned(), task.to_owned())).cloned()
     }
 
-    fn put(&self, server: &str, task: String, fields: Arc<ResultFields>) {
-        self.0.lock().put((server.to_owned(), task), fields);
+    fn put(&self, server: &str, task: String, cuts: Cuts) {
+        self.0.lock().put((server.to_owned(), task), cuts);
     }
+}
+
+/// The cuts on the result of a call: those of its permit, and about a task those of the call that has become it. Of a task
+/// that this node does not know (it was begun before a restart, or elsewhere) nothing passes that any of the caller's
+/// permits at this server keeps back.
+pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
+    let message = permit.message();
+    let of_task = message
+        .name()
+        .filter(|_| message.method().is_some_and(|method| method.starts_with("tasks/")))
+        .map(|task| call.node.tasks_cut.get(server, task))
+        .map(|known| known.unwrap_or_else(|| Cuts::beside(&call.node, &call.link, server)));
+    Cuts::of(permit.result(), &of_task.unwrap_or_default())
 }
 
 /// Whether results of a method are of the protocol rather than of the server's data: there is nothing to cut in them.
 fn is_protocol(method: &str) -> bool {
-    matches!(
-        method,
-        "initialize"
-            | "ping"
-            | "server/discover"
-            | "logging/setLevel"
-            | "completion/complete"
-            | "tasks/cancel"
-    ) || method.ends_with("/list")
+    matches!(method, "initialize" | "ping" | "server/discover" | "logging/setLevel" | "subscriptions/listen")
+        || method.ends_with("/list")
         || method.ends_with("subscribe")
-        || method == "subscriptions/listen"
 }
 
 /// The part of an answer to `call` that may pass. What no policy restricts passes as it came.
-///
-/// # Errors
-/// [`Refusal::Unprojected`]: nothing of it may.
-pub(crate) fn projected(
-    call: &Call,
-    server: &str,
-    method: &str,
-    message: Message,
-) -> Result<Message, Refusal> {
-    let tasks = &call.node.task_fields;
-    let of_task =
-        call.name().filter(|_| method.starts_with("tasks/")).and_then(|task| tasks.get(server, task));
-    let all: Vec<&ResultFields> = call.fields().into_iter().chain(of_task.as_deref()).collect();
-    if all.is_empty() || is_protocol(method) {
-        return Ok(message);
+pub(crate) fn projected(call: &Call, server: &str, method: &str, message: Message) -> Message {
+    if !method.starts_with("tasks/")
+        && message.kind() == Kind::Result
+        && message.bytes().len() <= HANDLE_BYTES_MAX
+        && let Some(task) = task_id(&message)
+    {
+        call.node.tasks_cut.put(server, task, call.cuts().clone());
     }
-    if message.kind() == Kind::Error {
-        return silent(call, &message);
-    }
-    if let (Some(task), Some(fields)) = (task_id(&message), call.shared_fields()) {
-        tasks.put(server, task, fields);
-    }
-    all.into_iter().try_fold(message, |message, fields| cut(call, &message, fields))
+    if is_protocol(method) { message } else { call.cuts().answer(message) }
+}
+
+/// A list of tasks without what their calls may not say.
+pub(crate) fn projected_tasks(call: &Call, server: &str, message: Message) -> Message {
+    Cuts::beside(&call.node, &call.link, server).and(call.cuts()).answer(message)
 }
 
 /// The id of the task that a call has become, if it has.
 fn task_id(message: &Message) -> Option<String> {
-    let task = message.result_member_raw("task").or_else(|| message.result_raw())?;
-    let task: Value = serde_json::from_str(task).ok()?;
-    task.get("taskId")?.as_str().map(str::to_owned)
-}
-
-/// An error in the server's words could say what its result may not.
-fn silent(call: &Call, message: &Message) -> Result<Message, Refusal> {
-    let code = message.error_code().unwrap_or(reply::code::INTERNAL_ERROR);
-    let text = "the server answered with an error; policy lets only certain fields of its answers pass";
-    let bytes = reply::error(message.id_raw(), code, text, None);
-    Message::decode(bytes, &call.node.limits.results()).map_err(Refusal::Decode)
-}
-
-fn cut(call: &Call, message: &Message, fields: &ResultFields) -> Result<Message, Refusal> {
-    let unreadable = |why: &str| Refusal::Unprojected { why: why.to_owned() };
-    // Only requests of our clients are answered with results that anybody sees.
-    let (Some(id), Some(raw)) = (message.id_raw(), message.result_raw()) else {
-        return Err(unreadable("it is no result"));
+    let read = |raw: &str| serde_json::from_str::<Value>(raw).ok();
+    let id = match message.result_member_raw("task").and_then(read) {
+        Some(task) => task.get("taskId").cloned(),
+        None => message.result_member_raw("taskId").and_then(read),
     };
-    let whole: Map<String, Value> = serde_json::from_str(raw).map_err(|_| unreadable("it is no object"))?;
-    let bytes = reply::result(id, &Value::Object(project::result(whole, fields)).to_string());
-    Message::decode(bytes, &call.node.limits.results()).map_err(Refusal::Decode)
+    id?.as_str().map(str::to_owned)
 }

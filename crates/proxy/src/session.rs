@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use lockgate_crypto::{digest, random};
 use lockgate_mcp::Message;
-use lockgate_policy::ResultFields;
 use lru::LruCache;
 use parking_lot::Mutex;
 
 use crate::decode::Target;
+use crate::results::Cuts;
 use crate::upstream::UpstreamSession;
 
 /// Random bytes of a session id: 256 bits, so that guessing is out of the question.
@@ -53,8 +53,8 @@ pub struct Owed {
     pub method: String,
     /// The call's subject (tool, prompt, URI).
     pub name: Option<String>,
-    /// What of its result may pass; none is all of it.
-    pub fields: Option<Arc<ResultFields>>,
+    /// What is taken from its result.
+    pub(crate) cuts: Cuts,
 }
 
 impl Session {
@@ -349,7 +349,7 @@ mod tests {
         for id in ["1", "2", "3"] {
             session.owe(
                 id,
-                Owed { server: "crm".into(), method: "tools/list".into(), name: None, fields: None },
+                Owed { server: "crm".into(), method: "tools/list".into(), name: None, cuts: Cuts::default() },
             );
         }
         assert!(session.settle("1", "crm").is_none(), "the oldest made room");

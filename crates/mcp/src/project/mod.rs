@@ -6,6 +6,8 @@
 //!   is withheld, and so is everything beside the content: `_meta`, unknown members, the texts of errors.
 //! * these fields are **hidden**. Everything else passes, except text in which a hidden name is mentioned.
 //!
+//! The same rules hold for what a server says of its own accord ([`said()`]).
+//!
 //! Reduced are `structuredContent`, each text of `content`, `contents` and `messages` that is a JSON object or array, and
 //! under `hidden` everything else that is JSON. Values that pass keep their bytes; the objects around them are written anew.
 //! What can be read in two ways (a name twice in one object) is withheld as a whole.
@@ -14,9 +16,11 @@
 //! `outputSchema` out of the definitions that such a caller is shown.
 
 mod fields;
+mod said;
 mod write;
 
 pub use fields::{Fields, NoField};
+pub use said::said;
 
 use std::borrow::Cow;
 
@@ -41,8 +45,8 @@ pub struct Projected {
     pub reduced: bool,
 }
 
-/// Reduces an answer to the fields that may pass. Requests and notifications are returned as they are, and an answer
-/// of which nothing is taken away keeps every byte.
+/// Reduces an answer to the fields that may pass. Requests and notifications are returned as they are (see [`said()`]),
+/// and an answer of which nothing is taken away keeps every byte.
 #[must_use]
 pub fn project(message: &Message, fields: &Fields) -> Projected {
     let (member, raw) = match message.kind() {
@@ -63,7 +67,7 @@ pub fn project(message: &Message, fields: &Fields) -> Projected {
         writer.push(if member == "result" { NOTHING_LEFT } else { ERROR_LEFT });
     }
     let (body, reduced) = writer.finish();
-    if !reduced && has_no_more(message) {
+    if !reduced && has_no_more(message, &["jsonrpc", "id", member]) {
         return Projected { message: message.clone(), reduced };
     }
     let id = message.id_raw().unwrap_or("null");
@@ -75,13 +79,17 @@ pub fn project(message: &Message, fields: &Fields) -> Projected {
 /// A result of which nothing could be read.
 const NOTHING_LEFT: &str = r#"{"content":[{"type":"text","text":"[withheld by policy]"}],"isError":true}"#;
 
+/// The same in the era in which results have a type, in place of a question of the server.
+const NOTHING_ASKED: &str =
+    r#"{"resultType":"complete","content":[{"type":"text","text":"[withheld by policy]"}],"isError":true}"#;
+
 /// An error of which nothing could be read; -32603 is an internal error (JSON-RPC 2.0).
 const ERROR_LEFT: &str = r#"{"code":-32603,"message":"[withheld by policy]"}"#;
 
-/// Whether the message has no members but those of an answer.
-fn has_no_more(message: &Message) -> bool {
-    let known = |name: &str| matches!(name, "jsonrpc" | "id" | "result" | "error");
-    write::members(message.text()).is_ok_and(|members| members.iter().all(|(name, _)| known(name)))
+/// Whether the message has no members but these.
+fn has_no_more(message: &Message, known: &[&str]) -> bool {
+    write::members(message.text())
+        .is_ok_and(|members| members.iter().all(|(name, _)| known.contains(&&**name)))
 }
 
 /// Stands in `content` for what was withheld there.
@@ -92,6 +100,13 @@ const CONTENTS_LEFT: &str = r#"{"uri":"withheld:","text":"[withheld by policy]"}
 
 /// Stands in `messages` for what was withheld there.
 const MESSAGE_LEFT: &str = r#"{"role":"user","content":{"type":"text","text":"[withheld by policy]"}}"#;
+
+/// Stands in `tasks` for what was withheld there.
+const TASK_LEFT: &str = r#"{"taskId":"withheld","status":"working"}"#;
+
+/// What of a task is of the protocol.
+const TASK_WORDS: [&str; 8] =
+    ["taskId", "status", "createdAt", "lastUpdatedAt", "ttl", "ttlMs", "pollInterval", "pollIntervalMs"];
 
 /// Longest string that passes under `only` as a word of the protocol, in bytes.
 const WORD_BYTES_MAX: usize = 128;
@@ -104,10 +119,13 @@ fn result(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
     let asks = |name: &str, value: &str| name == "resultType" && value == r#""input_required""#;
     if writer.fields().only.is_some() && members.iter().any(|(name, value)| asks(name, value)) {
         // A question of the server is free text, and without it the answer makes no sense.
-        writer.push(NOTHING_LEFT);
+        writer.push(NOTHING_ASKED);
         writer.reduced();
         return Ok(());
     }
+    let is_task = member(&members, "taskId").is_some();
+    let is_list = member(&members, "tasks").is_some();
+    let is_cached = member(&members, "cacheScope").is_some();
     writer.open('{');
     for (name, value) in &members {
         let mark = writer.member(name);
@@ -117,7 +135,34 @@ fn result(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
             "contents" => list(value, writer, CONTENTS_LEFT, contents)?,
             "messages" => list(value, writer, MESSAGE_LEFT, prompt)?,
             "isError" | "resultType" => scalar(value, writer),
+            "completion" if writer.fields().only.is_some() => {
+                // A completion is what the server has, and without it the client still needs its list.
+                const NONE: &str = r#"{"values":[],"hasMore":false}"#;
+                writer.push(NONE);
+                if *value != NONE {
+                    writer.reduced();
+                }
+                true
+            }
+            // How long it may be cached is of the protocol, which requires it; what is left is for nobody else.
+            "ttlMs" | "cacheScope" if is_cached && writer.fields().only.is_some() => {
+                let own = if name == "ttlMs" { "0" } else { "\"private\"" };
+                writer.push(own);
+                if *value != own {
+                    writer.reduced();
+                }
+                true
+            }
             "task" if writer.fields().only.is_some() => task(value, writer)?,
+            "tasks" if writer.fields().only.is_some() => list(value, writer, TASK_LEFT, words_of_task)?,
+            "nextCursor" if is_list && writer.fields().only.is_some() => scalar(value, writer),
+            // A task as the extension of 2026-07-28 has it: its result is a member.
+            "result" if is_task => result(value, writer).map(|()| true)?,
+            "error" if is_task => error(value, writer).map(|()| true)?,
+            "_meta" if is_task && writer.fields().only.is_some() => said::belongs(value, writer)?,
+            word if is_task && writer.fields().only.is_some() => {
+                TASK_WORDS.contains(&word) && scalar(value, writer)
+            }
             _ => writer.other(name, value)?,
         };
         writer.keep(mark, kept);
@@ -253,13 +298,14 @@ fn contents(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, Deco
 
 /// The handle of a task that was begun: what a client needs to ask for it, and no texts.
 fn task(raw: &str, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
-    const PASSES: [&str; 8] =
-        ["taskId", "status", "createdAt", "lastUpdatedAt", "ttl", "ttlMs", "pollInterval", "pollIntervalMs"];
-    let members = write::members(raw)?;
+    words_of_task(&write::members(raw)?, writer)
+}
+
+fn words_of_task(members: &Members<'_>, writer: &mut Writer<'_>) -> Result<bool, DecodeError> {
     writer.open('{');
-    for (name, value) in &members {
+    for (name, value) in members {
         let mark = writer.member(name);
-        let kept = PASSES.contains(&&**name) && scalar(value, writer);
+        let kept = TASK_WORDS.contains(&&**name) && scalar(value, writer);
         writer.keep(mark, kept);
     }
     writer.close('}');

@@ -45,6 +45,11 @@ impl<'f> Writer<'f> {
         (self.out, self.reduced)
     }
 
+    /// Forgets what was written to look whether it passes.
+    pub(super) fn restart(&mut self) {
+        self.out.clear();
+    }
+
     pub(super) fn start_again(&mut self) {
         self.out.clear();
         self.reduced = true;

@@ -182,7 +182,9 @@ fn results_are_what_permits_let_pass() {
     for (all, only, hidden) in [
         (vec!["@result_fields(\"a,b\")"], Some(set(&["a", "b"])), set(&[])),
         (vec!["@result_fields(\"a\")", "@result_fields(\"b.c\")"], Some(set(&["a", "b.c"])), set(&[])),
-        (vec!["@result_fields(\"a\")", "@result_hidden(\"x\")"], None, set(&[])),
+        (vec!["@result_fields(\"a\")", "@result_hidden(\"x\")"], None, set(&["x"])),
+        (vec!["@result_fields(\"x\")", "@result_hidden(\"x,y\")"], None, set(&["y"])),
+        (vec!["@result_fields(\"a\")", ""], None, set(&[])),
         (vec!["@result_hidden(\"x,y\")", "@result_hidden(\"y,z\")"], None, set(&["y"])),
         (vec!["@result_fields(\"\")"], Some(set(&[])), set(&[])),
     ] {

@@ -146,6 +146,16 @@ impl Frames {
         }
     }
 
+    /// Whether the server tells by the stream which call a message belongs to. A child process has one stream for all of
+    /// its calls.
+    pub(crate) fn tells_calls_apart(&self) -> bool {
+        match self {
+            Frames::Http(_) => true,
+            Frames::Child(_) | Frames::Merged(_) => false,
+            Frames::Prefixed(_, inner) => inner.tells_calls_apart(),
+        }
+    }
+
     /// One stream of several. A server whose stream fails leaves; the others go on.
     pub fn merge(streams: impl Iterator<Item = Frames>) -> Frames {
         let streams = streams.map(|frames| {
