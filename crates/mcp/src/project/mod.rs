@@ -116,14 +116,15 @@ type Members<'a> = Vec<(Cow<'a, str>, &'a str)>;
 
 fn result(raw: &str, writer: &mut Writer<'_>) -> Result<(), DecodeError> {
     let members = write::members(raw)?;
+    let is_task = is_task(&members, writer);
     let asks = |name: &str, value: &str| name == "resultType" && value == r#""input_required""#;
-    if writer.fields().only.is_some() && members.iter().any(|(name, value)| asks(name, value)) {
+    // The questions that a task has are members beside its status, and left out like others.
+    if !is_task && writer.fields().only.is_some() && members.iter().any(|(name, value)| asks(name, value)) {
         // A question of the server is free text, and without it the answer makes no sense.
         writer.push(NOTHING_ASKED);
         writer.reduced();
         return Ok(());
     }
-    let is_task = member(&members, "taskId").is_some();
     let is_list = member(&members, "tasks").is_some();
     let is_cached = member(&members, "cacheScope").is_some();
     writer.open('{');
@@ -353,16 +354,26 @@ fn bytes(raw: &str, writer: &mut Writer<'_>) -> bool {
 
 /// A value that is no container: a word of the protocol.
 fn scalar(raw: &str, writer: &mut Writer<'_>) -> bool {
-    let passes = match raw.as_bytes().first() {
-        Some(b'{' | b'[') => false,
-        _ if writer.fields().only.is_some() && raw.len() > WORD_BYTES_MAX => false,
-        Some(b'"') => string(raw).is_some_and(|text| writer.unmentioned(&text)),
-        _ => true,
-    };
+    let passes = is_word(raw, writer);
     if passes {
         writer.push(raw);
     }
     passes
+}
+
+fn is_word(raw: &str, writer: &Writer<'_>) -> bool {
+    match raw.as_bytes().first() {
+        Some(b'{' | b'[') => false,
+        _ if writer.fields().only.is_some() && raw.len() > WORD_BYTES_MAX => false,
+        Some(b'"') => string(raw).is_some_and(|text| writer.unmentioned(&text)),
+        _ => true,
+    }
+}
+
+/// Whether these are the members of a task: it has an id, and still has it when it was cut.
+fn is_task(members: &Members<'_>, writer: &Writer<'_>) -> bool {
+    let id = member(members, "taskId").filter(|id| id.starts_with('"'));
+    id.is_some_and(|id| writer.fields().only.is_none() || is_word(id, writer))
 }
 
 fn string(raw: &str) -> Option<Cow<'_, str>> {

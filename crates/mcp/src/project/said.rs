@@ -7,7 +7,7 @@
 //!   know is nothing but free text, and is dropped where only certain fields may pass.
 //! * **Requests** (sampling, elicitation) pass whole or not at all: half a question would be answered wrongly.
 
-use super::{Fields, Projected, TASK_WORDS, WITHHELD, Writer, has_no_more, member, result, scalar, write};
+use super::{Fields, Projected, TASK_WORDS, WITHHELD, Writer, has_no_more, is_task, result, scalar, write};
 use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::message::{Kind, Message};
@@ -72,8 +72,11 @@ fn told(method: &str, params: &str, writer: &mut Writer<'_>) -> Result<bool, Dec
         "notifications/resources/updated" => &["uri"],
         "notifications/elicitation/complete" => &["elicitationId"],
         "notifications/tasks/status" | "notifications/tasks" => {
-            let is_task = member(&write::members(params)?, "taskId").is_some();
-            return if is_task { result(params, writer).map(|()| true) } else { Ok(false) };
+            return if is_task(&write::members(params)?, writer) {
+                result(params, writer).map(|()| true)
+            } else {
+                Ok(false)
+            };
         }
         "notifications/subscriptions/acknowledged" => &[],
         list if list.ends_with("/list_changed") => &[],
