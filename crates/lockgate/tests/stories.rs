@@ -4,78 +4,18 @@
 
 #[path = "support/clinic.rs"]
 mod clinic;
+#[path = "support/house.rs"]
+mod house;
 mod support;
 
-use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-use clinic::Clinic;
-use serde_json::{Value, json};
-use support::{Node, Running, call, command, initialize, place, shake_hands};
-use tempfile::TempDir;
-
-/// What a refusal by policy is on the wire.
-const DENIED: i64 = -31001;
-
-/// A gateway in front of a clinic and of billing, with these role files.
-struct House {
-    node: Node,
-    clinic: Clinic,
-    billing: Clinic,
-    folder: TempDir,
-}
-
-impl House {
-    fn open(roles: &[(&str, &str)], config: &str) -> Self {
-        let (folder, state) = place();
-        let (clinic, billing) = (Clinic::start(), Clinic::start());
-        let policy = state.join("policy");
-        std::fs::create_dir_all(&policy).unwrap();
-        private(&state);
-        private(&policy);
-        for (name, text) in roles {
-            std::fs::write(policy.join(format!("{name}.toml")), format!("{text}\n[end]\n")).unwrap();
-        }
-        let path = folder.path().join("lockgate.toml");
-        let servers = format!(
-            "[[server]]\nname = \"clinic\"\nto = \"{}\"\n[[server]]\nname = \"billing\"\nto = \"{}\"\n",
-            clinic.to(),
-            billing.to()
-        );
-        std::fs::write(&path, format!("{config}\n{servers}")).unwrap();
-        let node = Node::start(&state, &["gateway", "--config", path.to_str().unwrap()]);
-        Self { node, clinic, billing, folder }
-    }
-
-    /// The connector of a newly enrolled agent, on a machine of its own.
-    fn agent(&self, name: &str, url: &str, further: &[&str]) -> (TempDir, Running) {
-        let minted = self.node.run(&["identity", "invite", "--name", name, "--output", "json"]);
-        assert_eq!(minted.code, 0, "{}", minted.stderr);
-        let code = minted.json()["code"].as_str().unwrap().to_owned();
-        let (folder, state) = place();
-        let mut command = command(&state);
-        command.args(["connect", "--invite", &code, url]).args(further);
-        (folder, Running::start(&mut command))
-    }
-
-    fn records(&self) -> String {
-        self.node.run(&["audit", "tail", "-n", "200", "--output", "jsonl"]).stdout
-    }
-}
-
-fn private(path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
-}
+use house::{House, assistant, becomes, is_denied, zone_where_it_is};
+use serde_json::json;
+use support::{Running, call, initialize, shake_hands};
 
 fn tools(agent: &mut Running, id: u64) -> Vec<String> {
     let listed = agent.ask(&json!({"jsonrpc": "2.0", "id": id, "method": "tools/list", "params": {}}));
     let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("{listed}"));
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
-}
-
-fn is_denied(answer: &Value) -> bool {
-    answer["error"]["code"] == DENIED
 }
 
 /// Story 1: a customer-service agent never reaches billing: not at connect, not in lists, not by a call.
@@ -173,33 +113,6 @@ fn a_retail_bot_reads_an_email_and_is_ended_by_system_config() {
     assert_eq!(house.clinic.calls().len(), 2);
 }
 
-/// A zone in which it is about this hour now.
-fn zone_where_it_is(hour: i64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let utc = i64::try_from(now / 3_600 % 24).unwrap();
-    let ahead = (hour - utc + 12).rem_euclid(24) - 12;
-    // These zones count the other way round.
-    format!("Etc/GMT{:+}", -ahead)
-}
-
-fn assistant(name: &str, zone: &str) -> String {
-    format!(
-        r#"
-[role]
-name = "{name}"
-agents = ["agent/{name}"]
-zone = "{zone}"
-
-[[allow]]
-id = "read-record"
-tools = ["clinic/read_record"]
-hours = "08:00-18:00"
-facts.appointment = {{ patient = {{ is_argument = "patient" }}, start = {{ before = "now" }}, end = {{ after = "now" }} }}
-facts.staff.on_duty = {{ min = 1 }}
-"#
-    )
-}
-
 const CLINIC_FACTS: &str = r#"
 [[fact]]
 name = "appointment"
@@ -216,21 +129,6 @@ fields = { on_duty = "integer" }
 max_age = "15s"
 deadline = "5s"
 "#;
-
-/// Calls until the answer is of this kind: files are looked at several times a second.
-#[track_caller]
-fn becomes(agent: &mut Running, id: &mut u64, patient: &str, allowed: bool) {
-    let end = Instant::now() + Duration::from_secs(support::WAIT_S_MAX);
-    loop {
-        *id += 1;
-        let answer = agent.ask(&call(*id, "read_record", json!({"patient": patient})));
-        if answer.get("result").is_some() == allowed && (allowed || is_denied(&answer)) {
-            return;
-        }
-        assert!(Instant::now() < end, "{patient}, {allowed}: {answer}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 /// Story 3: a record is read at 14:00 with an appointment and staff on duty, and not otherwise.
 #[test]

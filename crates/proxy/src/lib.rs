@@ -35,6 +35,7 @@ pub mod link;
 pub mod metrics;
 pub mod node;
 pub mod oauth;
+pub mod own;
 mod permit;
 mod pins;
 pub mod pipeline;

@@ -12,6 +12,7 @@ use lockgate_identity::Caller;
 use lockgate_identity::token::Scope;
 use lockgate_identity::token::bind::EXPORTER_BYTES;
 use lockgate_live::LinkFacts;
+use lockgate_policy::Policies;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -68,6 +69,8 @@ pub struct LinkContext {
     pub(crate) bearers: BearersOfLink,
     /// What the token reaches to by which the caller speaks; none where no token does.
     pub(crate) scope: Option<Scope>,
+    /// Of what stands for the link of this node's own calls: the policies on them, in place of the node's.
+    pub(crate) own: Option<Arc<Policies>>,
     calls: Arc<AtomicU64>,
     /// The last call of the link that was recorded: the next record refers to it.
     pub(crate) recorded: Arc<Mutex<Option<Receipt>>>,
@@ -93,6 +96,61 @@ pub(crate) struct Shown {
 }
 
 impl LinkContext {
+    fn made(number: u64, link: NewLink) -> Self {
+        let shown = Shown {
+            principal: link.caller.principal.to_string(),
+            peer: link.peer.map(|peer| peer.to_string()),
+            quantum_safe: link.posture.as_ref().map(|posture| posture.quantum_safe()),
+        };
+        let facts = Arc::new(crate::tell::facts(number, &link, &shown));
+        Self {
+            number,
+            listener: link.listener,
+            peer: link.peer,
+            local: link.local,
+            posture: link.posture,
+            caller: link.caller,
+            since_ms: link.since_ms,
+            hosts: link.hosts,
+            origins: link.origins,
+            identity_required: link.identity_required,
+            multiplexes: link.multiplexes,
+            closing: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            condemned: CancellationToken::new(),
+            in_order: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            shown,
+            facts,
+            verify_us: OnceLock::new(),
+            fate: Arc::default(),
+            proofs: OnceLock::new(),
+            bearers: BearersOfLink::default(),
+            own: None,
+            scope: None,
+            calls: Arc::default(),
+            recorded: Arc::default(),
+            follows: Arc::default(),
+        }
+    }
+
+    /// What stands for a link in calls that the node makes itself: it is on no list of links, and nothing ends it.
+    pub(crate) fn of_node(caller: Caller, policies: Arc<Policies>) -> Arc<Self> {
+        let link = NewLink {
+            listener: "own".into(),
+            peer: None,
+            local: None,
+            posture: None,
+            caller,
+            since_ms: now_ms(),
+            hosts: Arc::from([]),
+            origins: Arc::from([]),
+            identity_required: true,
+            multiplexes: true,
+        };
+        Arc::new(Self { own: Some(policies), ..Self::made(0, link) })
+    }
+
     /// Whether both ends are on this machine.
     pub fn is_loopback(&self) -> bool {
         self.peer.is_some_and(|peer| peer.ip().is_loopback())
@@ -150,6 +208,7 @@ impl LinkContext {
             fate: self.fate.clone(),
             proofs: self.proofs.clone(),
             bearers: BearersOfLink::default(),
+            own: None,
             calls: self.calls.clone(),
             recorded: self.recorded.clone(),
             follows: self.follows.clone(),
@@ -242,40 +301,7 @@ impl Links {
     /// Enters a link; it is live until the guard is dropped.
     pub fn enter(self: &Arc<Self>, link: NewLink) -> LiveLink {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        let shown = Shown {
-            principal: link.caller.principal.to_string(),
-            peer: link.peer.map(|peer| peer.to_string()),
-            quantum_safe: link.posture.as_ref().map(|posture| posture.quantum_safe()),
-        };
-        let facts = Arc::new(crate::tell::facts(number, &link, &shown));
-        let context = Arc::new(LinkContext {
-            number,
-            listener: link.listener,
-            peer: link.peer,
-            local: link.local,
-            posture: link.posture,
-            caller: link.caller,
-            since_ms: link.since_ms,
-            hosts: link.hosts,
-            origins: link.origins,
-            identity_required: link.identity_required,
-            multiplexes: link.multiplexes,
-            closing: CancellationToken::new(),
-            kill: CancellationToken::new(),
-            condemned: CancellationToken::new(),
-            in_order: AtomicU64::new(0),
-            killed: AtomicBool::new(false),
-            shown,
-            facts,
-            verify_us: OnceLock::new(),
-            fate: Arc::default(),
-            proofs: OnceLock::new(),
-            bearers: BearersOfLink::default(),
-            calls: Arc::default(),
-            recorded: Arc::default(),
-            follows: Arc::default(),
-            scope: None,
-        });
+        let context = Arc::new(LinkContext::made(number, link));
         self.live.lock().insert(number, context.clone());
         LiveLink { links: self.clone(), context }
     }

@@ -51,7 +51,7 @@ impl<'a> Asked<'a> {
 
     /// Decides on `message`. A call that waits for a person is parked, or passes on the approval that it has got.
     pub(crate) async fn decide(&self, message: Message) -> Decided {
-        let policies = self.node.policies.load_full();
+        let policies = self.link.own.clone().unwrap_or_else(|| self.node.policies.load_full());
         if let Err(refused) = connect(self.node, &policies, self.link, self.server) {
             return Decided { result: Err(Refusal::NotConnected(Box::new(refused))), facts: None };
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use lockgate_mcp::{Kind, Message};
+use lockgate_detect::Screened;
+use lockgate_mcp::{Era, Kind, Message};
 
 use crate::answer::finish;
 use crate::call::Call;
@@ -33,7 +34,7 @@ pub(crate) async fn exchange_in_session(
     if let Some(status) = moot(exchange) {
         return Ok(Answer { status, headers: HeaderMap::new(), session: None, body: AnswerBody::Empty });
     }
-    let fresh = recover(call, server, session, held.as_ref(), exchange).await?;
+    let fresh = recover(call, server, session, held.as_ref()).await?;
     let mut headers = exchange.headers.clone();
     // An event of the lost session: in the new one it is another, or none.
     headers.remove("last-event-id");
@@ -56,37 +57,62 @@ async fn recover(
     server: &Arc<Server>,
     session: &Arc<Session>,
     lost: Option<&UpstreamSession>,
-    exchange: &Exchange<'_>,
 ) -> Result<UpstreamSession, Refusal> {
     let _alone = session.recovery.lock().await;
     match session.upstream(&server.id) {
         Some(other) if !lost.is_some_and(|lost| other.is_same(lost)) => return Ok(other),
         _ => {}
     }
-    let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
     // The session's own messages pass policy and detection again: both may have changed since.
-    let headers = session_headers(None);
-    let init = clearance(call, &server.id, &headers, session.init().clone()).await?;
-    let opening = Exchange { verb: Verb::Post, screened: &init, headers: &headers, ..*exchange };
-    let mut answer = server.upstream.exchange(&opening, None).await.map_err(upstream_error)?;
-    let fresh = answer.session.take().unwrap_or(UpstreamSession::Http(None));
-    let result = finish(answer, init.message().id_raw()).await.map_err(upstream_error)?;
-    let version = chosen_version(&result).map_err(upstream_error)?;
+    let (fresh, version) = open_at(call, server, session.init().clone()).await?;
     // Of several servers each may speak its own version. Where there is one, it is the client's, and cannot change.
     let is_alone = session.spans_one();
     if is_alone && session.version().is_some_and(|agreed| agreed != version) {
         return Err(SessionError::Unknown.into());
     }
     if let Some(initialized) = session.initialized() {
-        let headers = session_headers(Some(&version));
-        let initialized = clearance(call, &server.id, &headers, initialized).await?;
-        let opened = Exchange { verb: Verb::Post, screened: &initialized, headers: &headers, ..*exchange };
-        server.upstream.exchange(&opened, Some(&fresh)).await.map_err(upstream_error)?;
+        say_initialized(call, server, initialized, (&fresh, &version)).await?;
     }
     session.set_upstream(&server.id, fresh.clone(), (!is_alone).then_some(version));
     call.node.metrics.sessions_recovered.inc();
     tracing::info!(target: "lockgate::forward", server = %server.id, session = %session.fingerprint, "upstream session opened anew");
     Ok(fresh)
+}
+
+/// Opens a session at `server` with this `initialize`; gives it, and the version that the server chose.
+pub(crate) async fn open_at(
+    call: &Call,
+    server: &Server,
+    init: Message,
+) -> Result<(UpstreamSession, String), Refusal> {
+    let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
+    let headers = session_headers(None);
+    let init = clearance(call, &server.id, &headers, init).await?;
+    let opening = posted(call, &init, &headers);
+    let mut answer = server.upstream.exchange(&opening, None).await.map_err(upstream_error)?;
+    let fresh = answer.session.take().unwrap_or(UpstreamSession::Http(None));
+    let result = finish(answer, init.message().id_raw()).await.map_err(upstream_error)?;
+    let version = chosen_version(&result).map_err(upstream_error)?;
+    Ok((fresh, version))
+}
+
+/// Tells `server` that its session, of this version, is open.
+pub(crate) async fn say_initialized(
+    call: &Call,
+    server: &Server,
+    initialized: Message,
+    (session, version): (&UpstreamSession, &str),
+) -> Result<(), Refusal> {
+    let headers = session_headers(Some(version));
+    let initialized = clearance(call, &server.id, &headers, initialized).await?;
+    let opened = posted(call, &initialized, &headers);
+    let said = server.upstream.exchange(&opened, Some(session)).await;
+    said.map(drop).map_err(|error| Refusal::Upstream { server: server.id.clone(), error })
+}
+
+fn posted<'a>(call: &'a Call, screened: &'a Screened, headers: &'a HeaderMap) -> Exchange<'a> {
+    let agent = &call.link.caller.agent;
+    Exchange { verb: Verb::Post, screened, headers, era: Era::Legacy, agent }
 }
 
 /// The version that a server chose in its answer to `initialize`.

@@ -1,6 +1,6 @@
 //! The facts of a node: made from its settings, kept in its store, shown to whoever administers it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
@@ -8,7 +8,10 @@ use lockgate_admin::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, 
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_facts::push::{PushError, Signed};
 use lockgate_facts::{Absence, Facts, From, Keep, Spec, Template};
+use lockgate_identity::SpiffeId;
 use lockgate_identity::verifier::ForeignRoots;
+use lockgate_proxy::Node;
+use lockgate_proxy::own::{OwnTool, OwnTools, Unpermitted};
 use lockgate_store::Store;
 use lockgate_transport::http::{Limits, Pool, Target};
 use lockgate_transport::{Dialer, Trust, dialer};
@@ -26,21 +29,57 @@ const PLACE: &str = "fact:";
 const SPACE: &str = "facts";
 
 /// The facts in force, which a reload replaces.
-#[derive(Debug)]
-pub(super) struct InForce(ArcSwap<Facts>);
+pub(super) struct InForce {
+    facts: ArcSwap<Facts>,
+    /// Calls the tools that facts come from, once there is a node.
+    tools: OnceLock<Arc<OwnTools>>,
+}
 
 impl InForce {
     pub(super) fn new(facts: Facts) -> Self {
-        Self(ArcSwap::from_pointee(facts))
+        Self { facts: ArcSwap::from_pointee(facts), tools: OnceLock::new() }
+    }
+
+    /// Has the tools that facts come from called by `node`, in its own name.
+    ///
+    /// # Errors
+    /// Names that no policy can be made for.
+    pub(super) fn call_tools(
+        &self,
+        node: &Arc<Node>,
+        id: SpiffeId,
+        settings: &Settings,
+    ) -> Result<(), Diagnostic> {
+        let tools = OwnTools::new(node, id, &tools(&settings.facts)).map_err(|error| unpermitted(&error))?;
+        let held: Weak<OwnTools> = Arc::downgrade(self.tools.get_or_init(|| tools));
+        self.load().tools().fill(held);
+        Ok(())
     }
 
     pub(super) fn load(&self) -> Arc<Facts> {
-        self.0.load_full()
+        self.facts.load_full()
     }
 
     pub(super) fn store(&self, facts: Facts) {
-        self.0.store(Arc::new(facts));
+        self.facts.store(Arc::new(facts));
     }
+}
+
+/// The tools that facts come from.
+fn tools(plans: &[FactPlan]) -> Vec<OwnTool> {
+    let tool = |plan: &FactPlan| match &plan.from {
+        FactSource::Mcp { server, tool } => {
+            Some(OwnTool { fact: plan.shape.name.clone(), server: server.clone(), tool: tool.clone() })
+        }
+        _ => None,
+    };
+    plans.iter().filter_map(tool).collect()
+}
+
+fn unpermitted(error: &Unpermitted) -> Diagnostic {
+    Diagnostic::new("LG-C007", "a tool that a fact comes from cannot be called")
+        .because(error)
+        .hint("write mcp:SERVER/TOOL, like mcp:calendar/appointments")
 }
 
 /// Connections to one provider: a fact is one small answer, and what fails rests soon.
@@ -182,6 +221,9 @@ impl Control {
         let known = |plan: &FactPlan| facts.from(&plan.shape.name).filter(|_| same(plan));
         let specs = specs(new, &in_force, &mut changing.dialled, &known)?;
         drop(changing);
+        if let Some(calling) = self.facts().tools.get() {
+            calling.allow(&tools(&new.facts)).map_err(|error| unpermitted(&error))?;
+        }
         self.facts().store(facts.renewed(specs));
         Ok(Some(format!("{} facts", new.facts.len())))
     }

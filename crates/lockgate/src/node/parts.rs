@@ -118,6 +118,7 @@ pub(super) async fn put_together(
         durable: settings.audit.durable.clone(),
     });
     let first = agility::first_rules(&in_force, &registrar.bundle());
+    facts.call_tools(&node, opened.identity.id.clone(), &settings)?;
     node.publish(first, Move::NOW).map_err(|error| Diagnostic::new("LG-X001", error.to_string()))?;
     let Opened { served, identity, listeners, endpoint, foreign } = opened;
     let faces = served.iter().map(|served| Arc::clone(&served.face)).zip(listeners).collect();

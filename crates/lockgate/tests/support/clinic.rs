@@ -1,5 +1,7 @@
 //! An MCP server with something worth protecting, which remembers what it was called with.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
 use std::io::{BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -13,8 +15,16 @@ pub(crate) struct Clinic {
     asked: Arc<Mutex<usize>>,
 }
 
+/// What a tool does that is not of the clinic: from the params of its call to the result, or the error, as JSON text.
+pub(crate) type Tool = fn(&Value) -> Option<Result<String, String>>;
+
 impl Clinic {
     pub(crate) fn start() -> Self {
+        Self::with(|_| None)
+    }
+
+    /// A server with a tool that is asked first.
+    pub(crate) fn with(tool: Tool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (calls, asked) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::<Mutex<usize>>::default());
@@ -22,7 +32,7 @@ impl Clinic {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (seen, count) = (Arc::clone(&seen), Arc::clone(&count));
-                std::thread::spawn(move || serve(stream, &seen, &count));
+                std::thread::spawn(move || serve(stream, (&seen, &count), tool));
             }
         });
         Self { address, calls, asked }
@@ -43,16 +53,23 @@ impl Clinic {
     }
 }
 
-fn serve(stream: TcpStream, seen: &Mutex<Vec<Value>>, count: &Mutex<usize>) {
+fn serve(stream: TcpStream, (seen, count): (&Mutex<Vec<Value>>, &Mutex<usize>), tool: Tool) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some(body) = request(&mut reader) {
         *count.lock().unwrap() += 1;
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-        let written = match answer(&message, seen) {
+        let scripted = if message["method"] == "tools/call" { tool(&message["params"]) } else { None };
+        let said = match scripted {
+            Some(Ok(result)) => Some(("result", result)),
+            Some(Err(error)) => Some(("error", error)),
+            None => answer(&message, seen).map(|result| ("result", result.to_string())),
+        };
+        let written = match said {
             None => write!(stream, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"),
-            Some(result) => {
-                let body = json!({"jsonrpc": "2.0", "id": message["id"], "result": result}).to_string();
+            Some((member, said)) => {
+                let id = &message["id"];
+                let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"{member}":{said}}}"#);
                 let length = body.len();
                 let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json";
                 write!(stream, "{head}\r\nContent-Length: {length}\r\n\r\n{body}")
