@@ -249,7 +249,6 @@ pub(crate) fn caller(role: &str) -> Result<Caller> {
         not_before: SystemTime::UNIX_EPOCH,
         not_after: SystemTime::UNIX_EPOCH,
         key_fingerprint: "00".repeat(32),
-        certificate_sha256: [0; 32],
     };
     Ok(bind(&Arc::new(principal)).with_roles(Arc::from([role.to_owned()])))
 }

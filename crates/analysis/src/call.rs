@@ -372,7 +372,6 @@ fn workload(id: &str) -> Result<Principal, AnalysisError> {
         not_before: SystemTime::UNIX_EPOCH,
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(LIFE_S),
         key_fingerprint: String::new(),
-        certificate_sha256: [0; 32],
     })
 }
 

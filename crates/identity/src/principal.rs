@@ -43,8 +43,6 @@ pub enum Principal {
         not_after: SystemTime,
         /// SHA-256 of the subject public key info, lower-case hexadecimal.
         key_fingerprint: String,
-        /// SHA-256 of the certificate's DER, to which tokens can be bound (RFC 8705, section 3.1).
-        certificate_sha256: [u8; 32],
     },
     /// The bearer of an access token, who met what the token is bound to ([`crate::token::Confirmation`]).
     Bearer {
@@ -116,7 +114,6 @@ pub fn verify(
             not_before: facts.not_before,
             not_after: facts.not_after,
             key_fingerprint: digest::hex(&digest::sha256(&facts.spki_der)),
-            certificate_sha256: digest::sha256(leaf),
             id: facts.id,
         });
     }

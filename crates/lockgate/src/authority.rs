@@ -171,11 +171,27 @@ impl Registrar {
         Ok(())
     }
 
-    /// A certificate for this machine's own agent.
-    pub(crate) fn issue_local(&self, csr: &str, permitted: &Permitted) -> Result<Enrolled, NotEnrolled> {
-        self.check(csr, permitted)?;
+    /// This machine's own agent.
+    ///
+    /// # Errors
+    /// A trust domain that is too long.
+    pub(crate) fn local(&self) -> Result<SpiffeId, NotEnrolled> {
         let id = SpiffeId::agent(self.authority.trust_domain(), LOCAL_AGENT);
-        id.and_then(|id| self.issue(id, csr, self.lifetime)).map_err(|error| not_issued(&error))
+        id.map_err(|error| not_issued(&error))
+    }
+
+    /// A certificate for this machine's own agent, which has these roles.
+    pub(crate) fn issue_local(
+        &self,
+        csr: &str,
+        permitted: &Permitted,
+        roles: &[String],
+    ) -> Result<Enrolled, NotEnrolled> {
+        self.check(csr, permitted)?;
+        let id = self.local()?;
+        let key = ProvenKey::from_request_pem(csr).map_err(|error| not_issued(&error))?;
+        self.check_revoked(&id, &key.fingerprint(), roles).map_err(|error| unredeemed(&error))?;
+        self.issue(id, csr, self.lifetime).map_err(|error| not_issued(&error))
     }
 
     fn issue(&self, id: SpiffeId, csr: &str, lifetime: Duration) -> Result<Enrolled, IdentityError> {
@@ -458,6 +474,23 @@ mod tests {
         assert!(enrolled.not_after_ms <= (seconds(SystemTime::now()) + 121) * 1000);
         assert_eq!(*registrar.roles(&enrolled.id), ["billing".to_owned()]);
         assert!(registrar.roles("spiffe://example.org/agent/laptop").is_empty());
+    }
+
+    #[test]
+    fn the_local_agent_gets_no_certificate_while_it_is_revoked() {
+        let (registrar, any) = (registrar(), Permitted::everything());
+        let key = Request::begin(algorithm("ML-DSA-65")).unwrap();
+        let print = ProvenKey::from_request_pem(key.request_pem()).unwrap().fingerprint();
+        let roles = ["ops".to_owned()];
+        let asks = || registrar.issue_local(key.request_pem(), &any, &roles);
+        assert_eq!(asks().unwrap().id, "spiffe://example.org/agent/local");
+        for target in ["agent/local", &format!("key:{print}"), "role:ops"] {
+            let target = lockgate_identity::Target::parse(target, "example.org").unwrap();
+            registrar.revocations.add(lockgate_identity::Revocation::new(target.clone(), "test", "", 0)).unwrap();
+            assert_eq!(asks().unwrap_err().code, "LG-I503", "{target}");
+            registrar.revocations.restore(&target);
+        }
+        asks().unwrap();
     }
 
     #[test]

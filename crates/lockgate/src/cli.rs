@@ -88,8 +88,8 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Identity(IdentityVerb),
     /// Calls that wait for a person to approve or reject them
-    #[command(subcommand)]
-    Approvals(ApprovalsVerb),
+    #[command(after_help = help::APPROVALS)]
+    Approvals(ApprovalsArgs),
     /// What was found suspicious, and what waits for approval
     #[command(subcommand)]
     Threats(ThreatsVerb),
@@ -321,6 +321,18 @@ pub(crate) enum IdentityVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// `lockgate approvals`, which lists, watches, or does what a verb says.
+#[derive(Debug, Args)]
+pub(crate) struct ApprovalsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<ApprovalsVerb>,
+    /// Show calls that wait, and then each one as it comes, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// `lockgate approvals …`.

@@ -1,6 +1,6 @@
 //! What each verb does.
 
-use crate::cli::{ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb};
+use crate::cli::{ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb};
 
 pub(crate) mod approvals;
 pub(crate) mod audit;
@@ -50,10 +50,17 @@ fn output_of(verb: &Verb) -> Output {
             | IdentityVerb::Show(output),
         )
         | Verb::Approvals(
-            ApprovalsVerb::List(output)
-            | ApprovalsVerb::Show { output, .. }
-            | ApprovalsVerb::Approve { output, .. }
-            | ApprovalsVerb::Reject { output, .. },
+            ApprovalsArgs { verb: None, output, .. }
+            | ApprovalsArgs {
+                verb:
+                    Some(
+                        ApprovalsVerb::List(output)
+                        | ApprovalsVerb::Show { output, .. }
+                        | ApprovalsVerb::Approve { output, .. }
+                        | ApprovalsVerb::Reject { output, .. },
+                    ),
+                ..
+            },
         )
         | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
         | Verb::Audit(

@@ -173,6 +173,37 @@ fn a_held_call_passes_once_when_a_person_approved_it() {
 }
 
 #[test]
+fn who_watches_sees_calls_that_wait_as_they_come_and_ends_cleanly() {
+    let stage = Stage::under(
+        "@id(\"careful\") @on_violation(\"hold\")\n\
+         forbid(principal, action, resource == Lockgate::Tool::\"sample/echo\");\n",
+    );
+    let mut connector = stage.connected();
+    connector.ask(&call(2, "echo", json!({"text": "before"})));
+    let mut watching =
+        Running::start(support::command(&stage.state).args(["approvals", "--watch", "--output", "jsonl"]));
+    let first = watching.json();
+    assert_eq!((&first["state"], first["arguments"].as_str()), (&json!("pending"), Some(r#"{"text":"before"}"#)));
+    connector.ask(&call(3, "echo", json!({"text": "before"})));
+    connector.ask(&call(4, "echo", json!({"text": "after"})));
+    let second = watching.json();
+    assert_eq!(second["arguments"], r#"{"text":"after"}"#, "each once: {second}");
+    let id = second["id"].as_str().unwrap();
+    stage.says(&["approvals", "approve", id]);
+    connector.ask(&call(5, "echo", json!({"text": "after"})));
+    connector.ask(&call(6, "echo", json!({"text": "after"})));
+    assert_eq!(watching.json()["arguments"], r#"{"text":"after"}"#, "it waits anew");
+    watching.signal("INT");
+    assert!(watching.wait().success());
+    let human = stage.node.run(&["approvals"]).stdout;
+    assert!(human.contains("pending") && human.contains("before"), "{human}");
+    for args in [&["approvals", "--watch", "--output", "json"][..], &["approvals", "--watch", "list"]] {
+        let refused = stage.node.run(args);
+        assert!(refused.code == 2 && refused.stderr.contains("LG-U001"), "{args:?}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn a_reload_that_closes_a_server_is_felt_by_who_is_connected() {
     let stage = Stage::under("");
     let mut connector = stage.connected();

@@ -271,6 +271,23 @@ fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
     let record = node.run(&["audit", "tail", "-n", "1000", "--output", "jsonl"]).stdout;
     assert!(record.contains("oauth/token") && record.contains("oidc:repository:evil/x"), "{record}");
     assert!(!record.contains(token), "no token is recorded");
+
+    // A role that only a role file gives, and that is revoked, ends tokens as much as one by registration.
+    let role = "[role]\nname = \"night\"\nagents = [\"agent/ci\"]\n[[allow]]\nid = \"all\"\nservers = [\"sample\"]\n[end]\n";
+    fs::write(node.state.join("policy/night.toml"), role).unwrap();
+    node.process.signal("HUP");
+    assert_eq!(node.run(&["identity", "revoke", "role:night"]).code, 0);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(support::WAIT_S_MAX);
+    loop {
+        let refused = ask(&job("acme/x"));
+        if refused.get("access_token").is_none() {
+            assert_eq!(refused["error"], "invalid_grant", "{refused}");
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "a token for who is revoked: {refused}");
+    }
+    assert_eq!(node.run(&["identity", "restore", "role:night"]).code, 0);
+    assert!(ask(&job("acme/x")).get("access_token").is_some());
     let trusted = node.run(&["identity", "trust", "--output", "json"]).json();
     assert_eq!(trusted["issuers"][0]["issuer"], "https://ci.example");
 }

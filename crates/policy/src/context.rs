@@ -97,6 +97,7 @@ impl Means<'_> {
         let misfit = |error: crate::arguments::Misfit| Gap::Misfit(error.to_string());
         if all || names || input || scan {
             let arguments = Arguments::read(weighed(self.method, message)).map_err(misfit)?;
+            arguments.tell_names_apart().map_err(misfit)?;
             if all || names {
                 let names = arguments.names();
                 let names = names.into_iter().map(|name| RestrictedExpression::new_string(name.to_owned()));

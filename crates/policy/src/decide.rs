@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     clock::Zones,
     context::{Gap, Means},
-    digest::call_digest,
+    digest,
     entity,
     error::PolicyError,
     explain,
@@ -364,7 +364,7 @@ impl Policies {
         circumstances: &Circumstances<'_>,
         message: &Message,
     ) -> (Outcome, Option<String>) {
-        let digest = || call_digest(query, frame.method, message);
+        let digest = || digest::of_call(query, frame, circumstances.carried, message);
         let court = |trial| Court {
             index: &self.index,
             slice: &frame.slice,
@@ -405,7 +405,9 @@ impl Policies {
             Violation::Deny => Consequence::Deny,
             Violation::Kill => Consequence::Kill,
             Violation::Hold => Consequence::Hold {
-                digest: frame.map(|frame| call_digest(query, frame.method, &message)).unwrap_or_default(),
+                digest: frame
+                    .map(|frame| digest::of_call(query, frame, circumstances.carried, &message))
+                    .unwrap_or_default(),
             },
         };
         let policies: Vec<String> = policies.iter().map(|&n| self.index.rule(n).id().to_owned()).collect();

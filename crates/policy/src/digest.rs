@@ -3,22 +3,46 @@
 use lockgate_crypto::digest;
 use lockgate_mcp::Message;
 
-use crate::{arguments::Arguments, context, method::Method, query::Query};
+use crate::{arguments::Arguments, context, frame::Frame, query::Query};
 
-/// SHA-256 of a call: its agent, what is called, and every argument.
-pub(crate) fn call_digest(query: &Query<'_>, method: &Method, message: &Message) -> String {
-    let raw = context::weighed(method, message);
+/// Ids of requests and traces differ from one try to the next. From this length on, in bytes, what has nothing but
+/// hexadecimal digits and dashes is one.
+const ID_BYTES_MIN: usize = 16;
+
+/// SHA-256 of a call: who calls what with which arguments, and what policies have searched beside them.
+pub(crate) fn of_call(query: &Query<'_>, frame: &Frame, carried: &[&str], message: &Message) -> String {
+    let raw = context::weighed(frame.method, message);
     // Progress tokens and such differ from one try to the next.
     let canonical = match Arguments::read(raw) {
         Ok(arguments) if raw == message.arguments_raw() => arguments.canonical(),
         _ => without_meta(raw).unwrap_or_else(|| raw.unwrap_or_default().to_owned()),
     };
     let mut bytes = Vec::new();
-    for text in [&query.caller.agent, query.server, query.method, query.name.unwrap_or("\0"), &canonical] {
+    let own = [&query.caller.agent, query.server, query.method, query.name.unwrap_or("\0"), &canonical];
+    for text in own.into_iter().chain(beside(frame, carried, message)) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
     digest::hex(&digest::sha256(&bytes))
+}
+
+/// The texts beside the arguments, where policies look into them: who approved a call with one text has not approved it
+/// with another. Ids count only if a forbidden word hides in them, and so does `_meta`, which programs fill with ids of
+/// their own.
+fn beside<'t>(frame: &Frame, carried: &[&'t str], message: &'t Message) -> Vec<&'t str> {
+    if !frame.slice.reads.reads_touched() {
+        return Vec::new();
+    }
+    let needles = &frame.slice.needles;
+    let counts = |text: &&str| !is_id(text) || !needles.touched(None, &[text]).is_empty();
+    let mut texts: Vec<&str> = carried.iter().copied().filter(counts).collect();
+    let meta = message.params_member_raw("_meta");
+    texts.extend(meta.filter(|meta| !needles.touched(Some(meta), &[]).is_empty()));
+    texts
+}
+
+fn is_id(text: &str) -> bool {
+    text.len() >= ID_BYTES_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 fn without_meta(raw: Option<&str>) -> Option<String> {

@@ -81,7 +81,7 @@ pub struct LinkContext {
 /// What a handshake proved that tokens can be bound to.
 #[derive(Clone, Debug)]
 pub(crate) struct Proofs {
-    /// SHA-256 of the peer's certificate.
+    /// SHA-256 of the DER of the peer's certificate (RFC 8705, section 3.1).
     pub(crate) certificate_sha256: Option<[u8; 32]>,
     /// What both ends exported from the connection (RFC 9266).
     pub(crate) exporter: Option<[u8; EXPORTER_BYTES]>,

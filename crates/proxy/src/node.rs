@@ -1,6 +1,9 @@
 //! A node: what serves links and calls, and what `lockgate status` shows of it.
 
-use std::collections::{BTreeMap, HashMap};
+mod server;
+mod view;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -42,6 +45,9 @@ use crate::session::Sessions;
 use crate::upstream::{Transport, Upstream};
 use crate::wellknown::{Counter, Enrolment};
 
+pub use server::Server;
+pub use view::{NodeView, ServerView, UpstreamLinkView};
+
 /// The part of the store that holds pinned tool definitions.
 pub const PINS: &str = "pins";
 
@@ -50,63 +56,6 @@ pub const COMMITMENTS: &str = "commitments";
 
 /// How often sessions and children are looked over, in seconds.
 const HOUSEKEEPING_S: u64 = 30;
-
-/// One MCP server behind this node.
-pub struct Server {
-    /// Its id: lower-case letters, digits and hyphens, unique on the node.
-    pub id: String,
-    /// How it is reached.
-    pub upstream: Upstream,
-    /// The header-mirrored parameters of its tools, learned from its lists.
-    params: RwLock<HashMap<String, Arc<ParamHeaders>>>,
-    unkept: Arc<Unkept>,
-    /// When the newest connection to it was opened that was looked at.
-    pub(crate) links_seen: Mutex<SystemTime>,
-}
-
-/// Tools of one server whose header rules are remembered.
-const TOOLS_MAX: usize = 10_000;
-
-impl Server {
-    /// The server `id` behind `upstream`.
-    pub fn new(id: String, upstream: Upstream) -> Self {
-        let links_seen = Mutex::new(upstreams::NONE_SEEN);
-        Self { id, upstream, params: RwLock::default(), unkept: Arc::default(), links_seen }
-    }
-
-    /// What headers must mirror of the arguments of `tool`; none for a tool that was never listed.
-    pub fn param_headers(&self, tool: &str) -> Option<Arc<ParamHeaders>> {
-        self.params.read().get(tool).cloned()
-    }
-
-    /// Learns which arguments its tools mirror into headers. Tools that mirror none take no room.
-    pub(crate) fn learn(&self, items: &[Item<'_>]) {
-        let mut learned = Vec::new();
-        for item in items {
-            let params = ParamHeaders::from_tool_raw(item.raw).ok().filter(|p| !p.is_empty());
-            learned.push((item.name.to_string(), params.map(Arc::new)));
-        }
-        let known = self.params.read();
-        let fresh =
-            learned.iter().any(|(name, params)| known.get(name).map(Arc::as_ref) != params.as_deref());
-        drop(known);
-        if !fresh {
-            return;
-        }
-        let mut known = self.params.write();
-        for (name, params) in learned {
-            match params {
-                Some(params) if known.len() < TOOLS_MAX || known.contains_key(&name) => {
-                    known.insert(name, params);
-                }
-                Some(_) => {}
-                None => {
-                    known.remove(&name);
-                }
-            }
-        }
-    }
-}
 
 /// What a node is made of.
 pub struct Parts {
@@ -354,102 +303,6 @@ impl Node {
             self.links.kill_all();
             let _ = tokio::time::timeout(Duration::from_secs(1), self.tasks.wait()).await;
         }
-    }
-
-    /// What the node is doing now.
-    pub fn status(&self) -> NodeView {
-        NodeView {
-            since_ms: self.since_ms,
-            draining: self.draining.is_cancelled(),
-            policy_generation: self.policies.load().generation(),
-            policies: self.policies.load().len(),
-            sessions: self.sessions.len(),
-            calls_in_flight: self.metrics.calls_in_flight.get(),
-            servers: self.servers.values().map(|server| view(server)).collect(),
-            links: self.links.snapshot(),
-            epoch: self.epoch(),
-            migration: self.migration(),
-        }
-    }
-}
-
-/// A node, as `lockgate status` shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct NodeView {
-    /// When it started, in milliseconds since the Unix epoch.
-    pub since_ms: u64,
-    /// Whether it takes no more links.
-    pub draining: bool,
-    /// Generation of the policies in force.
-    pub policy_generation: u64,
-    /// Their number.
-    pub policies: usize,
-    /// Legacy sessions open.
-    pub sessions: usize,
-    /// Calls between their first stage and their record.
-    pub calls_in_flight: i64,
-    /// The servers behind it.
-    pub servers: Vec<ServerView>,
-    /// The live links.
-    pub links: Vec<crate::link::LinkView>,
-    /// The epoch in force; 0 before the first.
-    pub epoch: u64,
-    /// How far the latest change has come.
-    pub migration: MigrationView,
-}
-
-/// A server, as `lockgate status` shows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ServerView {
-    /// Its id.
-    pub id: String,
-    /// Where it is.
-    pub upstream: String,
-    /// `closed` (calls pass) or `open` (it is left alone).
-    pub circuit: String,
-    /// Milliseconds until an open circuit is tried again.
-    pub retry_ms: Option<u64>,
-    /// The last failure since it last answered.
-    pub last_error: Option<String>,
-    /// Child processes alive, of a stdio server.
-    pub children: Option<usize>,
-    /// Connections to it and what they negotiated, of an HTTP server.
-    pub links: Vec<UpstreamLinkView>,
-}
-
-/// A connection to an upstream.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct UpstreamLinkView {
-    /// Its address.
-    pub peer: Option<String>,
-    /// What TLS negotiated; none over plain HTTP.
-    pub posture: Option<lockgate_crypto::Posture>,
-}
-
-fn view(server: &Server) -> ServerView {
-    let (circuit, retry_ms) = match server.upstream.circuit() {
-        Circuit::Closed => ("closed", None),
-        Circuit::Open { retry_ms } => ("open", Some(retry_ms)),
-    };
-    let (children, links) = match server.upstream.transport() {
-        Transport::Stdio(stdio) => (Some(stdio.children()), Vec::new()),
-        Transport::Http(http) => (None, http.links().into_iter().map(upstream_link).collect()),
-    };
-    ServerView {
-        id: server.id.clone(),
-        upstream: server.upstream.describe(),
-        circuit: circuit.to_owned(),
-        retry_ms,
-        last_error: server.upstream.last_error(),
-        children,
-        links,
-    }
-}
-
-fn upstream_link(link: lockgate_transport::http::LinkStatus) -> UpstreamLinkView {
-    UpstreamLinkView {
-        peer: link.peer.map(|peer| peer.to_string()),
-        posture: link.posture.as_deref().cloned(),
     }
 }
 

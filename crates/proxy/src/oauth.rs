@@ -126,8 +126,8 @@ pub(crate) async fn serve(
 
 fn certificate(link: &LinkContext) -> Option<(SpiffeId, [u8; 32])> {
     match link.caller.principal.as_ref() {
-        Principal::Workload { id, certificate_sha256, .. } if is_proven(link) => {
-            Some((id.clone(), *certificate_sha256))
+        Principal::Workload { id, .. } if is_proven(link) => {
+            Some((id.clone(), link.proofs.get()?.certificate_sha256?))
         }
         _ => None,
     }

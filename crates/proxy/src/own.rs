@@ -261,7 +261,6 @@ fn link(id: &SpiffeId, tools: &[OwnTool]) -> Result<Arc<LinkContext>, Unpermitte
         not_before: SystemTime::UNIX_EPOCH,
         not_after: SystemTime::UNIX_EPOCH + Duration::from_secs(NEVER_S),
         key_fingerprint: String::new(),
-        certificate_sha256: [0; 32],
     };
     Ok(LinkContext::of_node(bind(&Arc::new(principal)), Arc::new(policies)))
 }

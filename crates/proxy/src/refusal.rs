@@ -4,7 +4,10 @@
 //! A refusal is always a JSON-RPC error with a code, a sentence and a hint, also where HTTP alone would do: a bare 400
 //! or 404 tells a modern client that it met a legacy server (MCP 2026-07-28, versioning).
 
-use http::{HeaderValue, Response, StatusCode, header};
+mod hint;
+mod status;
+
+use http::{HeaderValue, Response, header};
 use lockgate_audit::AuditError;
 use lockgate_detect::Finding;
 use lockgate_identity::Revoked;
@@ -183,161 +186,6 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stage that refused.
-    pub fn stage(&self) -> Stage {
-        use Refusal as R;
-        match self {
-            R::Overloaded { .. } | R::Draining | R::Left => Stage::Accept,
-            R::Host(_) | R::Origin(_) | R::Route { .. } | R::Verb(_) | R::MediaType | R::TooLarge { .. } => {
-                Stage::Decode
-            }
-            R::Headers { .. } | R::Incomplete | R::Decode(_) | R::Header(_) | R::Version { .. } => {
-                Stage::Decode
-            }
-            R::NoMethod { .. } | R::NoSubject { .. } | R::Unspoken { .. } => Stage::Decode,
-            R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut | R::Token(_) => Stage::Bind,
-            R::Denied(_) | R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) => Stage::Permit,
-            R::Unprojected { .. } => Stage::Permit,
-            R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => Stage::Screen,
-            R::Upstream { .. } => Stage::Forward,
-            R::Unrecorded(_) => Stage::Record,
-        }
-    }
-
-    /// The JSON-RPC error code. Our own codes stand outside the range that MCP reserves.
-    pub fn code(&self) -> i64 {
-        use Refusal as R;
-        match self {
-            R::Decode(error) => error.code(),
-            R::Header(error) => error.code(),
-            _ if self.kills() => code::KILLED,
-            R::NotConnected(_) | R::Nowhere | R::Unprojected { .. } => code::POLICY_DENIED,
-            R::Hold(_) => code::AWAITING_APPROVAL,
-            R::Unheld(_) => code::AWAITING_APPROVAL,
-            R::Denied(denial) => match denial.cause {
-                Cause::UnknownMethod => code::METHOD_NOT_FOUND,
-                Cause::NoSubject => code::INVALID_PARAMS,
-                _ => code::POLICY_DENIED,
-            },
-            R::Unauthenticated(_) | R::Token(_) => code::POLICY_DENIED,
-            R::Revoked(_) | R::Cut => code::REVOKED,
-            R::NoMethod { .. } => code::METHOD_NOT_FOUND,
-            R::NoSubject { .. } => code::INVALID_PARAMS,
-            R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
-            R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => code::HELD,
-            R::Upstream { .. } => code::UPSTREAM,
-            R::Overloaded { .. } | R::Draining | R::Left => code::OVERLOADED,
-            R::Unrecorded(_) => code::AUDIT,
-            _ => code::INVALID_REQUEST,
-        }
-    }
-
-    /// The HTTP status, for a peer that `asks` with a JSON-RPC request or only tells, listens or ends.
-    ///
-    /// Denials and holds of well-formed requests are answered 200 with a JSON-RPC error, as an upstream would answer a
-    /// call that it refuses: clients treat 401 and 403 as a call to log in. Where no JSON-RPC answer is waited for, the
-    /// status is all that is read, so there a 200 would say that all went well.
-    pub fn status(&self, asks: bool) -> StatusCode {
-        use Refusal as R;
-        match self {
-            R::Host(_) | R::Origin(_) | R::Revoked(_) | R::Cut => StatusCode::FORBIDDEN,
-            R::Route { .. } | R::Session(SessionError::Unknown) => StatusCode::NOT_FOUND,
-            R::Verb(_) => StatusCode::METHOD_NOT_ALLOWED,
-            R::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            R::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            R::Headers { .. } => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            R::Incomplete => StatusCode::REQUEST_TIMEOUT,
-            R::Header(error) => StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::BAD_REQUEST),
-            R::Decode(_) | R::Session(SessionError::Missing) | R::Version { .. } => StatusCode::BAD_REQUEST,
-            R::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            R::Token(problem) => problem.status(),
-            R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
-            R::Denied(denial) if is_unknown_to_modern(denial) => StatusCode::NOT_FOUND,
-            R::Unspoken { .. } => StatusCode::BAD_REQUEST,
-            R::NoMethod { .. } | R::NoSubject { .. } if asks => StatusCode::OK,
-            R::NoMethod { .. } | R::NoSubject { .. } => StatusCode::BAD_REQUEST,
-            R::Denied(_) | R::Held { .. } | R::Withheld(_) if asks => StatusCode::OK,
-            R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::FORBIDDEN,
-            R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) | R::Unprojected { .. } => {
-                if asks {
-                    StatusCode::OK
-                } else {
-                    StatusCode::FORBIDDEN
-                }
-            }
-            R::Upstream { error, .. } => upstream_status(error),
-            R::Overloaded { .. } | R::Draining | R::Left | R::Unrecorded(_) | R::Unpinned { .. } => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        }
-    }
-
-    /// What the caller, or the operator, can do about it.
-    pub fn hint(&self) -> String {
-        use Refusal as R;
-        match self {
-            R::Host(_) => {
-                "reach this node under a name that it serves, or add the name to `node.names`".into()
-            }
-            R::Origin(_) => "pages of other hosts may call only if `node.origins` lists their origin".into(),
-            R::Route { served, .. } => format!("served here: {served}"),
-            R::Verb(_) => "use POST; GET and DELETE belong to legacy sessions".into(),
-            R::NoMethod { .. } => "call it at a server's own path: /servers/ID/mcp".into(),
-            R::NoSubject { .. } => "list what there is; names here begin with the id of their server".into(),
-            R::Unspoken { .. } => "use one of the supported versions".into(),
-            R::MediaType => "send `Content-Type: application/json`".into(),
-            R::TooLarge { .. } => "send less, or raise `limits.request_bytes_max`".into(),
-            R::Headers { .. } => {
-                "send fewer headers; `limits.header_count_max` and `limits.header_bytes_max` bound them"
-                    .into()
-            }
-            R::Incomplete => "send the request again".into(),
-            R::Decode(_) => "the message was refused as it stands; nothing was forwarded".into(),
-            R::Header(_) => "headers that mirror the body must agree with it (MCP 2026-07-28)".into(),
-            R::Session(SessionError::Unknown) => "start a new session with `initialize`".into(),
-            R::Session(SessionError::Missing) => {
-                "start with `initialize`, and send its `Mcp-Session-Id` from then on".into()
-            }
-            R::Version { .. } => "send the version that `initialize` agreed on".into(),
-            R::Unauthenticated(_) => {
-                "connect with `lockgate connect`; a first certificate comes by `lockgate identity invite`"
-                    .into()
-            }
-            R::Revoked(_) => {
-                "ask who runs this gateway: it lists what is revoked, and why, with `lockgate identity list`"
-                    .into()
-            }
-            R::Cut => "ask who runs this gateway what happened on this link".into(),
-            _ if self.kills() => {
-                "this agent is locked out until a person restores it: lockgate identity restore AGENT".into()
-            }
-            R::Token(_) => {
-                "get a new token where the challenge says (WWW-Authenticate), for this resource".into()
-            }
-            R::Denied(denial) => denial.hint.clone(),
-            R::NotConnected(refused) => refused.hint.clone(),
-            R::Nowhere => "ask who runs this gateway for a policy that names this agent".into(),
-            R::Hold(hold) => hold.hint(),
-            R::Unheld(_) => "a person can make room: lockgate approvals list".into(),
-            R::Unprojected { .. } => {
-                "the server must answer in JSON, or the policy must not restrict the fields of its results"
-                    .into()
-            }
-            R::Held { hint, .. } => hint.clone(),
-            R::Withheld(_) => {
-                "look at it with `lockgate threats list`; nothing of the result was passed on".into()
-            }
-            R::Unpinned { .. } => "see what is wrong with the store: lockgate doctor".into(),
-            R::Upstream { error, .. } => upstream_hint(error).into(),
-            R::Overloaded { .. } => "try again in a moment, or raise `limits.calls_in_flight_max`".into(),
-            R::Draining => "connect again: another node, or this one after its restart".into(),
-            R::Left => "connect again, to a link of what is in force".into(),
-            R::Unrecorded(_) => {
-                "free space for the audit log; calls are refused until it can be written".into()
-            }
-        }
-    }
-
     /// In full, for records and logs: a caller is not told which check of its token failed.
     pub fn in_full(&self) -> String {
         match self {
@@ -473,55 +321,4 @@ pub(crate) struct Decision {
     pub(crate) consequence: &'static str,
     pub(crate) shadow: Option<String>,
     pub(crate) approval: Option<String>,
-}
-
-/// A modern server answers a method that it does not know with 404 (MCP 2026-07-28); a legacy one must not, because
-/// there 404 ends the session.
-fn is_unknown_to_modern(denial: &Denial) -> bool {
-    let era = denial.message.meta_protocol_version().and_then(version::era);
-    denial.cause == Cause::UnknownMethod && era == Some(Era::Modern)
-}
-
-fn upstream_status(error: &UpstreamError) -> StatusCode {
-    match error {
-        UpstreamError::SessionLost => StatusCode::NOT_FOUND,
-        UpstreamError::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-        UpstreamError::CircuitOpen { .. } | UpstreamError::TooManyChildren(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
-        UpstreamError::Unsupported(_) => StatusCode::BAD_REQUEST,
-        _ => StatusCode::BAD_GATEWAY,
-    }
-}
-
-fn upstream_hint(error: &UpstreamError) -> &'static str {
-    match error {
-        UpstreamError::SessionLost => "start a new session with `initialize`",
-        UpstreamError::CircuitOpen { .. } => {
-            "wait for the next try; `lockgate status` shows the server's state"
-        }
-        UpstreamError::Unreachable(_) => {
-            "start the server, or correct its `--to`; other servers are not affected"
-        }
-        UpstreamError::CryptoRefused(_) => {
-            "the server's TLS does not meet the profile of its upstream link; see `lockgate explain LG-K001`"
-        }
-        UpstreamError::Timeout { .. } => {
-            "the server is slow or stuck; the call may still have taken effect there"
-        }
-        UpstreamError::Broken(_) => "the call may have taken effect at the server; look before you repeat it",
-        UpstreamError::TooLarge { .. } => "ask for less, or raise `limits.result_bytes_max`",
-        UpstreamError::Malformed(_) => "the server breaks the MCP specification; tell its maintainer",
-        UpstreamError::Unauthorized(_) => {
-            "give the gateway a credential for this server: `credential` in its [[server]]; see `lockgate secret --help`"
-        }
-        UpstreamError::NoCredential(_) => {
-            "seal it: lockgate secret put NAME; the node's log says what is wrong"
-        }
-        UpstreamError::Unsupported(_) => "see the MCP revision that the client speaks",
-        UpstreamError::Declined(_) => "the server's log says why",
-        UpstreamError::TooManyChildren(_) => {
-            "end sessions that are not needed, or raise `limits.children_max`"
-        }
-    }
 }

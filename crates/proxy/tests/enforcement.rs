@@ -273,6 +273,35 @@ async fn a_held_call_passes_once_after_its_approval_and_only_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_approval_of_one_header_is_none_of_another() {
+    let upstream = rig::wire().await;
+    let policy = r#"
+        @id("all") permit(principal, action, resource);
+        @id("careful") @on_violation("hold")
+        forbid(principal, action, resource) when { context.touched.contains("system_config") };
+    "#;
+    let rig = rig::gateway(&[("wire", upstream)], policy, lockgate_proxy::Limits::default()).await;
+    let mut client = rig::Client::to(rig.address).await;
+    client.initialize(PATH).await;
+    let held = |body: &str| {
+        let value: Value = serde_json::from_str(rig::data(body).unwrap()).unwrap();
+        value["result"]["_meta"]["lockgate/hold"]["id"].as_str().map(str::to_owned)
+    };
+    let mut client = client.with("x-note", "of system_config the first part");
+    let (_, body) = client.tool(PATH, "echo", json!({"text": "x"})).await;
+    let id = held(&body).unwrap();
+    let (approvals, now_ms, first) = (Arc::clone(&rig.node.approvals), rig.node.now_ms(), id.clone());
+    let approve = move || approvals.approve(&first, "ann", None, now_ms).unwrap();
+    within(tokio::task::spawn_blocking(approve)).await.unwrap();
+    let mut client = client.with("x-note", "of system_config everything");
+    let (_, body) = client.tool(PATH, "echo", json!({"text": "x"})).await;
+    assert_ne!(held(&body).expect("another text, another question"), id);
+    let mut client = client.with("x-note", "of system_config the first part");
+    let (_, body) = client.tool(PATH, "echo", json!({"text": "x"})).await;
+    assert_eq!(held(&body), None, "{body}");
+}
+
+#[tokio::test]
 async fn policies_that_close_a_server_end_what_is_open_there() {
     let tunnel = under(ALL).await;
     let node = &tunnel.rig.node;

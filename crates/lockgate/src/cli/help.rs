@@ -122,6 +122,7 @@ token, also after a restart.";
 pub(super) const APPROVALS: &str = "\
 Examples:
   lockgate approvals list
+  lockgate approvals --watch            new ones as they come; --output jsonl for programs
   lockgate approvals show ID            with all arguments
   lockgate approvals approve ID         once, for these arguments, within 10 minutes
   lockgate approvals reject ID --reason 'ask for less'

@@ -162,9 +162,12 @@ impl lockgate_admin::Node for Control {
             let suite = changing.in_force.accepted_by(TUNNEL);
             suite.map_or_else(Permitted::everything, |suite| Permitted::only(suite.signatures()))
         };
-        let issued = self
-            .registrar()
-            .issue_local(&request.csr, &permitted)
+        let registrar = self.registrar();
+        let issued = registrar.local().and_then(|id| {
+            let roles = self.roles_of(&id, &registrar.known().roles(id.as_str()));
+            registrar.issue_local(&request.csr, &permitted, &roles)
+        });
+        let issued = issued
             .map_err(|refused| Fault::new(refused.status, refused.code, refused.message, refused.hint))?;
         Ok(Certificate {
             id: issued.id,

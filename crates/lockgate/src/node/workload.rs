@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use lockgate_audit::{Durability, Kind, Log, Outcome, Record};
 use lockgate_authority::attest::{Attestor, Parent, Process};
@@ -9,7 +10,9 @@ use lockgate_authority::workload::{JwtSvids, Listening, Workload, listen};
 use lockgate_authority::{AuthorityError, Event, Issuance, Registrations};
 use lockgate_crypto::digest::hex;
 use lockgate_crypto::{Algorithm, jose};
-use lockgate_identity::{Authority, Revocation, Revocations, SpiffeId, Subject, Target};
+use lockgate_identity::{
+    Authority, Principal, Revocation, Revocations, Role, SpiffeId, Subject, Target, bind,
+};
 
 use super::control::Control;
 use super::faces;
@@ -54,7 +57,10 @@ impl Issuance for Office {
     }
 
     fn is_revoked(&self, id: &SpiffeId, roles: &[String]) -> bool {
-        self.holds(&Subject { agent: id.as_str(), roles, ..Subject::default() })
+        // Of a node that is gone everybody is revoked.
+        let Some(control) = self.control.upgrade() else { return true };
+        let roles = control.roles_of(id, roles);
+        self.holds(&Subject { agent: id.as_str(), roles: &roles, ..Subject::default() })
     }
 
     fn is_token_revoked(&self, id: &str) -> bool {
@@ -80,8 +86,10 @@ impl Issuance for Office {
 
     fn generation(&self) -> u64 {
         // Each counts up by itself, so that their sum changes when one of them does.
-        let epoch = self.control.upgrade().map_or(0, |control| control.node().epoch());
-        epoch.wrapping_add(self.authority.bundle().sequence()).wrapping_add(self.revocations.generation())
+        let (epoch, policies) = self.control.upgrade().map_or((0, 0), |control| {
+            (control.node().epoch(), control.node().policies.load().generation())
+        });
+        epoch.wrapping_add(policies).wrapping_add(self.authority.bundle().sequence()).wrapping_add(self.revocations.generation())
     }
 
     fn record(&self, event: &Event) -> Result<(), AuthorityError> {
@@ -157,6 +165,20 @@ pub(super) async fn serve(control: Arc<Control>, listening: Listening) {
 }
 
 impl Control {
+    /// All roles of an agent: those that its registration gives it, and those that role files do.
+    pub(super) fn roles_of(&self, id: &SpiffeId, given: &[String]) -> Vec<String> {
+        let agent = Principal::Workload {
+            id: id.clone(),
+            role: Role::Agent,
+            serial: String::new(),
+            not_before: SystemTime::UNIX_EPOCH,
+            not_after: SystemTime::UNIX_EPOCH,
+            key_fingerprint: String::new(),
+        };
+        let caller = bind(&Arc::new(agent)).with_roles(given.into());
+        self.node().policies.load().roles(&caller)
+    }
+
     /// Takes other registrations into force, for the socket and for invites. Answers what changed, in words.
     pub(super) fn register(&self, registrations: Registrations) -> Result<String, Diagnostic> {
         let unstored = |error: AuthorityError| {

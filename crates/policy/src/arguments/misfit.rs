@@ -50,6 +50,14 @@ pub enum Misfit {
         /// Why.
         reason: &'static str,
     },
+    /// Two names in one object differ only in case: some servers read them as one.
+    #[error("{} and `{}` differ only in case, and servers differ in which of them they read", shown(path), plain(other))]
+    Case {
+        /// The second one.
+        path: String,
+        /// The name of the first.
+        other: String,
+    },
     /// The scan of keys and paths exceeds [`SCAN_BYTES_MAX`](super::SCAN_BYTES_MAX).
     #[error("the names in the arguments are too long and too deep to be listed")]
     TooManyNames,
@@ -68,6 +76,7 @@ impl Misfit {
             Misfit::Type { path, .. }
             | Misfit::Missing { path }
             | Misfit::Undeclared { path }
+            | Misfit::Case { path, .. }
             | Misfit::Unweighable { path, .. } => {
                 let joint = if path.is_empty() || path.starts_with('[') { "" } else { "." };
                 *path = format!("{step}{joint}{path}");
@@ -163,16 +172,22 @@ fn shown(path: &str) -> String {
     if path.is_empty() {
         return "the arguments as a whole".to_owned();
     }
-    let mut shown = String::from("argument `");
+    format!("argument `{}`", plain(path))
+}
+
+fn plain(path: &str) -> String {
+    let mut plain = String::new();
     let mut chars = path.chars();
     for char in chars.by_ref().take(PATH_CHARS_MAX) {
         match char {
-            '`' => shown.push('\''),
-            ' '..='~' => shown.push(char),
-            _ if char.is_alphanumeric() => shown.push(char),
-            _ => shown.extend(char.escape_unicode()),
+            '`' => plain.push('\''),
+            ' '..='~' => plain.push(char),
+            _ if char.is_alphanumeric() => plain.push(char),
+            _ => plain.extend(char.escape_unicode()),
         }
     }
-    shown.push_str(if chars.next().is_some() { "…`" } else { "`" });
-    shown
+    if chars.next().is_some() {
+        plain.push('…');
+    }
+    plain
 }

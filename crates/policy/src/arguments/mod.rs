@@ -12,6 +12,7 @@
 //! Definitions come from servers and arguments from agents; both may be hostile. All limits are named here or beside
 //! what they limit, and whatever exceeds one denies, or counts as touching everything.
 
+mod case;
 mod confusables;
 mod fold;
 mod misfit;

@@ -197,6 +197,65 @@ fn results_are_what_permits_let_pass() {
     }
 }
 
+/// What a person approved was looked at with the texts that travel beside it.
+#[test]
+fn an_approval_is_good_for_the_texts_that_policies_searched() {
+    const CAREFUL: &str = "@id(\"c\") @on_violation(\"hold\") forbid(principal, action, resource)";
+    let searching = format!("{PERMIT} {CAREFUL} when {{ context.touched.contains(\"system_config\") }};");
+    let blind = format!("{PERMIT} {CAREFUL};");
+    let digest = |set: &str, carried: &[&str], meta: &str| {
+        let caller = agent(AGENT);
+        let params = format!(r#"{{"name":"read","arguments":{{"a":"system_config"}}{meta}}}"#);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        let message = lockgate_mcp::Message::decode(text.into(), &lockgate_mcp::Limits::default()).unwrap();
+        let (server, method, name) = ("crm", "tools/call", Some("read"));
+        let query = Query { caller: &caller, server, method, name, posture: None, loopback: true };
+        let circumstances = Circumstances { carried, ..Circumstances::at(NOW) };
+        match policies(set).decide(query, &circumstances, message).unwrap_err().consequence {
+            Consequence::Hold { digest } => digest,
+            other => panic!("{other:?}"),
+        }
+    };
+    let id = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let other_id = "00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01";
+    let word_as_id = "73797374656d5f636f6e666967";
+    let token = |n: u8| format!(r#","_meta":{{"progressToken":{n}}}"#);
+    let hidden = |n: u8| format!(r#","_meta":{{"x":"system_config {n}"}}"#);
+    for (one, other, same) in [
+        ((["x-note", "a"], String::new()), (["x-note", "a"], String::new()), true),
+        ((["x-note", "a"], String::new()), (["x-note", "b"], String::new()), false),
+        ((["x-note", "a"], String::new()), (["x-mote", "a"], String::new()), false),
+        ((["traceparent", id], String::new()), (["traceparent", other_id], String::new()), true),
+        ((["traceparent", id], String::new()), (["traceparent", word_as_id], String::new()), false),
+        ((["x-note", "a"], token(1)), (["x-note", "a"], token(2)), true),
+        ((["x-note", "a"], hidden(1)), (["x-note", "a"], hidden(2)), false),
+    ] {
+        let of = |set: &str, (carried, meta): &([&str; 2], String)| digest(set, carried, meta);
+        assert_eq!(of(&searching, &one) == of(&searching, &other), same, "{one:?} {other:?}");
+        assert_eq!(of(&blind, &one), of(&blind, &other), "nobody looked into it: {one:?} {other:?}");
+    }
+}
+
+/// A server may read `ID` where the policy has checked `id`.
+#[test]
+fn names_that_differ_only_in_case_deny_where_policies_read_arguments() {
+    let twice = json!({"customer": {"id": "c-1", "ID": "c-2"}});
+    for (condition, denied) in [
+        ("context.names.contains(\"customer\")", true),
+        ("context.scan.paths.contains(\"customer.id\")", true),
+        ("context.link.loopback", false),
+    ] {
+        let set = policies(&format!("permit(principal, action, resource) when {{ {condition} }};"));
+        assert_eq!(word(&decide(&set, json!({"customer": {"id": "c-1"}}), &Circumstances::at(NOW))), "permit");
+        let answer = decide(&set, twice.clone(), &Circumstances::at(NOW));
+        assert_eq!(word(&answer) == "deny", denied, "{condition}");
+        if let Err(denial) = answer {
+            assert_eq!(denial.cause, Cause::Misfit);
+            assert!(denial.reason.contains("only in case"), "{}", denial.reason);
+        }
+    }
+}
+
 fn retail(text: &str) -> Policies {
     let json = json!({"name": "read", "inputSchema": {"type": "object", "properties": {
         "fields": {"type": "array", "items": {"type": "string"}},

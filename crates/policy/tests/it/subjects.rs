@@ -25,7 +25,6 @@ pub(crate) fn agent(id: &str) -> Caller {
         not_before: std::time::SystemTime::UNIX_EPOCH,
         not_after: SystemTime::UNIX_EPOCH,
         key_fingerprint: "00".repeat(32),
-        certificate_sha256: [0; 32],
     }))
 }
 

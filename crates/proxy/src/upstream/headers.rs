@@ -66,10 +66,15 @@ pub(super) fn pass_request_headers(from: &HeaderMap, era: Era, to: &mut HeaderMa
 pub(crate) fn carried(from: &HeaderMap, era: Era) -> Vec<String> {
     let mut passed = HeaderMap::new();
     pass_request_headers(from, era, &mut passed);
-    let texts = |(name, value): (&header::HeaderName, &header::HeaderValue)| {
-        [name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()]
+    // By name, so that the same headers are the same texts however a client orders them.
+    let mut names: Vec<&header::HeaderName> = passed.keys().collect();
+    names.sort_unstable_by_key(|name| name.as_str());
+    let texts = |name: &header::HeaderName| {
+        let values = passed.get_all(name).into_iter();
+        let values = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        std::iter::once(name.as_str().to_owned()).chain(values).collect::<Vec<_>>()
     };
-    passed.iter().flat_map(texts).collect()
+    names.into_iter().flat_map(texts).collect()
 }
 
 /// Response headers that mean something to an MCP client and nothing about our connection to the server.
@@ -121,6 +126,8 @@ mod tests {
         from.append("mcp-param-path", "b".parse().unwrap());
         let texts = carried(&from, Era::Modern);
         assert_eq!(texts.iter().filter(|text| ["a", "b"].contains(&text.as_str())).count(), 2);
+        let at = |name: &str| texts.iter().position(|text| text == name).unwrap();
+        assert!(at("mcp-param-path") < at("x-note"), "in the order of names: {texts:?}");
         assert!(texts.contains(&"caf\u{e9}".to_owned()) && !texts.concat().contains("s3cret"), "{texts:?}");
         assert_eq!(carried(&from, Era::Legacy), ["x-note", "caf\u{e9}"]);
     }

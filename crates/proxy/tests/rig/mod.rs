@@ -221,7 +221,6 @@ pub(crate) fn agent(name: &str, not_after: SystemTime) -> Principal {
         not_before: SystemTime::UNIX_EPOCH,
         not_after,
         key_fingerprint: String::new(),
-        certificate_sha256: [0; 32],
     }
 }
 
