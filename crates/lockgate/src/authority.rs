@@ -486,7 +486,10 @@ mod tests {
         assert_eq!(asks().unwrap().id, "spiffe://example.org/agent/local");
         for target in ["agent/local", &format!("key:{print}"), "role:ops"] {
             let target = lockgate_identity::Target::parse(target, "example.org").unwrap();
-            registrar.revocations.add(lockgate_identity::Revocation::new(target.clone(), "test", "", 0)).unwrap();
+            registrar
+                .revocations
+                .add(lockgate_identity::Revocation::new(target.clone(), "test", "", 0))
+                .unwrap();
             assert_eq!(asks().unwrap_err().code, "LG-I503", "{target}");
             registrar.revocations.restore(&target);
         }

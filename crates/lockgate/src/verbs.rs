@@ -1,6 +1,8 @@
 //! What each verb does.
 
-use crate::cli::{ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb};
+use crate::cli::{
+    ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb,
+};
 
 pub(crate) mod approvals;
 pub(crate) mod audit;

@@ -183,7 +183,10 @@ fn who_watches_sees_calls_that_wait_as_they_come_and_ends_cleanly() {
     let mut watching =
         Running::start(support::command(&stage.state).args(["approvals", "--watch", "--output", "jsonl"]));
     let first = watching.json();
-    assert_eq!((&first["state"], first["arguments"].as_str()), (&json!("pending"), Some(r#"{"text":"before"}"#)));
+    assert_eq!(
+        (&first["state"], first["arguments"].as_str()),
+        (&json!("pending"), Some(r#"{"text":"before"}"#))
+    );
     connector.ask(&call(3, "echo", json!({"text": "before"})));
     connector.ask(&call(4, "echo", json!({"text": "after"})));
     let second = watching.json();

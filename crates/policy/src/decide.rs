@@ -14,8 +14,7 @@ use parking_lot::Mutex;
 use crate::{
     clock::Zones,
     context::{Gap, Means},
-    digest,
-    entity,
+    digest, entity,
     error::PolicyError,
     explain,
     facts::FactShape,

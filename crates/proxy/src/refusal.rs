@@ -12,9 +12,9 @@ use lockgate_audit::AuditError;
 use lockgate_detect::Finding;
 use lockgate_identity::Revoked;
 use lockgate_mcp::headers::{self, HeaderError};
-use lockgate_mcp::reply::{self, code};
-use lockgate_mcp::{DecodeError, Era, version};
-use lockgate_policy::{Cause, Consequence, Denial, Refused};
+use lockgate_mcp::reply;
+use lockgate_mcp::{DecodeError, Era};
+use lockgate_policy::{Consequence, Denial, Refused};
 use serde_json::json;
 
 use crate::approvals::{ApprovalError, RETRY_MS};
@@ -23,7 +23,6 @@ use crate::body::Body;
 use crate::call::Call;
 pub use crate::hold::Hold;
 use crate::session::SessionError;
-use crate::stage::Stage;
 use crate::upstream::UpstreamError;
 
 /// Why a call was not answered by its upstream.

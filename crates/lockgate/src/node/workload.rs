@@ -86,10 +86,14 @@ impl Issuance for Office {
 
     fn generation(&self) -> u64 {
         // Each counts up by itself, so that their sum changes when one of them does.
-        let (epoch, policies) = self.control.upgrade().map_or((0, 0), |control| {
-            (control.node().epoch(), control.node().policies.load().generation())
-        });
-        epoch.wrapping_add(policies).wrapping_add(self.authority.bundle().sequence()).wrapping_add(self.revocations.generation())
+        let (epoch, policies) = self
+            .control
+            .upgrade()
+            .map_or((0, 0), |control| (control.node().epoch(), control.node().policies.load().generation()));
+        epoch
+            .wrapping_add(policies)
+            .wrapping_add(self.authority.bundle().sequence())
+            .wrapping_add(self.revocations.generation())
     }
 
     fn record(&self, event: &Event) -> Result<(), AuthorityError> {

@@ -51,7 +51,11 @@ pub enum Misfit {
         reason: &'static str,
     },
     /// Two names in one object differ only in case: some servers read them as one.
-    #[error("{} and `{}` differ only in case, and servers differ in which of them they read", shown(path), plain(other))]
+    #[error(
+        "{} and `{}` differ only in case, and servers differ in which of them they read",
+        shown(path),
+        plain(other)
+    )]
     Case {
         /// The second one.
         path: String,

@@ -246,7 +246,10 @@ fn names_that_differ_only_in_case_deny_where_policies_read_arguments() {
         ("context.link.loopback", false),
     ] {
         let set = policies(&format!("permit(principal, action, resource) when {{ {condition} }};"));
-        assert_eq!(word(&decide(&set, json!({"customer": {"id": "c-1"}}), &Circumstances::at(NOW))), "permit");
+        assert_eq!(
+            word(&decide(&set, json!({"customer": {"id": "c-1"}}), &Circumstances::at(NOW))),
+            "permit"
+        );
         let answer = decide(&set, twice.clone(), &Circumstances::at(NOW));
         assert_eq!(word(&answer) == "deny", denied, "{condition}");
         if let Err(denial) = answer {

@@ -39,10 +39,7 @@ fn asking_again_changes_nothing_and_a_decision_is_final() {
     let rejected = approvals.reject(&held.id, "ann", "no", 2).unwrap();
     assert_eq!(approvals.park(question("d", "a"), 3).unwrap(), rejected);
     let again = approvals.approve(&held.id, "bob", None, 4).unwrap_err();
-    assert!(
-        matches!(&again, ApprovalError::Decided { was: "rejected", by, .. } if by == "ann"),
-        "{again}"
-    );
+    assert!(matches!(&again, ApprovalError::Decided { was: "rejected", by, .. } if by == "ann"), "{again}");
     assert!(approvals.approval("d", 5).is_none());
     let anew = approvals.park(question("d", "a"), 2 + REJECTION_MS).unwrap();
     assert_eq!(anew.standing, Standing::Pending);
