@@ -173,6 +173,26 @@ impl Message {
         Some(self.result_member(name)?.span.of(&self.text))
     }
 
+    /// Members of the message that JSON-RPC does not know, each with its value as written. They mean nothing to the
+    /// protocol, and reach the peer all the same.
+    #[must_use]
+    pub fn further_members(&self) -> Vec<(String, &str)> {
+        const KNOWN: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+        let mut further = Vec::new();
+        let walk = Scanner::within(&self.text, self.layout.envelope.start, usize::MAX).object(
+            Place::Definition,
+            |scanner, name| {
+                let value = scanner.value()?;
+                if !KNOWN.contains(&name) {
+                    further.push((name.to_owned(), value.span.of(&self.text)));
+                }
+                Ok(())
+            },
+        );
+        debug_assert!(walk.is_ok(), "the envelope was read before");
+        further
+    }
+
     /// The same message under another id, for example to keep the ids of two clients apart on one
     /// upstream connection. A notification is returned as it is.
     ///

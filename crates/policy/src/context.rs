@@ -112,7 +112,9 @@ impl Means<'_> {
             }
         }
         if self.reads.reads_touched() {
-            let touched = self.needles.touched(message.params_raw(), carried);
+            let further = beside(message);
+            let carried: Vec<&str> = carried.iter().copied().chain(further.iter().map(String::as_str)).collect();
+            let touched = self.needles.touched(body(message), &carried);
             let touched = touched.into_iter().map(|word| RestrictedExpression::new_string(word.to_owned()));
             pairs.push(("touched".to_owned(), RestrictedExpression::new_set(touched)));
         }
@@ -157,8 +159,20 @@ fn finish(pairs: Vec<(String, RestrictedExpression)>) -> Result<Context, Gap> {
 pub(crate) fn weighed<'m>(method: &Method, message: &'m Message) -> Option<&'m str> {
     match method.subject {
         Subject::Tool | Subject::Prompt => message.arguments_raw(),
-        Subject::Server | Subject::Resource | Subject::Task => message.params_raw(),
+        Subject::Server | Subject::Resource | Subject::Task => body(message),
     }
+}
+
+/// What a message is about: the parameters of a request, or what a client answers to a server's own request.
+fn body(message: &Message) -> Option<&str> {
+    message.params_raw().or_else(|| message.result_raw()).or_else(|| message.error_raw())
+}
+
+/// Texts of a message beside its body, as JSON: its id, and members that JSON-RPC does not know. They go to the server too.
+fn beside(message: &Message) -> Vec<String> {
+    let further = message.further_members().into_iter();
+    let further = further.map(|(name, raw)| format!("{{{}:{raw}}}", Value::from(name)));
+    message.id_raw().map(str::to_owned).into_iter().chain(further).collect()
 }
 
 /// A fact as a record; `None` if it is not what was declared, which counts as

@@ -1,9 +1,15 @@
 //! By what an approval knows its call again.
 
 use lockgate_crypto::digest;
-use lockgate_mcp::Message;
+use lockgate_mcp::tree::Tree;
+use lockgate_mcp::{Message, canonical};
 
-use crate::{arguments::Arguments, context, frame::Frame, query::Query};
+use crate::{
+    arguments::{Arguments, VALUES_MAX},
+    context,
+    frame::Frame,
+    query::Query,
+};
 
 /// Ids of requests and traces differ from one try to the next. From this length on, in bytes, what has nothing but
 /// hexadecimal digits and dashes is one.
@@ -12,14 +18,17 @@ const ID_BYTES_MIN: usize = 16;
 /// SHA-256 of a call: who calls what with which arguments, and what policies have searched beside them.
 pub(crate) fn of_call(query: &Query<'_>, frame: &Frame, carried: &[&str], message: &Message) -> String {
     let raw = context::weighed(frame.method, message);
-    // Progress tokens and such differ from one try to the next.
+    // Progress tokens and such, in `_meta`, differ from one try to the next.
     let canonical = match Arguments::read(raw) {
         Ok(arguments) if raw == message.arguments_raw() => arguments.canonical(),
-        _ => without_meta(raw).unwrap_or_else(|| raw.unwrap_or_default().to_owned()),
+        _ => without(raw, &["_meta"]).unwrap_or_else(|| raw.unwrap_or_default().to_owned()),
     };
+    // What a client answered to a server's questions goes along with the arguments, and acts like them.
+    let params = message.params_raw().filter(|_| raw == message.arguments_raw());
+    let further = without(params, &["name", "arguments", "_meta"]).filter(|further| further != "{}");
     let mut bytes = Vec::new();
     let own = [&query.caller.agent, query.server, query.method, query.name.unwrap_or("\0"), &canonical];
-    for text in own.into_iter().chain(beside(frame, carried, message)) {
+    for text in own.into_iter().chain(further.as_deref()).chain(beside(frame, carried, message)) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
@@ -45,9 +54,9 @@ fn is_id(text: &str) -> bool {
     text.len() >= ID_BYTES_MIN && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-fn without_meta(raw: Option<&str>) -> Option<String> {
-    let mut params: serde_json::Map<String, serde_json::Value> = serde_json::from_str(raw?).ok()?;
-    params.remove("_meta");
-    let text = serde_json::to_string(&params).ok()?;
-    String::from_utf8(lockgate_mcp::canonical::canonicalize(&text).ok()?).ok()
+/// The canonical form of an object without some members.
+fn without(raw: Option<&str>, names: &[&str]) -> Option<String> {
+    let Tree::Object(members) = Tree::read_arguments(raw?, VALUES_MAX).ok()? else { return None };
+    let kept = members.into_iter().filter(|(name, _)| !names.contains(&name.as_str()));
+    Some(canonical::of(&Tree::Object(kept.collect())))
 }

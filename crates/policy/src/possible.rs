@@ -13,6 +13,7 @@ use crate::{
     query::Query,
     rule::Rule,
     terms::{Terms, Violation},
+    verdict::passing,
 };
 
 /// Permits named when a caller may reach a server: enough to see why.
@@ -71,6 +72,30 @@ fn cuts(terms: &Terms) -> bool {
 }
 
 impl Policies {
+    /// What of the result of such a call passes at most, whichever of the permits match that cover it; `None` is all of
+    /// it. For results that come when other policies are in force than permitted their call.
+    pub fn at_most(&self, query: &Query<'_>) -> Option<ResultFields> {
+        let frame = self.frame(query)?;
+        let rules = frame.slice.rules.iter().map(|&n| self.index().rule(n));
+        passing(rules.filter(|rule| rule.is_permit() && !rule.terms().shadow).map(Rule::terms))
+    }
+
+    /// Whether some permit covers this method on anything at a server, whatever it is called: for lists whose items are
+    /// no names of things, like templates of resources.
+    pub fn reaches(&self, caller: &Caller, server: &str, method: &str) -> bool {
+        let (posture, loopback) = (None, false);
+        let query = Query { caller, server, method, name: None, posture, loopback };
+        let names = self.names(&query, method::find(method));
+        reaching(self.index(), &names, server).any(|rule| {
+            let scope = &rule.known.scope;
+            let action = |id| match scope.action_exact {
+                true => names.action.first() == Some(id),
+                false => names.action.contains(id),
+            };
+            scope.is_any_action() || scope.actions.iter().any(action)
+        })
+    }
+
     /// Whether results of such calls may be cut: the definition that the caller is shown must not promise them whole.
     pub fn may_cut(&self, query: &Query<'_>) -> bool {
         let Some(frame) = self.frame(query) else { return false };

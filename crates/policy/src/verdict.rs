@@ -222,16 +222,21 @@ impl Court<'_> {
     /// What of the result may pass: what any of the permits lets pass, without
     /// what all of them hide.
     fn result(&self, granted: &[u32]) -> Option<ResultFields> {
-        let all: Vec<&Terms> = granted.iter().map(|&n| self.index.rule(n).terms()).collect();
-        let only = all.iter().map(|terms| terms.only.as_ref()).collect::<Option<Vec<_>>>();
-        let only = only.map(|all| all.into_iter().flatten().cloned().collect::<BTreeSet<_>>());
-        let hidden = all.iter().flat_map(|terms| &terms.hidden);
-        // A permit that names the fields that pass shows none that another hides, unless it names that one.
-        let hides = |terms: &Terms, path: &String| {
-            terms.hidden.contains(path) || terms.only.as_ref().is_some_and(|only| !only.contains(path))
-        };
-        let hidden = hidden.filter(|path| all.iter().all(|terms| hides(terms, path))).cloned().collect();
-        let fields = ResultFields { only, hidden };
-        (fields != ResultFields::default()).then_some(fields)
+        passing(granted.iter().map(|&n| self.index.rule(n).terms()))
     }
+}
+
+/// What of a result passes that permits of these terms let pass together; `None` is all of it.
+pub(crate) fn passing<'t>(terms: impl Iterator<Item = &'t Terms>) -> Option<ResultFields> {
+    let all: Vec<&Terms> = terms.collect();
+    let only = all.iter().map(|terms| terms.only.as_ref()).collect::<Option<Vec<_>>>();
+    let only = only.map(|all| all.into_iter().flatten().cloned().collect::<BTreeSet<_>>());
+    let hidden = all.iter().flat_map(|terms| &terms.hidden);
+    // A permit that names the fields that pass shows none that another hides, unless it names that one.
+    let hides = |terms: &Terms, path: &String| {
+        terms.hidden.contains(path) || terms.only.as_ref().is_some_and(|only| !only.contains(path))
+    };
+    let hidden = hidden.filter(|path| all.iter().all(|terms| hides(terms, path))).cloned().collect();
+    let fields = ResultFields { only, hidden };
+    (fields != ResultFields::default()).then_some(fields)
 }

@@ -16,7 +16,7 @@ use crate::permit::connect;
 use crate::pipeline::session_header;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
-use crate::results::{projected, projected_tasks};
+use crate::results::{Cuts, projected, projected_tasks};
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -163,6 +163,12 @@ async fn conclude(
 ) -> Result<Reply, Refusal> {
     let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };
     let (status, mut headers) = (answer.status, answer.headers);
+    if !call.cuts().is_empty() {
+        // Headers are text of the server, too. The type of the content is written here.
+        let media = headers.remove(header::CONTENT_TYPE);
+        headers = media.map(|media| (header::CONTENT_TYPE, media)).into_iter().collect();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    }
     match answer.body {
         AnswerBody::Empty if call.asks() && status.is_success() => {
             Err(upstream_error(UpstreamError::Malformed("the answer to a request is empty".to_owned())))
@@ -198,7 +204,8 @@ pub(crate) async fn judge(
     message: Message,
 ) -> Result<Message, Refusal> {
     let method = call.method().to_owned();
-    still_connected(call, server)?;
+    let cuts = in_force(call, server)?;
+    call.narrow(cuts);
     if message.kind() == Kind::Result {
         if let Some((key, of)) = listed(&method) {
             return judge_list(call, server, message, key, of).await;
@@ -209,22 +216,37 @@ pub(crate) async fn judge(
             session.set_version(raw.trim_matches('"'));
         }
     }
-    let message = projected(call, &server.id, &method, message);
+    let mut message = projected(call, &server.id, &method, message);
+    if method == "resources/templates/list" && !reads_there(call, server) {
+        // Templates are no names that a policy could be asked about one by one.
+        let none = list::retain(&message, "resourceTemplates", |_| false);
+        message = none.map_err(|error| malformed(server, &error))?;
+    }
     screen_text(call, &server.id, &method, &message)?;
     Ok(if call.era == Era::Modern { own_view(&method, message) } else { message })
 }
 
-/// Policies that came into force since the call was permitted may have closed its server to its caller.
-fn still_connected(call: &Call, server: &Server) -> Result<(), Refusal> {
+/// What is taken from the result of a call by now. Policies that came into force since it was permitted may have closed its
+/// server to its caller, may never permit it any more, or may let less of its result pass.
+///
+/// # Errors
+/// [`Refusal::Nowhere`]: nothing passes.
+pub(crate) fn in_force(call: &Call, server: &Server) -> Result<Cuts, Refusal> {
     if call.link.own.is_some() {
-        return Ok(());
+        return Ok(call.cuts().clone());
     }
     let policies = call.node.policies.load();
     if call.permitted_under().is_none_or(|generation| generation == policies.generation()) {
-        return Ok(());
+        return Ok(call.cuts().clone());
     }
     // That it was closed meanwhile is no deed of the caller, whatever would follow from a call now.
-    connect(&call.node, &policies, &call.link, &server.id).map_err(|_| Refusal::Nowhere)
+    connect(&call.node, &policies, &call.link, &server.id).map_err(|_| Refusal::Nowhere)?;
+    let query = Query { name: call.name(), ..use_of(&call.link, server, call.method(), "") };
+    if !policies.allows(&query) {
+        return Err(Refusal::Nowhere);
+    }
+    let now = Cuts::at_most(&call.node, &call.link, (&server.id, call.method(), call.name()));
+    Ok(call.cuts().and(&now))
 }
 
 /// What a server lets anybody share was fetched under this caller's permits: no cache may hand it to another.
@@ -267,6 +289,15 @@ fn listed(method: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
+fn malformed(server: &Server, error: &lockgate_mcp::DecodeError) -> Refusal {
+    Refusal::Upstream { server: server.id.clone(), error: UpstreamError::Malformed(error.to_string()) }
+}
+
+/// Whether the caller may read anything at a server.
+fn reads_there(call: &Call, server: &Server) -> bool {
+    call.node.policies.load().reaches(&call.link.caller, &server.id, "resources/read")
+}
+
 /// The use of an item that a list shows.
 fn use_of<'a>(link: &'a LinkContext, server: &'a Server, method: &'a str, name: &'a str) -> Query<'a> {
     let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
@@ -280,10 +311,7 @@ async fn judge_list(
     key: &'static str,
     of: &'static str,
 ) -> Result<Message, Refusal> {
-    let malformed = |error: lockgate_mcp::DecodeError| Refusal::Upstream {
-        server: server.id.clone(),
-        error: UpstreamError::Malformed(error.to_string()),
-    };
+    let malformed = |error: lockgate_mcp::DecodeError| malformed(server, &error);
     let mut hidden = Default::default();
     if key == "tools" {
         let items = list::items(&message, key).map_err(malformed)?;
@@ -297,8 +325,10 @@ async fn judge_list(
     }
     let policies = call.node.policies.load();
     let link = call.link.clone();
+    let (tasks, agent) = (&call.node.tasks_cut, &link.caller.agent);
     let may_use = |item: &Item<'_>| {
-        !hidden.contains(item.name.as_ref()) && policies.allows(&use_of(&link, server, of, &item.name))
+        !(key == "tasks" && tasks.is_of_another(&server.id, &item.name, agent))
+            && !hidden.contains(item.name.as_ref()) && policies.allows(&use_of(&link, server, of, &item.name))
     };
     let mut kept = list::retain(&message, key, may_use).map_err(malformed)?;
     if key == "tools" {

@@ -41,6 +41,8 @@ pub struct Call {
     /// What those who look on are told once its record has settled.
     untold: Option<Event>,
     cuts: Cuts,
+    /// Resources and tasks that it asks to be told of, each with the method that is permitted for it.
+    subjects: Vec<(String, Option<String>)>,
     asks: bool,
     is_forwarded: bool,
     is_in_flight: bool,
@@ -82,6 +84,7 @@ impl Call {
             facts: Facts::default(),
             untold: None,
             cuts: Cuts::default(),
+            subjects: Vec::new(),
             asks: false,
             is_forwarded: false,
             is_in_flight: true,
@@ -138,6 +141,7 @@ impl Call {
         self.facts.method = Some(owed.method);
         self.facts.name = owed.name;
         self.cuts = owed.cuts;
+        self.facts.policy_generation = owed.generation;
     }
 
     /// Notes what a server said of its own accord: its method, and the size.
@@ -160,6 +164,21 @@ impl Call {
     /// Notes the SHA-256 of the facts that were decided on.
     pub fn note_facts(&mut self, digest: Option<String>) {
         self.facts.facts = digest;
+    }
+
+    /// Notes that it asks to be told of a resource or a task.
+    pub(crate) fn note_subject(&mut self, method: &str, name: String) {
+        self.subjects.push((method.to_owned(), Some(name)));
+    }
+
+    /// What it listens to, where it does: its method, and the resources and tasks that it asks to be told of.
+    pub(crate) fn listens_to(&self) -> Vec<(String, Option<String>)> {
+        std::iter::once((self.method().to_owned(), None)).chain(self.subjects.iter().cloned()).collect()
+    }
+
+    /// Takes more from its result, for policies that came into force since.
+    pub(crate) fn narrow(&mut self, cuts: Cuts) {
+        self.cuts = cuts;
     }
 
     /// What is taken from its result.
@@ -215,6 +234,7 @@ impl Call {
             method: self.method().to_owned(),
             name: self.facts.name.clone(),
             cuts: self.cuts.clone(),
+            generation: self.facts.policy_generation,
         }
     }
 

@@ -12,9 +12,10 @@ use hyper::body::Incoming;
 use lockgate_audit::Outcome;
 use lockgate_detect::{Held, Screened};
 use lockgate_identity::Principal;
-use lockgate_mcp::{Kind, Message};
+use lockgate_mcp::{Kind, Message, reply};
 use lockgate_policy::{Permit, Query};
 use lockgate_transport::{Accepted, Link};
+use serde_json::Value;
 
 use crate::answer::{self, Reply};
 use crate::bearer::{self, Head};
@@ -32,9 +33,12 @@ use crate::relay;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::unread::{self, Received};
-use crate::upstream::Verb;
+use crate::upstream::{Verb, is_listening};
 use crate::upstream::http::SESSION_ID;
 use crate::{oauth, wellknown};
+
+/// Resources and tasks that one subscription may name: each is decided on by itself.
+const SUBJECTS_MAX: usize = 256;
 
 /// Serves one link from its socket to its end: accept, secure, verify, and then its calls.
 pub async fn serve_link(node: Arc<Node>, face: Arc<Face>, accepted: Accepted) {
@@ -181,11 +185,62 @@ pub(crate) async fn permit(
     message: Message,
 ) -> Result<Permit, Refusal> {
     bearer::reaches(&call.node, &call.link, inbound, Some(server), &message)?;
+    let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
+    if let Some(task) = message.name().filter(|_| is_of_task)
+        && call.node.tasks_cut.is_of_another(server, task, &call.link.caller.agent)
+    {
+        return Err(Refusal::NoSubject { name: task.to_owned() });
+    }
     let decided = Asked::by(call, server, &inbound.headers).decide(message).await;
     call.note_facts(decided.facts);
     let permit = decided.result?;
     call.note_permit(&permit);
+    if is_listening(permit.message().method().unwrap_or_default()) {
+        subscribe(call, inbound, server, permit.message()).await?;
+    }
     Ok(permit)
+}
+
+/// To be told of a resource or a task takes a permit for that, in whichever way it is asked for: one subscription of the
+/// modern era names many.
+async fn subscribe(
+    call: &mut Call,
+    inbound: &Inbound,
+    server: &str,
+    message: &Message,
+) -> Result<(), Refusal> {
+    for (method, member, name) in subjects(message)? {
+        if member == "taskId" && call.node.tasks_cut.is_of_another(server, &name, &call.link.caller.agent) {
+            return Err(Refusal::NoSubject { name });
+        }
+        let mut params = serde_json::Map::new();
+        params.insert(member.to_owned(), name.as_str().into());
+        let bytes = reply::call(Some("0"), method, Some(&Value::from(params).to_string()));
+        let asked = Message::decode(bytes, &call.node.limits.requests()).map_err(Refusal::Decode)?;
+        let _ = clearance(call, server, &inbound.headers, asked).await?;
+        call.note_subject(method, name);
+    }
+    Ok(())
+}
+
+/// What a subscription names: for each the method that is permitted for it, and the member that names it there.
+fn subjects(message: &Message) -> Result<Vec<(&'static str, &'static str, String)>, Refusal> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Asked {
+        #[serde(default)]
+        resource_subscriptions: Vec<String>,
+        #[serde(default)]
+        task_ids: Vec<String>,
+    }
+    let Some(raw) = message.params_member_raw("notifications") else { return Ok(Vec::new()) };
+    let unreadable = |_| Refusal::NoSubject { name: "a subscription that cannot be read".to_owned() };
+    let Asked { resource_subscriptions, task_ids } = serde_json::from_str(raw).map_err(unreadable)?;
+    if resource_subscriptions.len() + task_ids.len() > SUBJECTS_MAX {
+        return Err(Refusal::Subscriptions { limit: SUBJECTS_MAX });
+    }
+    let resources = resource_subscriptions.into_iter().map(|uri| ("resources/subscribe", "uri", uri));
+    Ok(resources.chain(task_ids.into_iter().map(|task| ("tasks/get", "taskId", task))).collect())
 }
 
 /// Stage 7: detection lets the permitted message pass, or holds it.
@@ -268,7 +323,7 @@ async fn refuse(mut call: Call, refusal: Refusal) -> Response<Body> {
         call.node.clone().kill(&call, &refusal).await;
     }
     match call.record_refusal(&refusal).await {
-        Ok(()) => refusal.response(&call),
+        Ok(()) => refusal.for_caller(call.cuts()).response(&call),
         Err(unrecorded) => unrecorded.response(&call),
     }
 }

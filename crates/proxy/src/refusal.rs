@@ -22,6 +22,7 @@ use crate::bearer_answers::TokenProblem;
 use crate::body::Body;
 use crate::call::Call;
 pub use crate::hold::Hold;
+use crate::results::Cuts;
 use crate::session::SessionError;
 use crate::upstream::UpstreamError;
 
@@ -167,6 +168,12 @@ pub enum Refusal {
         /// What happened.
         error: UpstreamError,
     },
+    /// More to be told of than one subscription may name.
+    #[error("a subscription names at most {limit} resources and tasks")]
+    Subscriptions {
+        /// The limit.
+        limit: usize,
+    },
     /// More at once than this node takes.
     #[error("this node already has {limit} calls in flight, its limit")]
     Overloaded {
@@ -185,6 +192,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// As the caller is told it. Where only a part of results may pass, what is wrong with an answer is not told in words
+    /// that may be the server's.
+    pub(crate) fn for_caller(self, cuts: &Cuts) -> Self {
+        match self {
+            Refusal::Upstream { server, error: UpstreamError::Malformed(_) } if !cuts.is_empty() => {
+                let error = UpstreamError::Malformed("it cannot be read".to_owned());
+                Refusal::Upstream { server, error }
+            }
+            other => other,
+        }
+    }
+
     /// In full, for records and logs: a caller is not told which check of its token failed.
     pub fn in_full(&self) -> String {
         match self {

@@ -18,7 +18,7 @@ use lockgate_mcp::{Era, Kind, Message, sse};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::answer::judge;
+use crate::answer::{in_force, judge};
 use crate::body::Body;
 use crate::call::Call;
 use crate::decode::Target;
@@ -52,8 +52,8 @@ struct Relay {
     ended: bool,
     /// Ids of the servers whose stream it is.
     servers: Vec<String>,
-    /// The method that permitted it to listen.
-    listened: Option<String>,
+    /// What was permitted to listen to: a method, and what of it has a name.
+    listened: Vec<(String, Option<String>)>,
     /// Tells of policies that come into force.
     changes: watch::Receiver<u64>,
     /// What is taken from all that comes by.
@@ -98,7 +98,7 @@ pub async fn begin(
         resumable: false,
         ended: false,
         servers,
-        listened: listens.then(|| call.method().to_owned()),
+        listened: if listens { call.listens_to() } else { Vec::new() },
         changes,
         cuts: call.cuts().clone(),
         beside: HashMap::new(),
@@ -128,16 +128,18 @@ impl Relay {
     async fn next(&mut self) -> Option<Bytes> {
         while !self.ended {
             let frame = tokio::select! {
-                frame = self.frames.next() => frame,
-                () = self.link.closing.cancelled(), if self.listens => return self.dismiss().await,
+                // What ends the stream comes before what is on it, however much that is.
+                biased;
                 () = self.link.kill.cancelled() => return self.dismiss().await,
+                () = self.link.condemned.cancelled() => return self.dismiss().await,
+                () = self.link.closing.cancelled(), if self.listens => return self.dismiss().await,
                 Ok(()) = self.changes.changed() => {
-                    if self.node.may_go_on(&self.link, &self.servers, self.listened.as_deref()) {
+                    if self.may_go_on() {
                         continue;
                     }
                     return self.close_off().await;
                 }
-                () = self.link.condemned.cancelled() => return self.dismiss().await,
+                frame = self.frames.next() => frame,
             };
             match frame {
                 None => return self.end(None).await,
@@ -151,6 +153,19 @@ impl Relay {
             }
         }
         None
+    }
+
+    /// Whether policies that came into force let it go on; what they take from it is taken from now on.
+    fn may_go_on(&mut self) -> bool {
+        if let Some(call) = &self.call {
+            let in_force = self.node.server(call.server()).map(|server| in_force(call, &server));
+            match in_force {
+                Some(Ok(cuts)) => self.cuts = cuts,
+                Some(Err(_)) => return false,
+                None => {}
+            }
+        }
+        self.node.may_go_on(&self.link, &self.servers, &self.listened)
     }
 
     /// What the client gets of one frame; nothing, if it is held back.
@@ -245,7 +260,10 @@ impl Relay {
                 let (outcome, code, bytes) = summary(http::StatusCode::OK, Some(&message));
                 call.record(outcome, code, bytes).await.map(|()| message.bytes().clone())
             }
-            Err(refusal) => call.record_refusal(&refusal).await.map(|()| refusal.message(call.id_raw())),
+            Err(refusal) => {
+                let recorded = call.record_refusal(&refusal).await;
+                recorded.map(|()| refusal.for_caller(call.cuts()).message(call.id_raw()))
+            }
         };
         let data = sent.unwrap_or_else(|unrecorded| unrecorded.message(call.id_raw()));
         Some(match &frame.event {
@@ -303,7 +321,8 @@ impl Relay {
             let ended = || UpstreamError::Broken("the stream ended before the answer".to_owned());
             let error = error.unwrap_or_else(ended);
             let refusal = Refusal::Upstream { server: self.server.id.clone(), error };
-            call.record_refusal(&refusal).await.map(|()| Some(refusal.message(call.id_raw())))
+            let recorded = call.record_refusal(&refusal).await;
+            recorded.map(|()| Some(refusal.for_caller(call.cuts()).message(call.id_raw())))
         };
         let message = recorded.unwrap_or_else(|unrecorded| Some(unrecorded.message(call.id_raw())));
         message.map(|message| sse::encode(&message))

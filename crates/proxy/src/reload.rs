@@ -31,22 +31,21 @@ impl Node {
         self.policy_changes.send_modify(|count| *count += 1);
     }
 
-    /// Whether a stream of `link` from `servers` may go on. One that listens was permitted as `method`.
-    pub(crate) fn may_go_on(&self, link: &LinkContext, servers: &[String], method: Option<&str>) -> bool {
+    /// Whether a stream of `link` from `servers` may go on, which listens to these methods, and names where they have any.
+    pub(crate) fn may_go_on(
+        &self,
+        link: &LinkContext,
+        servers: &[String],
+        listened: &[(String, Option<String>)],
+    ) -> bool {
         let policies = self.policies.load();
         servers.iter().all(|server| {
-            let listens = |method| {
-                let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-                policies.allows(&Query {
-                    caller: &link.caller,
-                    server,
-                    method,
-                    name: None,
-                    posture,
-                    loopback,
-                })
+            let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+            let listens = |(method, name): &(String, Option<String>)| {
+                let name = name.as_deref();
+                policies.allows(&Query { caller: &link.caller, server, method, name, posture, loopback })
             };
-            may_connect(self, link, server) && method.is_none_or(listens)
+            may_connect(self, link, server) && listened.iter().all(listens)
         })
     }
 }

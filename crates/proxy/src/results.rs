@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use lockgate_mcp::project::{Fields, Projected, project, said};
 use lockgate_mcp::{Kind, Message};
-use lockgate_policy::{Permit, ResultFields};
+use lockgate_policy::{Permit, Query, ResultFields};
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -43,12 +43,27 @@ impl Cuts {
         Self::of(fields.as_ref(), &Self::default())
     }
 
+    /// What policies in force now take at least from the result of a call to a server: its method and subject.
+    pub(crate) fn at_most(
+        node: &Node,
+        link: &LinkContext,
+        (server, method, name): (&str, &str, Option<&str>),
+    ) -> Self {
+        let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+        let query = Query { caller: &link.caller, server, method, name, posture, loopback };
+        let fields = node.policies.load().at_most(&query);
+        Self::of(fields.as_ref(), &Self::default())
+    }
+
     /// Both.
     pub(crate) fn and(&self, other: &Cuts) -> Self {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other.clone(),
             (_, true) => self.clone(),
-            _ => Self(Some(self.iter().chain(other.iter()).cloned().collect())),
+            _ => {
+                let further = other.iter().filter(|fields| !self.iter().any(|own| own == *fields));
+                Self(Some(self.iter().chain(further).cloned().collect()))
+            }
         }
     }
 
@@ -82,9 +97,22 @@ fn read(fields: &ResultFields) -> Fields {
         .unwrap_or_else(|_| Fields::new(Some([]), []).expect("no field is no field without a name"))
 }
 
-/// Cuts of results that come as tasks: the call that was permitted ends with the task's id, and its result comes by
-/// another call.
-pub(crate) struct Tasks(Mutex<LruCache<(String, String), Cuts>>);
+/// Tasks that calls have become: the call that was permitted ends with the task's id, and its result comes by another call.
+pub(crate) struct Tasks(Mutex<LruCache<(String, String), Begun>>);
+
+/// What is known of a task.
+#[derive(Clone)]
+struct Begun {
+    /// Who called.
+    agent: String,
+    /// What is taken from the call's result.
+    cuts: Cuts,
+    /// The method and subject of the call.
+    method: String,
+    name: Option<String>,
+    /// The generation of the policies that permitted it.
+    generation: Option<u64>,
+}
 
 impl Default for Tasks {
     fn default() -> Self {
@@ -94,12 +122,18 @@ impl Default for Tasks {
 }
 
 impl Tasks {
-    fn get(&self, server: &str, task: &str) -> Option<Cuts> {
+    fn get(&self, server: &str, task: &str) -> Option<Begun> {
         self.0.lock().get(&(server.to_owned(), task.to_owned())).cloned()
     }
 
-    fn put(&self, server: &str, task: String, cuts: Cuts) {
-        self.0.lock().put((server.to_owned(), task), cuts);
+    /// Whether a task of this id was begun here by another than `agent`. Servers cannot tell agents apart that come over
+    /// the connections of one gateway.
+    pub(crate) fn is_of_another(&self, server: &str, task: &str, agent: &str) -> bool {
+        self.get(server, task).is_some_and(|begun| begun.agent != agent)
+    }
+
+    fn put(&self, server: &str, task: String, begun: Begun) {
+        self.0.lock().put((server.to_owned(), task), begun);
     }
 }
 
@@ -108,11 +142,15 @@ impl Tasks {
 /// permits at this server keeps back.
 pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
     let message = permit.message();
-    let of_task = message
-        .name()
-        .filter(|_| message.method().is_some_and(|method| method.starts_with("tasks/")))
-        .map(|task| call.node.tasks_cut.get(server, task))
-        .map(|known| known.unwrap_or_else(|| Cuts::beside(&call.node, &call.link, server)));
+    let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
+    let of_task = message.name().filter(|_| is_of_task).map(|task| match call.node.tasks_cut.get(server, task) {
+        Some(begun) if begun.generation == Some(permit.generation()) => begun.cuts,
+        Some(begun) => {
+            let (method, name) = (begun.method.as_str(), begun.name.as_deref());
+            begun.cuts.and(&Cuts::at_most(&call.node, &call.link, (server, method, name)))
+        }
+        None => Cuts::beside(&call.node, &call.link, server),
+    });
     Cuts::of(permit.result(), &of_task.unwrap_or_default())
 }
 
@@ -130,7 +168,14 @@ pub(crate) fn projected(call: &Call, server: &str, method: &str, message: Messag
         && message.bytes().len() <= HANDLE_BYTES_MAX
         && let Some(task) = task_id(&message)
     {
-        call.node.tasks_cut.put(server, task, call.cuts().clone());
+        let begun = Begun {
+            agent: call.link.caller.agent.clone(),
+            cuts: call.cuts().clone(),
+            method: method.to_owned(),
+            name: call.name().map(str::to_owned),
+            generation: call.permitted_under(),
+        };
+        call.node.tasks_cut.put(server, task, begun);
     }
     if is_protocol(method) { message } else { call.cuts().answer(message) }
 }

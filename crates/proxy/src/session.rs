@@ -55,6 +55,8 @@ pub struct Owed {
     pub name: Option<String>,
     /// What is taken from its result.
     pub(crate) cuts: Cuts,
+    /// The generation of the policies that permitted it.
+    pub(crate) generation: Option<u64>,
 }
 
 impl Session {
@@ -103,9 +105,13 @@ impl Session {
         self.upstreams.lock().insert(server.to_owned(), AtServer { session, version });
     }
 
-    /// Notes that the answer to `id` has not reached the client. The oldest of too many is forgotten.
-    pub fn owe(&self, id: &str, owed: Owed) {
+    /// Notes that the answer to `id` has not reached the client. The oldest of too many is forgotten. Of two calls under one
+    /// id, nobody knows whose answer comes first: it is held to the rules of both.
+    pub fn owe(&self, id: &str, mut owed: Owed) {
         let mut all = self.owed.lock();
+        for (_, other) in all.iter().filter(|(other, _)| other == id) {
+            owed.cuts = owed.cuts.and(&other.cuts);
+        }
         all.retain(|(other, _)| other != id);
         all.push_back((id.to_owned(), owed));
         if all.len() > self.owed_max {
@@ -349,7 +355,7 @@ mod tests {
         for id in ["1", "2", "3"] {
             session.owe(
                 id,
-                Owed { server: "crm".into(), method: "tools/list".into(), name: None, cuts: Cuts::default() },
+                Owed { server: "crm".into(), method: "tools/list".into(), name: None, cuts: Cuts::default(), generation: None },
             );
         }
         assert!(session.settle("1", "crm").is_none(), "the oldest made room");

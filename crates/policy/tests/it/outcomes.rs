@@ -219,6 +219,7 @@ fn an_approval_is_good_for_the_texts_that_policies_searched() {
     let id = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let other_id = "00-1bf7651916cd43dd8448eb211c80319c-b7ad6b7169203332-01";
     let word_as_id = "73797374656d5f636f6e666967";
+    let asked = |n: u8| format!(r#","inputResponses":{{"q":{n}}}"#);
     let token = |n: u8| format!(r#","_meta":{{"progressToken":{n}}}"#);
     let hidden = |n: u8| format!(r#","_meta":{{"x":"system_config {n}"}}"#);
     for (one, other, same) in [
@@ -233,6 +234,37 @@ fn an_approval_is_good_for_the_texts_that_policies_searched() {
         let of = |set: &str, (carried, meta): &([&str; 2], String)| digest(set, carried, meta);
         assert_eq!(of(&searching, &one) == of(&searching, &other), same, "{one:?} {other:?}");
         assert_eq!(of(&blind, &one), of(&blind, &other), "nobody looked into it: {one:?} {other:?}");
+    }
+    let of = |further: &str| digest(&blind, &[], further);
+    assert_eq!(of(&asked(1)), of(&asked(1)));
+    assert_ne!(of(&asked(1)), of(&asked(2)), "what the client answers to questions is part of the call");
+    let number = |n: &str| format!(r#","task":{{"ttl":{n}}}"#);
+    assert_ne!(of(&number("12345678901234567890123")), of(&number("12345678901234567890124")));
+}
+
+/// What goes to a server is searched, wherever in a message it stands.
+#[test]
+fn words_are_found_in_answers_of_clients_and_beside_the_message() {
+    let set = policies(&format!(
+        "{PERMIT} @on_violation(\"kill\") forbid(principal, action, resource) \
+         when {{ context.touched.contains(\"system_config\") }};"
+    ));
+    for (text, expected) in [
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":"system_config"}}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{"content":{"text":"see system-config"}}}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"c3lzdGVtX2NvbmZpZw=="}}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","extra":{"system":{"config":1}}}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","system_config":1}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":"system_config","method":"ping"}"#, "kill"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"ping","extra":"system"}"#, "permit"),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{"content":"fine"}}"#, "permit"),
+    ] {
+        let message = lockgate_mcp::Message::decode(text.into(), &lockgate_mcp::Limits::default()).unwrap();
+        let caller = agent(AGENT);
+        let method = message.method().unwrap_or(lockgate_policy::RESPONSE).to_owned();
+        let (server, method) = ("crm", method.as_str());
+        let query = Query { caller: &caller, server, method, name: None, posture: None, loopback: true };
+        assert_eq!(word(&set.decide(query, &Circumstances::at(NOW), message)), expected, "{text}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whom a child's message is for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use lockgate_mcp::{Kind, Message};
@@ -11,6 +11,9 @@ use crate::upstream::UpstreamError;
 
 /// Bytes of messages kept until their client listens: enough for hundreds of notifications, or a few that are large.
 const BACKLOG_BYTES_MAX: usize = 4 << 20;
+
+/// Calls that their clients have left, and the child has not answered. One that owes so many is ended.
+const LEFT_MAX: usize = 1024;
 
 /// Member of `_meta` that tells to which `subscriptions/listen` a notification belongs (MCP 2026-07-28).
 const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
@@ -23,6 +26,9 @@ pub(super) struct State {
     backlog_bytes: usize,
     backlog_max: usize,
     shared: bool,
+    /// Ids of calls whose client has left, and which the child has not answered yet. Under such an id no other call can
+    /// begin: the late answer would be taken for its own.
+    left: HashSet<String>,
     /// No call is taken any more.
     is_shut: bool,
     used: Instant,
@@ -63,6 +69,7 @@ impl State {
             backlog_bytes: 0,
             backlog_max,
             shared,
+            left: HashSet::new(),
             is_shut: false,
             used: Instant::now(),
             last_words: None,
@@ -102,7 +109,7 @@ impl State {
         if self.is_shut {
             return Err(UpstreamError::SessionLost);
         }
-        if self.calls.contains_key(&id) {
+        if self.calls.contains_key(&id) || self.left.contains(&id) {
             let taken = format!("request id {id} is in use by a call in flight");
             return Err(UpstreamError::Malformed(taken));
         }
@@ -113,7 +120,13 @@ impl State {
     /// Drops a call; whether it was still waiting.
     pub(super) fn forget(&mut self, id: &str) -> bool {
         self.touch();
-        self.calls.remove(id).is_some()
+        let was_waiting = self.calls.remove(id).is_some();
+        // Where ids are chosen here, none comes twice.
+        if was_waiting && !self.shared {
+            self.left.insert(id.to_owned());
+            self.is_shut |= self.left.len() >= LEFT_MAX;
+        }
+        was_waiting
     }
 
     pub(super) fn backlog_len(&self) -> usize {
@@ -142,6 +155,7 @@ impl State {
     pub(super) fn place(&mut self, message: Message) -> Option<Placed> {
         self.touch();
         if is_final(&message) {
+            self.left.remove(message.id_raw()?);
             let slot = self.calls.remove(message.id_raw()?)?;
             let message = match &slot.original {
                 Some(original) => message.with_id(&original.id),
@@ -320,6 +334,24 @@ mod tests {
             assert!(state.place(note(&large)).is_none());
         }
         assert_eq!(state.backlog_len(), 1, "bounded in bytes too");
+    }
+
+    #[test]
+    fn the_late_answer_to_a_call_that_was_left_is_nobody_elses() {
+        let slot = || Slot { to: mpsc::channel(1).0, number: 1, token: None, original: None };
+        let mut state = State::new(false, 1);
+        state.expect("5".into(), slot()).unwrap();
+        assert!(state.forget("5"));
+        let again = state.expect("5".into(), slot());
+        assert!(matches!(again, Err(UpstreamError::Malformed(_))), "it would get the answer to the first");
+        assert!(state.place(message(r#"{"jsonrpc":"2.0","id":5,"result":{}}"#)).is_none());
+        state.expect("5".into(), slot()).unwrap();
+        for n in 0..LEFT_MAX {
+            let id = format!("\"{n}\"");
+            state.expect(id.clone(), slot()).unwrap();
+            state.forget(&id);
+        }
+        assert!(matches!(state.expect("6".into(), slot()), Err(UpstreamError::SessionLost)), "it is ended");
     }
 
     #[test]
