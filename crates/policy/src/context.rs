@@ -113,7 +113,8 @@ impl Means<'_> {
         }
         if self.reads.reads_touched() {
             let further = beside(message);
-            let carried: Vec<&str> = carried.iter().copied().chain(further.iter().map(String::as_str)).collect();
+            let carried: Vec<&str> =
+                carried.iter().copied().chain(further.iter().map(String::as_str)).collect();
             let touched = self.needles.touched(body(message), &carried);
             let touched = touched.into_iter().map(|word| RestrictedExpression::new_string(word.to_owned()));
             pairs.push(("touched".to_owned(), RestrictedExpression::new_set(touched)));

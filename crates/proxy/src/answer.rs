@@ -327,8 +327,11 @@ async fn judge_list(
     let link = call.link.clone();
     let (tasks, agent) = (&call.node.tasks_cut, &link.caller.agent);
     let may_use = |item: &Item<'_>| {
-        !(key == "tasks" && tasks.is_of_another(&server.id, &item.name, agent))
-            && !hidden.contains(item.name.as_ref()) && policies.allows(&use_of(&link, server, of, &item.name))
+        let is_hidden = match key {
+            "tasks" => tasks.is_of_another(&server.id, &item.name, agent),
+            _ => hidden.contains(item.name.as_ref()),
+        };
+        !is_hidden && policies.allows(&use_of(&link, server, of, &item.name))
     };
     let mut kept = list::retain(&message, key, may_use).map_err(malformed)?;
     if key == "tools" {

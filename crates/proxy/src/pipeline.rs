@@ -33,8 +33,8 @@ use crate::relay;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::unread::{self, Received};
-use crate::upstream::{Verb, is_listening};
 use crate::upstream::http::SESSION_ID;
+use crate::upstream::{Verb, is_listening};
 use crate::{oauth, wellknown};
 
 /// Resources and tasks that one subscription may name: each is decided on by itself.

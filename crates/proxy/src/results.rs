@@ -143,14 +143,15 @@ impl Tasks {
 pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
     let message = permit.message();
     let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
-    let of_task = message.name().filter(|_| is_of_task).map(|task| match call.node.tasks_cut.get(server, task) {
-        Some(begun) if begun.generation == Some(permit.generation()) => begun.cuts,
-        Some(begun) => {
-            let (method, name) = (begun.method.as_str(), begun.name.as_deref());
-            begun.cuts.and(&Cuts::at_most(&call.node, &call.link, (server, method, name)))
-        }
-        None => Cuts::beside(&call.node, &call.link, server),
-    });
+    let of_task =
+        message.name().filter(|_| is_of_task).map(|task| match call.node.tasks_cut.get(server, task) {
+            Some(begun) if begun.generation == Some(permit.generation()) => begun.cuts,
+            Some(begun) => {
+                let (method, name) = (begun.method.as_str(), begun.name.as_deref());
+                begun.cuts.and(&Cuts::at_most(&call.node, &call.link, (server, method, name)))
+            }
+            None => Cuts::beside(&call.node, &call.link, server),
+        });
     Cuts::of(permit.result(), &of_task.unwrap_or_default())
 }
 

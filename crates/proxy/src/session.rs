@@ -355,7 +355,13 @@ mod tests {
         for id in ["1", "2", "3"] {
             session.owe(
                 id,
-                Owed { server: "crm".into(), method: "tools/list".into(), name: None, cuts: Cuts::default(), generation: None },
+                Owed {
+                    server: "crm".into(),
+                    method: "tools/list".into(),
+                    name: None,
+                    cuts: Cuts::default(),
+                    generation: None,
+                },
             );
         }
         assert!(session.settle("1", "crm").is_none(), "the oldest made room");

@@ -108,7 +108,9 @@ async fn one_subscription_opens_no_more_resources_than_one_by_one() {
     .await;
     let rig = gateway(&[("crm", upstream)], POLICY, Limits::default()).await;
     let mut client = Client::modern(rig.address).await;
-    let listen = |resources: Value| modern(1, "subscriptions/listen", json!({"notifications": {"resourceSubscriptions": resources}}));
+    let listen = |resources: Value| {
+        modern(1, "subscriptions/listen", json!({"notifications": {"resourceSubscriptions": resources}}))
+    };
     let (_, refused) = client.asked(PATH, &listen(json!(["file:///open", "file:///closed"]))).await;
     assert_eq!(refused["error"]["code"], -31001, "{refused}");
     let (_, refused) = client.asked(PATH, &listen(json!("file:///closed"))).await;
@@ -117,12 +119,18 @@ async fn one_subscription_opens_no_more_resources_than_one_by_one() {
     let (_, refused) = client.asked(PATH, &listen(json!(many))).await;
     assert_eq!(refused["error"]["code"], -32602, "{refused}");
 
-    let note = event(&json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///open"}}));
+    let note = event(
+        &json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": "file:///open"}}),
+    );
     sender.send(note).unwrap();
     let mut stream = Events::of(client.ask(PATH, &listen(json!(["file:///open"]))).await);
     assert_eq!(stream.next().await.unwrap()["params"]["uri"], "file:///open");
     // Policies that close the resource end the subscription to it.
-    put(&rig.node, r#"@id("list") permit(principal, action in [Lockgate::Action::"session", Lockgate::Action::"list"], resource);"#, 2);
+    put(
+        &rig.node,
+        r#"@id("list") permit(principal, action in [Lockgate::Action::"session", Lockgate::Action::"list"], resource);"#,
+        2,
+    );
     let last = stream.next().await.unwrap();
     assert_eq!(last["error"]["code"], -31001, "{last}");
     assert_eq!(stream.next().await, None);
@@ -132,20 +140,24 @@ async fn one_subscription_opens_no_more_resources_than_one_by_one() {
 async fn templates_are_for_those_who_may_read() {
     const LIST: &str = r#"@id("list") permit(principal, action in [Lockgate::Action::"session", Lockgate::Action::"list"], resource);"#;
     let upstream = scripted(|seen| match seen.method() {
-        "resources/templates/list" => {
-            whole(200, &seen.result(json!({"resourceTemplates": [{"uriTemplate": "db:///patients/{id}", "name": "p"}]})))
-        }
+        "resources/templates/list" => whole(
+            200,
+            &seen.result(json!({"resourceTemplates": [{"uriTemplate": "db:///patients/{id}", "name": "p"}]})),
+        ),
         _ => seen.usual("s-1"),
     })
     .await;
-    let read = format!(r#"{LIST} @id("read") permit(principal, action == Lockgate::Action::"resources/read", resource);"#);
+    let read = format!(
+        r#"{LIST} @id("read") permit(principal, action == Lockgate::Action::"resources/read", resource);"#
+    );
     for (policy, shown) in [(LIST, 0), (read.as_str(), 1)] {
         let rig = gateway(&[("crm", upstream), ("docs", upstream)], policy, Limits::default()).await;
         let mut client = Client::to(rig.address).await;
         for path in [PATH, "/mcp"] {
             client.headers.remove("mcp-session-id");
             client.initialize(path).await;
-            let (_, _, body) = client.post(path, r#"{"jsonrpc":"2.0","id":1,"method":"resources/templates/list"}"#).await;
+            let (_, _, body) =
+                client.post(path, r#"{"jsonrpc":"2.0","id":1,"method":"resources/templates/list"}"#).await;
             let listed: Value = serde_json::from_str(data(&body).unwrap()).unwrap();
             let count = listed["result"]["resourceTemplates"].as_array().unwrap().len();
             assert_eq!(count > 0, shown > 0, "{path}: {listed}");
@@ -203,7 +215,10 @@ async fn neither_headers_nor_faults_of_a_server_say_what_its_results_may_not() {
     client.initialize(PATH).await;
     for tool in ["headers", "id", "name", "event"] {
         let (_, headers, body) = client.post(PATH, &rig::call(7, tool, &json!({}))).await;
-        assert!(!body.contains("s3cret") && !format!("{headers:?}").contains("s3cret"), "{tool}: {headers:?} {body}");
+        assert!(
+            !body.contains("s3cret") && !format!("{headers:?}").contains("s3cret"),
+            "{tool}: {headers:?} {body}"
+        );
         assert!(body.contains("\"id\":7"), "{tool}: {body}");
     }
 }
