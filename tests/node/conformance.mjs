@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { binary, connector, gateway, pkg, run, scratch, start } from './lib/processes.mjs';
-import { end, expect, test } from './lib/tap.mjs';
+import { end, expect, note, section, test } from './lib/tap.mjs';
 
 const REVISIONS = { '2025-11-25': 30, '2026-07-28': 37 };
 /** Not required by the suite, and required here: what a gateway must get right before policy. */
@@ -129,6 +129,95 @@ async function through(leg, url, runs) {
   }
 }
 
+/**
+ * The suite's scenarios of clients that log in, which it plays against a client with a server and an authorization server of
+ * its own. None can run through the gateway, and each reason holds for its whole group.
+ */
+const WITHOUT_THE_CLIENT_LEG = [
+  {
+    why: 'the client must find the metadata of the suite\'s own server and show its token there; in between is a resource '
+      + 'server of its own, whose metadata names itself, and which passes no token on',
+    scenarios: [
+      'metadata-default', 'metadata-var1', 'metadata-var2', 'metadata-var3', 'basic-cimd', 'scope-from-www-authenticate',
+      'scope-from-scopes-supported', 'scope-omitted-when-undefined', 'token-endpoint-auth-basic',
+      'token-endpoint-auth-post', 'token-endpoint-auth-none', 'pre-registration', 'offline-access-scope',
+      'offline-access-not-supported', 'authorization-server-migration', 'iss-supported', 'iss-not-advertised',
+    ],
+  },
+  {
+    why: 'the gateway could be the client here, but the suite hands it the key, the secret or the statement to show; the '
+      + 'gateway vouches for its callers with its own keys alone, which exchange.mjs tests',
+    scenarios: [
+      'client-credentials-jwt', 'client-credentials-basic', 'enterprise-managed-authorization', 'wif-jwt-bearer',
+    ],
+  },
+  {
+    why: 'the suite\'s tokens are words (test-token-…), which only its own server can judge, and so are their scopes; '
+      + 'issuer.mjs has the SDKs step up at the gateway, with an authorization server that signs its tokens',
+    scenarios: ['scope-step-up', 'scope-retry-limit'],
+  },
+  {
+    why: 'its proofs must name the suite\'s own server; issuer.mjs proves keys at the gateway, and '
+      + 'the Rust tests ask for nonces',
+    scenarios: ['dpop', 'dpop-nonce'],
+  },
+  {
+    why: 'it passes when the client gives up, which through a gateway it does for other reasons: it would show nothing',
+    scenarios: [
+      'resource-mismatch', 'iss-supported-missing', 'iss-wrong-issuer', 'iss-unexpected', 'iss-normalized',
+      'metadata-issuer-mismatch',
+    ],
+  },
+  {
+    why: 'authorization as in the revision 2025-03-26, where a server is its own authorization server, is not offered',
+    scenarios: ['2025-03-26-oauth-metadata-backcompat', '2025-03-26-oauth-endpoint-fallback'],
+  },
+];
+/** What the suite wants of every authorization server, and one where nobody logs in has not got (RFC 8414, section 2). */
+const OF_LOGGING_IN = ['authorization_endpoint', 'response_types_supported', 'code_challenge_methods_supported'];
+/** Scenarios of authorization servers that need a person to log in. */
+const WITH_A_PERSON = ['authorization-code-grant'];
+
+const suite = (args, more) =>
+  run(process.execPath, [pkg('@modelcontextprotocol/conformance/dist/index.js'), ...args], more);
+
+const listed = async (kind) => {
+  const { stdout } = await suite(['list', kind]);
+  return [...stdout.matchAll(/^ {2}- (\S+) \[/gm)].map((found) => found[1]).sort();
+};
+
+/** The suite on authorization: what is asked of the gateway's own endpoint, and why the rest is not. */
+async function authorization(gate) {
+  await test('every scenario of clients that log in has a reason not to be here', async () => {
+    const known = WITHOUT_THE_CLIENT_LEG.flatMap(({ scenarios }) => scenarios.map((name) => `auth/${name}`)).sort();
+    const there = (await listed('--client')).filter((name) => name.startsWith('auth/'));
+    expect(known.join() === there.join(), `the suite has ${there.join(', ')}`);
+    for (const { why, scenarios } of WITHOUT_THE_CLIENT_LEG) note(`auth/{${scenarios.join(', ')}}: ${why}`);
+    return `${known.length} scenarios`;
+  });
+  await test('every scenario of authorization servers is run, or needs a person', async () => {
+    const there = await listed('--authorization');
+    const known = ['authorization-server-metadata-endpoint', ...WITH_A_PERSON].sort();
+    expect(known.join() === there.join(), `the suite has ${there.join(', ')}`);
+  });
+  for (const revision of Object.keys(REVISIONS)) {
+    await test(`authorization server, ${revision}: its metadata lacks only what logging in takes`, async () => {
+      const results = scratch('authorization');
+      const scenario = 'authorization-server-metadata-endpoint';
+      const { origin } = new URL(gate.ready.foreign);
+      const args = ['--url', origin, '--scenario', scenario, '--spec-version', revision, '-o', results];
+      const { stdout } = await suite(['authorization', ...args], { env: { NODE_EXTRA_CA_CERTS: gate.ready.authority } });
+      const [folder] = readdirSync(results);
+      expect(folder, `it did not run:\n${stdout}`);
+      const checks = JSON.parse(readFileSync(join(results, folder, 'checks.json'), 'utf8'));
+      const failed = checks.filter((check) => check.status === 'FAILURE');
+      const wanted = OF_LOGGING_IN.map((claim) => `Response body does not include valid "${claim}" claim`).join(', ');
+      const found = failed.map((check) => check.errorMessage).join('\n');
+      expect(found === wanted, `got: ${found}`);
+    });
+  }
+}
+
 const fixture = await start(binary('conformance-server'), ['--listen', '127.0.0.1:0']);
 const runs = await direct(fixture.ready.url);
 
@@ -149,6 +238,7 @@ if (gate) {
   }
   const env = { NODE_EXTRA_CA_CERTS: gate.ready.authority };
   await through({ name: 'foreign', env }, gate.foreign('conformance'), runs);
+  await section('authorization', () => authorization(gate));
   await test('the gateway stops', async () => {
     const { code, signal } = await gate.stop();
     expect(code === 0, `exit code ${code ?? signal}:\n${gate.output.stderr}`);

@@ -184,6 +184,7 @@ fn interop(root: &Path) -> Result<Tally> {
         "looking.mjs",
         "workload.mjs",
         "issuer.mjs",
+        "exchange.mjs",
     ];
     scripts_with(root, &names, &[("TEST_NGINX", nginx)])
 }

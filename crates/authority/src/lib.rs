@@ -36,6 +36,7 @@
 
 pub mod attest;
 mod error;
+mod exchange;
 mod issuance;
 mod known;
 pub mod oauth;
@@ -45,6 +46,7 @@ pub mod workload;
 
 pub use attest::{Attested, Attestor, Evidence, Kind};
 pub use error::AuthorityError;
+pub use exchange::{ExchangeGrant, ExchangePlan, Exchanger, OnBehalf};
 pub use issuance::{Event, Issuance};
 pub use known::{Known, REGISTRATIONS};
 pub use registration::{LIFE_MAX, LIFE_MIN, REGISTRATIONS_MAX, Registration, Registrations, SvidKind};

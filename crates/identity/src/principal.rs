@@ -162,6 +162,9 @@ pub struct Caller {
     pub roles: Arc<[String]>,
     /// Id (`jti`) of the token that the call was bound by; none where the link's certificate alone speaks for it.
     pub token: Option<Arc<str>>,
+    /// In whose names it acts, the nearest first (RFC 8693, section 4.1). Each of them must be allowed what it does, like
+    /// itself, and none of them be revoked: acting for somebody gives nobody more than both have.
+    pub acts_for: Arc<[Caller]>,
 }
 
 impl Caller {
@@ -169,6 +172,18 @@ impl Caller {
     #[must_use]
     pub fn with_roles(self, roles: Arc<[String]>) -> Self {
         Self { roles, ..self }
+    }
+
+    /// Itself, and all in whose names it acts.
+    pub fn everybody(&self) -> impl Iterator<Item = &Caller> {
+        std::iter::once(self).chain(self.acts_for.iter())
+    }
+
+    /// Who it is, and for whom, as records show it.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        let names: Vec<String> = self.everybody().map(|caller| caller.principal.to_string()).collect();
+        names.join(" for ")
     }
 }
 
@@ -180,5 +195,6 @@ pub fn bind(principal: &Arc<Principal>) -> Caller {
         Principal::LocalUser { .. } => ("local-user".to_owned(), Assurance::OperatingSystem),
         Principal::Anonymous => ("anonymous".to_owned(), Assurance::None),
     };
-    Caller { agent, principal: Arc::clone(principal), assurance, roles: Arc::from([]), token: None }
+    let (roles, acts_for) = (Arc::from([]), Arc::from([]));
+    Caller { agent, principal: Arc::clone(principal), assurance, roles, token: None, acts_for }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 mod attest;
 mod check;
+mod credential;
 mod crypto;
 mod exports;
 mod facts;
@@ -25,13 +26,15 @@ mod tree;
 
 pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
 use attest::{Attest, Register};
+use credential::Credential;
+pub(crate) use credential::{CredentialPlace, CredentialPlan, ExchangeFrom};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 pub(crate) use exports::{Export, ExportKind, ExportPlan, ExportTo};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 use scopes::ScopeNeed;
-pub(crate) use settings::{CredentialPlace, FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
+pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use target::Target;
 pub(crate) use tree::{Origin, Tree};
 
@@ -187,26 +190,9 @@ pub(crate) struct Server {
     /// Groups that it belongs to; policies can name a group in place of its servers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) groups: Vec<String>,
-    /// What this node proves itself by to the server, out of the sealed store; the client's credentials never go there.
+    /// What this node proves itself by to the server, out of the sealed store or by exchange; the client's credentials never go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential: Option<Credential>,
-}
-
-/// A secret of the sealed store (`lockgate secret put NAME`), and how it is presented.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Credential {
-    /// Name of the secret.
-    pub(crate) secret: String,
-    /// Header of an HTTP server that carries it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) header: Option<String>,
-    /// What stands before the secret in that header, such as Bearer; empty for nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) scheme: Option<String>,
-    /// Environment variable of a stdio server that carries it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) env: Option<String>,
 }
 
 /// The sealed store of the credentials that this node presents.

@@ -138,6 +138,24 @@ fn a_credential_that_cannot_be_presented_is_a_mistake_with_its_place() {
         ("command = [\"true\"]\ncredential = { secret = \"x\" }", "add env"),
         ("to = \"http://127.0.0.1:1/mcp\"\ncredential = { secret = \"x\", header = \"Host\" }", "X-Api-Key"),
         ("to = \"http://127.0.0.1:1/mcp\"\ncredential = { secert = \"x\" }", "secret"),
+        ("to = \"http://127.0.0.1:1/mcp\"\ncredential = {}", "either a secret or"),
+        (
+            "to = \"http://127.0.0.1:1/mcp\"\ncredential = { secret = \"x\", exchange = { issuer = \"https://a\" } }",
+            "either a secret or",
+        ),
+        (
+            "to = \"http://127.0.0.1:1/mcp\"\ncredential = { exchange = { issuer = \"http://a\" } }",
+            "loopback",
+        ),
+        (
+            "to = \"http://127.0.0.1:1/mcp\"\ncredential = { exchange = { issuer = \"https://a\" }, header = \"X-A\" }",
+            "remove header",
+        ),
+        (
+            "to = \"http://127.0.0.1:1/mcp?x=1\"\ncredential = { exchange = { issuer = \"https://a\" } }",
+            "no resource",
+        ),
+        ("command = [\"true\"]\ncredential = { exchange = { issuer = \"https://a\" } }", "from a variable"),
     ] {
         std::fs::write(&config, format!("[[server]]\nname = \"a\"\n{server}\n")).unwrap();
         let ended = run(&state, &["config", "validate", config.to_str().unwrap()]);

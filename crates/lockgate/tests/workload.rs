@@ -127,6 +127,36 @@ fn mistakes_in_attestors_and_registrations_teach() {
             "cannot be asked",
         ),
         (
+            "[[attest]]\nkind = \"process\"\naccess = \"bound\"\n",
+            "`access` says nothing to the attestor \"process\"",
+        ),
+        (
+            "[[attest]]\nkind = \"oidc\"\nissuer = \"https://x.example\"\naudience = \"a\"\naccess = \"unbounded\"\n",
+            "did you mean \"unbound\"?",
+        ),
+        (
+            "[[attest]]\nkind = \"oidc\"\nissuer = \"https://x.example\"\naudience = \"a\"\nprofile = \"pq-kxe\"\n",
+            "did you mean \"pq-kex\"?",
+        ),
+        (
+            "[[attest]]\nkind = \"oidc\"\nissuer = \"https://x.example\"\naudience = \"a\"\nkeys = \"k\"\nprofile = \"pq-kex\"\n",
+            "nothing is asked over TLS",
+        ),
+        ("[[scope]]\nservers = [\"x\"]\nneeds = [\"a\"]\n", "there is no server \"x\""),
+        ("[[scope]]\nservers = []\nneeds = [\"a\"]\n", "about no server"),
+        (
+            "[[server]]\nname = \"x\"\nto = \"http://127.0.0.1:1\"\n[[scope]]\nservers = [\"x\"]\nneeds = []\n",
+            "no scope that could be",
+        ),
+        (
+            "[[server]]\nname = \"x\"\nto = \"http://127.0.0.1:1\"\n[[scope]]\nservers = [\"x\"]\nneeds = [\"a b\"]\n",
+            "no scope that could be",
+        ),
+        (
+            "[[server]]\nname = \"x\"\nto = \"http://127.0.0.1:1\"\n[[scope]]\nservers = [\"x\"]\ntools = [\"a*b\"]\nneeds = [\"a\"]\n",
+            "names nothing",
+        ),
+        (
             "[[attest]]\nkind = \"kubernetes\"\nissuer = \"https://k\"\naudience = \"a\"\n",
             "neither `api` nor `keys`",
         ),

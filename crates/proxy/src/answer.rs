@@ -6,13 +6,11 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use lockgate_detect::{Screened, Verdict};
 use lockgate_mcp::list::{self, Item};
 use lockgate_mcp::{Era, Kind, Message, reply};
-use lockgate_policy::Query;
 
 use crate::call::Call;
 use crate::decode::Inbound;
-use crate::link::LinkContext;
 use crate::node::Server;
-use crate::permit::connect;
+use crate::permit::{allows, connect, may_cut};
 use crate::pipeline::session_header;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
@@ -61,7 +59,8 @@ pub async fn forward(
         screened: &screened,
         headers: &inbound.headers,
         era: inbound.era,
-        agent: &link.caller.agent,
+        agent: link.party(),
+        caller: &link.caller,
     };
     call.note_forwarded();
     let answer = exchange_in_session(call, server, &exchange).await;
@@ -114,8 +113,7 @@ fn open_session(
     }
     let node = &call.node;
     let init = screened.message().clone();
-    let (id, session) =
-        node.sessions.open(&call.link.caller.agent, inbound.target.route(), init, node.now_ms());
+    let (id, session) = node.sessions.open(call.link.party(), inbound.target.route(), init, node.now_ms());
     session.set_upstream(&server.id, upstream, None);
     call.session = Some(session);
     Some(id)
@@ -241,8 +239,7 @@ pub(crate) fn in_force(call: &Call, server: &Server) -> Result<Cuts, Refusal> {
     }
     // That it was closed meanwhile is no deed of the caller, whatever would follow from a call now.
     connect(&call.node, &policies, &call.link, &server.id).map_err(|_| Refusal::Nowhere)?;
-    let query = Query { name: call.name(), ..use_of(&call.link, server, call.method(), "") };
-    if !policies.allows(&query) {
+    if !allows(&policies, &call.link, &server.id, call.method(), call.name()) {
         return Err(Refusal::Nowhere);
     }
     let now = Cuts::at_most(&call.node, &call.link, (&server.id, call.method(), call.name()));
@@ -295,13 +292,9 @@ fn malformed(server: &Server, error: &lockgate_mcp::DecodeError) -> Refusal {
 
 /// Whether the caller may read anything at a server.
 fn reads_there(call: &Call, server: &Server) -> bool {
-    call.node.policies.load().reaches(&call.link.caller, &server.id, "resources/read")
-}
-
-/// The use of an item that a list shows.
-fn use_of<'a>(link: &'a LinkContext, server: &'a Server, method: &'a str, name: &'a str) -> Query<'a> {
-    let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-    Query { caller: &link.caller, server: &server.id, method, name: Some(name), posture, loopback }
+    let policies = call.node.policies.load();
+    let mut callers = call.link.caller.everybody();
+    callers.all(|caller| policies.reaches(caller, &server.id, "resources/read"))
 }
 
 async fn judge_list(
@@ -325,19 +318,19 @@ async fn judge_list(
     }
     let policies = call.node.policies.load();
     let link = call.link.clone();
-    let (tasks, agent) = (&call.node.tasks_cut, &link.caller.agent);
+    let (tasks, party) = (&call.node.tasks_cut, link.party());
     let may_use = |item: &Item<'_>| {
         let is_hidden = match key {
-            "tasks" => tasks.is_of_another(&server.id, &item.name, agent),
+            "tasks" => tasks.is_of_another(&server.id, &item.name, party),
             _ => hidden.contains(item.name.as_ref()),
         };
-        !is_hidden && policies.allows(&use_of(&link, server, of, &item.name))
+        !is_hidden && allows(&policies, &link, &server.id, of, Some(&item.name))
     };
     let mut kept = list::retain(&message, key, may_use).map_err(malformed)?;
     if key == "tools" {
         // What is cut is not what the definition promises, and clients hold results against it.
-        let may_cut = |item: &Item<'_>| policies.may_cut(&use_of(&link, server, of, &item.name));
-        kept = list::without(&kept, key, "outputSchema", may_cut).map_err(malformed)?;
+        let cut = |item: &Item<'_>| may_cut(&policies, &link, &server.id, of, Some(&item.name));
+        kept = list::without(&kept, key, "outputSchema", cut).map_err(malformed)?;
     }
     if key == "tasks" {
         kept = projected_tasks(call, &server.id, kept);

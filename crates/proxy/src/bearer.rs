@@ -338,16 +338,17 @@ fn own_bearer(
     link: &Arc<LinkContext>,
     token: AccessToken,
 ) -> Result<Bearer, TokenRefused> {
-    if !token.actors.is_empty() {
-        // Policy decides on one caller; letting the nearer or the further one stand for both would give it too much.
-        return Err(TokenRefused::Claim {
-            name: "act",
-            why: "delegates, and delegated calls are not taken here",
-        });
-    }
-    let roles = bearers.rules.own.as_ref().map(|own| (own.roles)(&token.subject));
-    let agent = Registered { id: token.subject, roles: roles.unwrap_or_default() };
-    let speaks = Speaks { agent, issuer: token.issuer, token: token.id, expires_at: token.expires_at };
+    let registered = |id: &SpiffeId| {
+        let roles = bearers.rules.own.as_ref().map(|own| (own.roles)(id));
+        Registered { id: id.clone(), roles: roles.unwrap_or_default() }
+    };
+    // Who makes the call is whom the token is bound to: the nearest actor, or the subject itself. The rest of the chain, which
+    // has an end ([`lockgate_identity::token::ACTORS_MAX`]), is in whose names it acts.
+    let agent = registered(token.caller());
+    let further = token.actors.iter().skip(1).chain([&token.subject]).filter(|id| **id != agent.id);
+    let acts_for = further.map(registered).collect();
+    let (issuer, id, expires_at) = (token.issuer.clone(), token.id.clone(), token.expires_at);
+    let speaks = Speaks { agent, acts_for, issuer, token: id, expires_at };
     let audience = Audience::Beneath(token.audience);
     bearer(link, speaks, Limits { audience, scope: token.scope, confirmation: Some(token.confirmation) })
 }
@@ -378,10 +379,15 @@ fn try_foreign(trusted: &Trusted, link: &Arc<LinkContext>, token: &str) -> Resul
     if confirmation.is_none() && trusted.binding == Binding::Required {
         return Err(TokenRefused::Unbound);
     }
+    if claims.members().contains_key("act") {
+        // Whom its issuer means by an actor is not registered here.
+        return Err(TokenRefused::Claim { name: "act", why: "delegates, which only our own tokens may" });
+    }
     let mut places = claims.resources();
     places.retain(|place| trusted.issuer.audiences.iter().any(|ours| ours == place.as_str()));
     let limits = Limits { audience: Audience::Exactly(places), scope: claims.scope()?, confirmation };
-    let speaks = Speaks { agent, issuer: claims.issuer, token: id, expires_at: claims.expires_at };
+    let acts_for = Vec::new();
+    let speaks = Speaks { agent, acts_for, issuer: claims.issuer, token: id, expires_at: claims.expires_at };
     let bearer = bearer(link, speaks, limits)?;
     Ok(Bearer { vouched: Some((Arc::clone(&trusted.keys), generation)), ..bearer })
 }
@@ -389,6 +395,8 @@ fn try_foreign(trusted: &Trusted, link: &Arc<LinkContext>, token: &str) -> Resul
 /// For whom a token speaks.
 struct Speaks {
     agent: Registered,
+    /// In whose names, the nearest first.
+    acts_for: Vec<Registered>,
     issuer: String,
     token: String,
     expires_at: u64,
@@ -403,18 +411,24 @@ struct Limits {
 
 fn bearer(link: &Arc<LinkContext>, speaks: Speaks, limits: Limits) -> Result<Bearer, TokenRefused> {
     let Limits { audience, scope, confirmation } = limits;
-    let Registered { id, roles } = speaks.agent;
-    if id.role() != Some(Role::Agent) {
+    let mut all = std::iter::once(&speaks.agent).chain(&speaks.acts_for);
+    if !all.all(|agent| agent.id.role() == Some(Role::Agent)) {
         return Err(TokenRefused::Claim { name: "sub", why: "is not the id of an agent" });
     }
-    same_agent(link, &id)?;
+    same_agent(link, &speaks.agent.id)?;
     let key: Option<Arc<str>> = match &confirmation {
         Some(Confirmation::Key(thumbprint)) => jose::decode(thumbprint).map(|digest| hex(&digest).into()),
         _ => None,
     };
     let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(speaks.expires_at);
-    let principal = Principal::Bearer { id, issuer: speaks.issuer.into(), key, not_after };
-    let caller = Caller { roles, token: Some(speaks.token.into()), ..caller_of(&Arc::new(principal)) };
+    let issuer: Arc<str> = speaks.issuer.into();
+    let caller_by = |Registered { id, roles }: Registered, key| {
+        let principal = Principal::Bearer { id, issuer: Arc::clone(&issuer), key, not_after };
+        caller_of(&Arc::new(principal)).with_roles(roles)
+    };
+    let acts_for = speaks.acts_for.into_iter().map(|agent| caller_by(agent, None)).collect();
+    let caller = caller_by(speaks.agent, key);
+    let caller = Caller { token: Some(speaks.token.into()), acts_for, ..caller };
     let context = link.borne_by(caller, scope.clone());
     end_in_time(&context, not_after);
     Ok(Bearer { context, audience, scope, confirmation, vouched: None })

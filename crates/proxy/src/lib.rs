@@ -25,6 +25,7 @@ pub mod body;
 pub mod call;
 pub mod circuit;
 pub mod decode;
+mod delegation;
 pub mod face;
 pub mod facts;
 pub mod gather;

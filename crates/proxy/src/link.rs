@@ -167,6 +167,15 @@ impl LinkContext {
         u64::try_from(since.as_millis()).ok()
     }
 
+    /// Whose sessions and conversations with servers the calls on it belong to: those of an agent that acts for somebody are
+    /// not its own.
+    pub(crate) fn party(&self) -> &str {
+        match self.caller.acts_for.is_empty() {
+            true => &self.caller.agent,
+            false => &self.shown.principal,
+        }
+    }
+
     /// Counts one more call.
     pub fn count_call(&self) {
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +211,7 @@ impl LinkContext {
             condemned: self.condemned.clone(),
             in_order: AtomicU64::new(0),
             killed: AtomicBool::new(false),
-            shown: Shown { principal: caller.principal.to_string(), ..self.shown.clone() },
+            shown: Shown { principal: caller.in_full(), ..self.shown.clone() },
             facts: self.facts.clone(),
             verify_us: self.verify_us.clone(),
             fate: self.fate.clone(),

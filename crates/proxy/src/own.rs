@@ -180,7 +180,8 @@ impl OwnTools {
             screened: &screened,
             headers: &headers,
             era: call.era,
-            agent: &link.caller.agent,
+            agent: link.party(),
+            caller: &link.caller,
         };
         let answer = exchange_in_session(call, server, &exchange).await?;
         let upstream_error = |error| Refusal::Upstream { server: server.id.clone(), error };

@@ -4,15 +4,17 @@
 use std::sync::Arc;
 
 use http::HeaderMap;
+use lockgate_identity::Caller;
 use lockgate_mcp::{Era, Kind, Message};
 use lockgate_policy::{
     Approval, Circumstances, Consequence, Denial, FactShape, FactValues, Permit, Policies, Query, RESPONSE,
-    Refused,
+    Refused, ResultFields,
 };
 use lockgate_store::StoreError;
 
 use crate::approvals::{ApprovalError, Approvals, HeldCall, Question};
 use crate::call::Call;
+use crate::delegation::both;
 use crate::facts::Subject;
 use crate::link::LinkContext;
 use crate::node::Node;
@@ -41,6 +43,8 @@ pub(crate) struct Decided {
     pub(crate) result: Result<Permit, Refusal>,
     /// SHA-256 of the facts, where any was read.
     pub(crate) facts: Option<String>,
+    /// What of the result may pass for those in whose names the caller acts; none is all of it.
+    pub(crate) fields: Option<ResultFields>,
 }
 
 impl<'a> Asked<'a> {
@@ -53,11 +57,52 @@ impl<'a> Asked<'a> {
     pub(crate) async fn decide(&self, message: Message) -> Decided {
         let policies = self.link.own.clone().unwrap_or_else(|| self.node.policies.load_full());
         if let Err(refused) = connect(self.node, &policies, self.link, self.server) {
-            return Decided { result: Err(Refusal::NotConnected(Box::new(refused))), facts: None };
+            return Decided {
+                result: Err(Refusal::NotConnected(Box::new(refused))),
+                facts: None,
+                fields: None,
+            };
         }
+        let (mut message, mut fields) = (message, None);
+        for caller in self.link.caller.acts_for.iter() {
+            match self.decide_as(&policies, caller, message).await {
+                Ok(permit) => {
+                    fields = match (fields, permit.result()) {
+                        (Some(held), Some(further)) => Some(both(&held, further)),
+                        (held, further) => held.or_else(|| further.cloned()),
+                    };
+                    message = permit.into_message();
+                }
+                Err(denial) => return Decided { result: Err(denied(denial)), facts: None, fields: None },
+            }
+        }
+        let decided = self.decide_for_itself(&policies, message).await;
+        Decided { fields, ..decided }
+    }
+
+    /// What one in whose name the caller acts may do. What a person would have to approve for that one is denied: an approval is
+    /// of the call that somebody makes itself.
+    async fn decide_as(
+        &self,
+        policies: &Policies,
+        caller: &Caller,
+        message: Message,
+    ) -> Result<Permit, Denial> {
         let named = message.clone();
-        let query = query(self.link, self.server, &named);
-        let facts = self.facts(policies.needed_facts(&query), &named).await;
+        let query = query(self.link, caller, self.server, &named);
+        let facts = self.facts(caller, policies.needed_facts(&query), &named).await;
+        let carried = carried(self.headers, self.era);
+        let carried: Vec<&str> = carried.iter().map(String::as_str).collect();
+        let circumstances =
+            Circumstances { now_ms: self.node.now_ms(), facts: &facts, carried: &carried, approval: None };
+        policies.decide(query, &circumstances, message)
+    }
+
+    async fn decide_for_itself(&self, policies: &Policies, message: Message) -> Decided {
+        let caller = &self.link.caller;
+        let named = message.clone();
+        let query = query(self.link, caller, self.server, &named);
+        let facts = self.facts(caller, policies.needed_facts(&query), &named).await;
         let digest = (!facts.is_empty()).then(|| facts.digest());
         let carried = carried(self.headers, self.era);
         let carried: Vec<&str> = carried.iter().map(String::as_str).collect();
@@ -65,16 +110,16 @@ impl<'a> Asked<'a> {
             Circumstances { now_ms: self.node.now_ms(), facts: &facts, carried: &carried, approval: None };
         let result = match policies.decide(query, &circumstances, message) {
             Ok(permit) => Ok(permit),
-            Err(denial) => self.held_or_denied(&policies, query, &circumstances, denial).await,
+            Err(denial) => self.held_or_denied(policies, query, &circumstances, denial).await,
         };
-        Decided { result, facts: digest }
+        Decided { result, facts: digest, fields: None }
     }
 
-    async fn facts(&self, needed: Vec<Arc<FactShape>>, message: &Message) -> FactValues {
+    async fn facts(&self, caller: &Caller, needed: Vec<Arc<FactShape>>, message: &Message) -> FactValues {
         if needed.is_empty() {
             return FactValues::new();
         }
-        let (agent, arguments_raw) = (self.link.caller.agent.as_str(), message.arguments_raw());
+        let (agent, arguments_raw) = (caller.agent.as_str(), message.arguments_raw());
         let subject = Subject { agent, server: self.server, arguments_raw };
         self.node.facts().gather(&needed, subject, self.node.now_ms()).await
     }
@@ -87,6 +132,10 @@ impl<'a> Asked<'a> {
         denial: Denial,
     ) -> Result<Permit, Refusal> {
         let Consequence::Hold { digest } = denial.consequence.clone() else { return Err(denied(denial)) };
+        // An approval is of what somebody does itself: with it, the same call could be made in its own name.
+        if !self.link.caller.acts_for.is_empty() {
+            return Err(denied(denial));
+        }
         // Only a request can be told to come back.
         if denial.message.kind() != Kind::Request {
             return Err(denied(denial));
@@ -164,7 +213,35 @@ pub(crate) fn connect(
     server: &str,
 ) -> Result<(), Refused> {
     let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-    policies.connect(&link.caller, server, posture, loopback, node.now_ms()).map(drop)
+    let mut callers = link.caller.everybody();
+    callers
+        .try_for_each(|caller| policies.connect(caller, server, posture, loopback, node.now_ms()).map(drop))
+}
+
+/// Whether the caller of `link`, and all in whose names it acts, could ever be allowed this.
+pub(crate) fn allows(
+    policies: &Policies,
+    link: &LinkContext,
+    server: &str,
+    method: &str,
+    name: Option<&str>,
+) -> bool {
+    let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+    let mut callers = link.caller.everybody();
+    callers.all(|caller| policies.allows(&Query { caller, server, method, name, posture, loopback }))
+}
+
+/// Whether something may be taken from the results of this for the caller of `link`, or one in whose name it acts.
+pub(crate) fn may_cut(
+    policies: &Policies,
+    link: &LinkContext,
+    server: &str,
+    method: &str,
+    name: Option<&str>,
+) -> bool {
+    let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+    let mut callers = link.caller.everybody();
+    callers.any(|caller| policies.may_cut(&Query { caller, server, method, name, posture, loopback }))
 }
 
 /// Whether the caller of `link` may connect with `server` under what is in force now.
@@ -172,9 +249,9 @@ pub(crate) fn may_connect(node: &Node, link: &LinkContext, server: &str) -> bool
     connect(node, &node.policies.load(), link, server).is_ok()
 }
 
-pub(crate) fn query<'a>(link: &'a LinkContext, server: &'a str, message: &'a Message) -> Query<'a> {
+fn query<'a>(link: &'a LinkContext, caller: &'a Caller, server: &'a str, message: &'a Message) -> Query<'a> {
     Query {
-        caller: &link.caller,
+        caller,
         server,
         method: message.method().unwrap_or(RESPONSE),
         name: message.name(),

@@ -13,7 +13,7 @@ use lockgate_audit::Outcome;
 use lockgate_detect::{Held, Screened};
 use lockgate_identity::Principal;
 use lockgate_mcp::{Kind, Message, reply};
-use lockgate_policy::{Permit, Query};
+use lockgate_policy::Permit;
 use lockgate_transport::{Accepted, Link};
 use serde_json::Value;
 
@@ -27,9 +27,10 @@ use crate::face::{self, Face};
 use crate::gather;
 use crate::link::LinkContext;
 use crate::node::Node;
-use crate::permit::{Asked, may_connect};
+use crate::permit::{self, Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
+use crate::results::Cuts;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::unread::{self, Received};
@@ -165,8 +166,7 @@ fn bind(call: &mut Call, inbound: &Inbound, message: &Message) -> Result<(), Ref
     if message.method() == Some("initialize") {
         return Ok(());
     }
-    let session =
-        call.node.sessions.find(id, &link.caller.agent, inbound.target.route(), call.node.now_ms())?;
+    let session = call.node.sessions.find(id, link.party(), inbound.target.route(), call.node.now_ms())?;
     let said = inbound.headers.get("mcp-protocol-version").and_then(|v| v.to_str().ok());
     if let (Some(said), Some(agreed)) = (said, session.version())
         && said != agreed
@@ -187,7 +187,7 @@ pub(crate) async fn permit(
     bearer::reaches(&call.node, &call.link, inbound, Some(server), &message)?;
     let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
     if let Some(task) = message.name().filter(|_| is_of_task)
-        && call.node.tasks_cut.is_of_another(server, task, &call.link.caller.agent)
+        && call.node.tasks_cut.is_of_another(server, task, call.link.party())
     {
         return Err(Refusal::NoSubject { name: task.to_owned() });
     }
@@ -195,6 +195,7 @@ pub(crate) async fn permit(
     call.note_facts(decided.facts);
     let permit = decided.result?;
     call.note_permit(&permit);
+    call.narrow(call.cuts().and(&Cuts::of_fields(decided.fields.as_ref())));
     if is_listening(permit.message().method().unwrap_or_default()) {
         subscribe(call, inbound, server, permit.message()).await?;
     }
@@ -210,7 +211,7 @@ async fn subscribe(
     message: &Message,
 ) -> Result<(), Refusal> {
     for (method, member, name) in subjects(message)? {
-        if member == "taskId" && call.node.tasks_cut.is_of_another(server, &name, &call.link.caller.agent) {
+        if member == "taskId" && call.node.tasks_cut.is_of_another(server, &name, call.link.party()) {
             return Err(Refusal::NoSubject { name });
         }
         let mut params = serde_json::Map::new();
@@ -266,10 +267,9 @@ pub(crate) async fn clearance(
 pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
     let policies = node.policies.load();
     let may_open = |server: &str| {
-        ["initialize", "server/discover"].iter().any(|method| {
-            let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-            policies.allows(&Query { caller: &link.caller, server, method, name: None, posture, loopback })
-        })
+        ["initialize", "server/discover"]
+            .iter()
+            .any(|method| permit::allows(&policies, link, server, method, None))
     };
     let own = node.servers().map(|server| server.id.as_str());
     let own = own.filter(|id| may_connect(node, link, id) && may_open(id));

@@ -111,8 +111,8 @@ pub(crate) async fn say_initialized(
 }
 
 fn posted<'a>(call: &'a Call, screened: &'a Screened, headers: &'a HeaderMap) -> Exchange<'a> {
-    let agent = &call.link.caller.agent;
-    Exchange { verb: Verb::Post, screened, headers, era: Era::Legacy, agent }
+    let (agent, caller) = (call.link.party(), &call.link.caller);
+    Exchange { verb: Verb::Post, screened, headers, era: Era::Legacy, agent, caller }
 }
 
 /// The version that a server chose in its answer to `initialize`.

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lockgate_policy::{Policies, Query};
+use lockgate_policy::Policies;
 
 use crate::link::LinkContext;
 use crate::node::Node;
-use crate::permit::may_connect;
+use crate::permit::{allows, may_connect};
 
 impl Node {
     /// Puts policies in force, and ends what they do not let go on.
@@ -24,7 +24,7 @@ impl Node {
         self.cut_revoked(None);
         for link in &links {
             for server in self.servers().filter(|server| !may_connect(self, link, &server.id)) {
-                self.sessions.end_at(&link.caller.agent, &server.id);
+                self.sessions.end_at(link.party(), &server.id);
             }
         }
         // Streams judge themselves.
@@ -40,10 +40,8 @@ impl Node {
     ) -> bool {
         let policies = self.policies.load();
         servers.iter().all(|server| {
-            let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
             let listens = |(method, name): &(String, Option<String>)| {
-                let name = name.as_deref();
-                policies.allows(&Query { caller: &link.caller, server, method, name, posture, loopback })
+                allows(&policies, link, server, method, name.as_deref())
             };
             may_connect(self, link, server) && listened.iter().all(listens)
         })

@@ -9,6 +9,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use lockgate_identity::Caller;
 use lockgate_mcp::project::{Fields, Projected, project, said};
 use lockgate_mcp::{Kind, Message};
 use lockgate_policy::{Permit, Query, ResultFields};
@@ -37,10 +38,21 @@ impl Cuts {
         Self(Some(more.iter().cloned().chain([read(fields)]).collect()))
     }
 
+    /// What policy says alone.
+    pub(crate) fn of_fields(fields: Option<&ResultFields>) -> Self {
+        Self::of(fields, &Self::default())
+    }
+
+    /// What it says of the caller of `link`, and of all in whose names that one acts.
+    fn of_all(link: &LinkContext, fields: impl Fn(&Caller) -> Option<ResultFields>) -> Self {
+        let everybody = link.caller.everybody();
+        everybody.fold(Self::default(), |cuts, caller| cuts.and(&Self::of_fields(fields(caller).as_ref())))
+    }
+
     /// What is taken from messages of `server` to the caller of `link` of which nobody knows the call.
     pub(crate) fn beside(node: &Node, link: &LinkContext, server: &str) -> Self {
-        let fields = node.policies.load().kept_back(&link.caller, server);
-        Self::of(fields.as_ref(), &Self::default())
+        let policies = node.policies.load();
+        Self::of_all(link, |caller| policies.kept_back(caller, server))
     }
 
     /// What policies in force now take at least from the result of a call to a server: its method and subject.
@@ -50,9 +62,10 @@ impl Cuts {
         (server, method, name): (&str, &str, Option<&str>),
     ) -> Self {
         let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-        let query = Query { caller: &link.caller, server, method, name, posture, loopback };
-        let fields = node.policies.load().at_most(&query);
-        Self::of(fields.as_ref(), &Self::default())
+        let policies = node.policies.load();
+        Self::of_all(link, |caller| {
+            policies.at_most(&Query { caller, server, method, name, posture, loopback })
+        })
     }
 
     /// Both.
@@ -170,7 +183,7 @@ pub(crate) fn projected(call: &Call, server: &str, method: &str, message: Messag
         && let Some(task) = task_id(&message)
     {
         let begun = Begun {
-            agent: call.link.caller.agent.clone(),
+            agent: call.link.party().to_owned(),
             cuts: call.cuts().clone(),
             method: method.to_owned(),
             name: call.name().map(str::to_owned),

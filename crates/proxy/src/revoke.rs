@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use lockgate_audit::{AuditError, Durability, Kind, Outcome, Record};
 use lockgate_crypto::digest;
-use lockgate_identity::{Revocation, RevocationError, Revocations, Revoked, Subject, Target};
+use lockgate_identity::{Caller, Revocation, RevocationError, Revocations, Revoked, Subject, Target};
 use lockgate_store::{Store, StoreError};
 
 use crate::link::LinkContext;
@@ -117,16 +117,18 @@ impl Node {
         if link.in_order.load(Ordering::Relaxed) == generation + 1 {
             return Ok(());
         }
-        let roles = self.roles(link);
-        self.revocations.check(&Subject::of(&link.caller, &roles), self.now_ms())?;
+        for caller in link.caller.everybody() {
+            let roles = self.roles(caller);
+            self.revocations.check(&Subject::of(caller, &roles), self.now_ms())?;
+        }
         link.in_order.store(generation + 1, Ordering::Relaxed);
         Ok(())
     }
 
-    /// All roles of the caller of `link`: by its registration and by policy files.
-    fn roles(&self, link: &LinkContext) -> Vec<String> {
-        let mut roles = self.policies.load().roles(&link.caller);
-        roles.extend(link.caller.roles.iter().cloned());
+    /// All roles of a caller: by its registration and by policy files.
+    fn roles(&self, caller: &Caller) -> Vec<String> {
+        let mut roles = self.policies.load().roles(caller);
+        roles.extend(caller.roles.iter().cloned());
         roles
     }
 

@@ -84,7 +84,8 @@ async fn send(call: &Call, server: &Arc<Server>, id: &str) -> Result<(), Refusal
         screened: &screened,
         headers: &headers,
         era: call.era,
-        agent: &call.link.caller.agent,
+        agent: call.link.party(),
+        caller: &call.link.caller,
     };
     exchange_in_session(call, server, &exchange).await.map(drop)
 }

@@ -18,11 +18,12 @@ use lockgate_identity::token::{
 };
 use lockgate_identity::verifier::Expect;
 use lockgate_identity::{Principal, Revocation, SpiffeId, Target};
+use lockgate_proxy::Limits;
 use lockgate_proxy::bearer_rules::{Binding, Keys, Own, Registered, Rules, Trusted};
 use lockgate_proxy::scopes::{ScopeRule, Scopes};
 use lockgate_transport::{Dialer, Trust, dialer};
 use rig::tunnel::{Agent, PATH, Tunnel, modern_call, modern_headers, suite};
-use rig::{Client, agent, door, modern, observed, one, records, text};
+use rig::{Client, agent, door, gateway, modern, observed, one, records, text, wire};
 use serde_json::{Value, json};
 
 const BASE: &str = "https://localhost";
@@ -167,8 +168,6 @@ async fn what_does_not_hold_is_refused_and_the_reason_stays_here() {
         (issue(elsewhere, now()), issue(grant(by_key(&key)), now() - Duration::from_secs(400)));
     let certified = issue(grant(Confirmation::Certificate([1; 32])), now());
     let of_a_connection = issue(grant(Confirmation::Connection([1; 32])), now());
-    let delegated = Grant { actors: vec![claude()], ..grant(by_key(&key)) };
-    let delegated = issue(delegated, now());
     let node = Grant { subject: SpiffeId::node("test.example", "n").unwrap(), ..grant(by_key(&key)) };
     let node = issue(node, now());
     let stranger = evil_issuer().issue(&grant(by_key(&key)), now()).unwrap().token.to_string();
@@ -199,7 +198,6 @@ async fn what_does_not_hold_is_refused_and_the_reason_stays_here() {
         ("expired", dpop(&old, &key), "expired"),
         ("another certificate", bearer(&certified), "certificate"),
         ("another connection", bearer(&of_a_connection), "another connection"),
-        ("delegated", dpop(&delegated, &key), "act"),
         ("a node", dpop(&node, &key), "agent"),
         ("a stranger", dpop(&stranger, &key), "issuer"),
         ("two tokens", twice(dpop(&good, &key), 0), "more than one"),
@@ -261,6 +259,65 @@ async fn a_tool_asks_for_more_and_for_what_is_held() {
         assert!(told.contains(wanted), "{held}: {told}");
         assert_eq!(told.contains("error=\"insufficient_scope\""), status == 403, "{told}");
     }
+}
+
+/// What alice, bob and carol may do; bob reads less of a result than alice.
+const BOTH: &str = r#"
+@id("alice") permit(principal == Lockgate::Agent::"spiffe://test.example/agent/alice", action, resource);
+@id("bob") permit(principal == Lockgate::Agent::"spiffe://test.example/agent/bob", action, resource);
+@id("not-bob") forbid(principal == Lockgate::Agent::"spiffe://test.example/agent/carol", action, resource);
+"#;
+
+#[tokio::test]
+async fn who_acts_for_somebody_may_do_what_both_may() {
+    let upstream = wire().await;
+    let rig = gateway(&[("wire", upstream)], BOTH, Limits::default()).await;
+    let (issuer, key) = (issuer(), proof_key());
+    rig.node.take_tokens(Some(rules(&issuer)));
+    let door = door(&rig.node, Principal::Anonymous, true).await;
+    let mut client = Client::modern(door).await;
+    let named = |name: &str| SpiffeId::agent("test.example", name).unwrap();
+    let token = |subject: &str, actors: &[&str]| {
+        let actors = actors.iter().map(|name| named(name)).collect();
+        let grant = Grant { subject: named(subject), actors, ..grant(by_key(&key)) };
+        issuer.issue(&grant, now()).unwrap().token.to_string()
+    };
+    for (subject, actors, passes) in [
+        ("alice", &["bob"][..], true),
+        ("bob", &["alice"], true),
+        ("bob", &["bob", "alice"], true),
+        ("nobody", &["bob"], false),
+        ("alice", &["nobody"], false),
+        ("carol", &["bob"], false),
+        ("alice", &["carol"], false),
+        ("alice", &["bob", "carol"], false),
+        ("alice", &["bob", "alice", "carol", "bob"], false),
+    ] {
+        let token = token(subject, actors);
+        let shown = format!("DPoP {token}");
+        let proof = prove(&key, &token, None);
+        let (_, _, body) = call(&mut client, &[("authorization", &shown), ("dpop", &proof)]).await;
+        assert_eq!(body.contains("\"result\""), passes, "{subject} {actors:?}: {body}");
+        let record = records(&rig).pop().unwrap();
+        let actor = actors[0];
+        assert_eq!(record["agent"], format!("spiffe://test.example/agent/{actor}"), "{record}");
+        let all = actors.iter().copied().chain([subject]).fold(Vec::new(), |mut all: Vec<&str>, name| {
+            // Who stands there twice is itself.
+            if all.is_empty() || name != actors[0] {
+                all.push(name);
+            }
+            all
+        });
+        let all: Vec<String> = all.iter().map(|name| format!("spiffe://test.example/agent/{name}")).collect();
+        assert_eq!(record["principal"], all.join(" for "), "{record}");
+    }
+    // Whoever of them is revoked, the call is over.
+    let token = token("alice", &["bob"]);
+    let (shown, proof) = (format!("DPoP {token}"), prove(&key, &token, None));
+    let target = Target::Agent("spiffe://test.example/agent/alice".to_owned());
+    rig.node.revoke(Revocation::new(target, "test", "out", 1)).unwrap();
+    let (status, ..) = call(&mut client, &[("authorization", &shown), ("dpop", &proof)]).await;
+    assert_eq!(status, 403);
 }
 
 #[tokio::test]

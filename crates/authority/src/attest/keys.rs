@@ -160,7 +160,7 @@ impl Keys {
                 .map_err(|source| AuthorityError::Io { action: "read", path: path.clone(), source }),
             KeySource::Url(outside, uri) => text(outside.get(uri).await?),
             KeySource::Discovery(outside, issuer) => {
-                let found = discover(outside, issuer).await?;
+                let found = named_at(outside, issuer, "jwks_uri").await?;
                 text(outside.get(&found).await?)
             }
             KeySource::Workload(socket, trust_domain) => bundle::fetch(socket, trust_domain).await,
@@ -180,19 +180,28 @@ impl Keys {
     }
 }
 
-/// Where an issuer says that its keys are: as OpenID Connect has it, or else as OAuth does. What the first attempt met is
-/// what is told.
-async fn discover(outside: &Outside, issuer: &str) -> Result<Uri, AuthorityError> {
-    match keys_named_at(outside, issuer, &openid_place(issuer)).await {
-        Ok(keys) => Ok(keys),
+/// The URL that an issuer's own document has under `member`: as OpenID Connect has it, or else as OAuth does. What the first
+/// attempt met is what is told.
+pub(crate) async fn named_at(
+    outside: &Outside,
+    issuer: &str,
+    member: &'static str,
+) -> Result<Uri, AuthorityError> {
+    match read_at(outside, issuer, &openid_place(issuer), member).await {
+        Ok(found) => Ok(found),
         Err(error) => match oauth_place(issuer) {
-            Some(at) => keys_named_at(outside, issuer, &at).await.map_err(|_| error),
+            Some(at) => read_at(outside, issuer, &at, member).await.map_err(|_| error),
             None => Err(error),
         },
     }
 }
 
-async fn keys_named_at(outside: &Outside, issuer: &str, at: &str) -> Result<Uri, AuthorityError> {
+async fn read_at(
+    outside: &Outside,
+    issuer: &str,
+    at: &str,
+    member: &'static str,
+) -> Result<Uri, AuthorityError> {
     let unusable = |cause: String| AuthorityError::Unreachable { what: at.to_owned(), cause };
     let uri: Uri = at.parse().map_err(|_| unusable("it is no URL".to_owned()))?;
     let body = outside.get(&uri).await?;
@@ -202,8 +211,8 @@ async fn keys_named_at(outside: &Outside, issuer: &str, at: &str) -> Result<Uri,
         let found = shown(document["issuer"].as_str().unwrap_or_default());
         return Err(unusable(format!("it is the document of another issuer: {found}")));
     }
-    let keys = document["jwks_uri"].as_str().and_then(|text| text.parse::<Uri>().ok());
-    keys.ok_or_else(|| unusable("it names no jwks_uri".to_owned()))
+    let found = document[member].as_str().and_then(|text| text.parse::<Uri>().ok());
+    found.ok_or_else(|| unusable(format!("it names no {member}")))
 }
 
 fn openid_place(issuer: &str) -> String {

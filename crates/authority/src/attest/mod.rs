@@ -20,6 +20,7 @@ mod review;
 mod tokens;
 
 pub use invite::{INVITES, Invites, Revoked};
+pub(crate) use keys::named_at;
 pub use keys::{KeySource, Keys};
 pub use outside::Outside;
 pub use parent::Parent;

@@ -43,7 +43,16 @@ impl Outside {
     /// # Errors
     /// [`AuthorityError::Unreachable`].
     pub(super) async fn get(&self, uri: &Uri) -> Result<Bytes, AuthorityError> {
-        self.ask(uri, Method::GET, Bytes::new(), None).await
+        self.succeed(uri, Method::GET, Bytes::new(), None).await
+    }
+
+    /// The answer to a form, whatever its status: a token endpoint says in its body why it refuses (RFC 6749, section 5.2).
+    ///
+    /// # Errors
+    /// [`AuthorityError::Unreachable`].
+    pub(crate) async fn form(&self, uri: &Uri, form: Bytes) -> Result<(StatusCode, Bytes), AuthorityError> {
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        self.ask(uri, Method::POST, form, Some((kind, None))).await
     }
 
     /// The answer to a JSON document, with a token that permits to ask.
@@ -56,16 +65,35 @@ impl Outside {
         json: Bytes,
         bearer: &Zeroizing<String>,
     ) -> Result<Bytes, AuthorityError> {
-        self.ask(uri, Method::POST, json, Some(bearer)).await
+        let kind = HeaderValue::from_static("application/json");
+        self.succeed(uri, Method::POST, json, Some((kind, Some(bearer)))).await
     }
 
+    /// The body of an answer that is one.
+    async fn succeed(
+        &self,
+        uri: &Uri,
+        method: Method,
+        body: Bytes,
+        sent: Option<(HeaderValue, Option<&Zeroizing<String>>)>,
+    ) -> Result<Bytes, AuthorityError> {
+        match self.ask(uri, method, body, sent).await? {
+            (StatusCode::OK | StatusCode::CREATED, body) => Ok(body),
+            (status, _) => Err(AuthorityError::Unreachable {
+                what: uri.to_string(),
+                cause: format!("it answered {status}"),
+            }),
+        }
+    }
+
+    /// Asks, with the type of what is sent, and the token by which it may be asked.
     async fn ask(
         &self,
         uri: &Uri,
         method: Method,
         body: Bytes,
-        bearer: Option<&Zeroizing<String>>,
-    ) -> Result<Bytes, AuthorityError> {
+        sent: Option<(HeaderValue, Option<&Zeroizing<String>>)>,
+    ) -> Result<(StatusCode, Bytes), AuthorityError> {
         let unreachable = |cause: String| AuthorityError::Unreachable { what: uri.to_string(), cause };
         let asked = async {
             let target =
@@ -75,9 +103,12 @@ impl Outside {
             *request.method_mut() = method;
             *request.uri_mut() = uri.clone();
             let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(header::ACCEPT, json.clone());
+            request.headers_mut().insert(header::ACCEPT, json);
+            let (kind, bearer) = sent.map_or((None, None), |(kind, bearer)| (Some(kind), bearer));
+            if let Some(kind) = kind {
+                request.headers_mut().insert(header::CONTENT_TYPE, kind);
+            }
             if let Some(bearer) = bearer {
-                request.headers_mut().insert(header::CONTENT_TYPE, json);
                 let value = Zeroizing::new(format!("Bearer {}", bearer.as_str()));
                 let mut value = HeaderValue::from_str(&value).map_err(|_| {
                     unreachable("the token by which it is asked cannot stand in a header".to_owned())
@@ -87,11 +118,9 @@ impl Outside {
             }
             let response = pool.request(request).await.map_err(|error| unreachable(error.to_string()))?;
             let status = response.status();
-            if !matches!(status, StatusCode::OK | StatusCode::CREATED) {
-                return Err(unreachable(format!("it answered {status}")));
-            }
             let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-            body.map(|body| body.to_bytes()).map_err(|error| unreachable(error.to_string()))
+            let body = body.map_err(|error| unreachable(error.to_string()))?;
+            Ok((status, body.to_bytes()))
         };
         let answer = tokio::time::timeout(Duration::from_secs(ANSWER_S_MAX), asked).await;
         answer.unwrap_or_else(|_| Err(unreachable(format!("no answer within {ANSWER_S_MAX} s"))))

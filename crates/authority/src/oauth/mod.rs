@@ -18,6 +18,7 @@ mod pace;
 
 pub use answer::{Asked, Denied, Granted, Link};
 pub use endpoint::{Parts, TokenEndpoint};
+pub(crate) use form::encode;
 pub use form::{FORM_BYTES_MAX, Form, FormError};
 pub use metadata::{JWKS, METADATA, REVOKE, TOKEN};
 pub use pace::{ASKS_PER_MINUTE_MAX, Pace};

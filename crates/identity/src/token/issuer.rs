@@ -245,6 +245,32 @@ impl TokenIssuer {
         Ok(Issued { token: self.sign("JWT", &claims)?, id, expires_at })
     }
 
+    /// Signs a statement for one other authorization server, good for a minute: about a subject (RFC 7523, section 2.1; RFC
+    /// 8693), or about a client, which vouches for itself (section 2.2). It is no access token here, by its type.
+    ///
+    /// # Errors
+    /// As [`TokenIssuer::issue`].
+    pub fn assert(
+        &self,
+        assertion: &Assertion<'_>,
+        now: SystemTime,
+    ) -> Result<Zeroizing<String>, IdentityError> {
+        range("the number of actors of an assertion", assertion.actors.len() as u64, 0, ACTORS_MAX as u64)?;
+        let now_s = unix_seconds(now);
+        let mut claims = Map::<String, Value>::new();
+        let mut say = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        say("iss", assertion.issuer.into());
+        say("sub", assertion.subject.into());
+        say("aud", assertion.audience.into());
+        say("iat", now_s.into());
+        say("exp", (now_s + ASSERTION_LIFETIME.as_secs()).into());
+        say("jti", random::token_base64url(16).into());
+        if let Some(act) = write_actors(assertion.actors) {
+            say("act", act);
+        }
+        self.sign("JWT", &claims)
+    }
+
     /// Signs with the key of this moment, unless its algorithm is out of use.
     fn sign(&self, typ: &str, claims: &Map<String, Value>) -> Result<Zeroizing<String>, IdentityError> {
         let (ring, verifier) = (self.ring(), self.verifier());
@@ -258,6 +284,22 @@ impl TokenIssuer {
         jws::sign(&ring.key, typ, OwnKey::Refused, claims).map(Zeroizing::new)
     }
 }
+
+/// A statement for another authorization server.
+#[derive(Clone, Copy, Debug)]
+pub struct Assertion<'a> {
+    /// Who vouches: this issuer, or a client for itself.
+    pub issuer: &'a str,
+    /// About whom.
+    pub subject: &'a str,
+    /// Who acts for the subject, the nearest first.
+    pub actors: &'a [SpiffeId],
+    /// The authorization server.
+    pub audience: &'a str,
+}
+
+/// Life of a statement for another authorization server: it is used at once, and once.
+const ASSERTION_LIFETIME: Duration = Duration::from_secs(60);
 
 impl KeyRing {
     fn written(self, directory: &Path) -> Result<Self, IdentityError> {

@@ -60,7 +60,7 @@ use std::time::Duration;
 pub use access::{ACTORS_MAX, AccessToken, AccessVerifier};
 pub use confirmation::{Confirmation, Held};
 pub use foreign::{FOREIGN_ACCESS_LIFETIME_MAX, ForeignClaims, ForeignIssuer, TokenType, unverified_issuer};
-pub use issuer::{Grant, Issued, TokenIssuer};
+pub use issuer::{Assertion, Grant, Issued, TokenIssuer};
 pub use key_cache::{KEYS_AGE_MAX, KEYS_FRESH, KEYS_REFETCH_AFTER, KeyCache};
 pub use nonce::{NONCE_LIFETIME, Nonces};
 pub use refused::TokenRefused;

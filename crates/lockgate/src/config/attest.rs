@@ -15,6 +15,7 @@ mod register;
 mod tokens;
 
 pub(crate) use register::Register;
+pub(super) use tokens::is_https;
 pub(crate) use tokens::{Access, KeySource, PLACE as ISSUER_PLACE, TokenPlan, TokenSource};
 
 /// One way in which agents prove what they are.

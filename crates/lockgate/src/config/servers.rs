@@ -1,10 +1,8 @@
 //! `[[server]]`: what is behind the gateway, and how it is reached.
 
-use http::{HeaderName, header};
-
-use super::settings::{CredentialPlace, CredentialPlan, Resolver, ServerPlan};
+use super::settings::{Resolver, ServerPlan};
 use super::target::is_name;
-use super::{Config, Credential, Server, Target};
+use super::{Config, Server, Target};
 
 impl Resolver<'_> {
     pub(super) fn servers(&mut self, config: &Config) -> Option<Vec<ServerPlan>> {
@@ -80,7 +78,10 @@ impl Resolver<'_> {
             );
         }
         let credential = match &server.credential {
-            Some(credential) => Some(self.credential(&format!("{path}.credential"), credential, &target)?),
+            Some(given) => {
+                let path = format!("{path}.credential");
+                Some(self.credential(&path, &server.name, given, &target)?)
+            }
             None => None,
         };
         Some(ServerPlan {
@@ -93,39 +94,6 @@ impl Resolver<'_> {
             groups: server.groups.clone(),
             credential,
         })
-    }
-
-    fn credential(&mut self, path: &str, given: &Credential, target: &Target) -> Option<CredentialPlan> {
-        let stdio = matches!(target, Target::Stdio { .. });
-        let (header, env) = (given.header.is_some() || given.scheme.is_some(), given.env.is_some());
-        let misplaced = match stdio {
-            true if header || !env => Some("a stdio server takes it from a variable: add env = \"NAME\""),
-            false if env => {
-                Some("an HTTP server takes it from a header: remove env, or write header = \"NAME\"")
-            }
-            _ => None,
-        };
-        if let Some(hint) = misplaced {
-            self.problem("LG-C007", path, "the credential cannot be presented this way".to_owned(), hint);
-            return None;
-        }
-        if let Some(variable) = &given.env {
-            let secret = given.secret.clone();
-            return Some(CredentialPlan { secret, place: CredentialPlace::Variable(variable.clone()) });
-        }
-        let name = match given.header.as_deref().map_or(Ok(header::AUTHORIZATION), str::parse::<HeaderName>) {
-            Ok(name) if !is_ours(&name) => name,
-            _ => {
-                let what =
-                    format!("{:?} cannot be the credential's header", given.header.as_deref().unwrap_or(""));
-                self.problem("LG-C007", &format!("{path}.header"), what, "write it like X-Api-Key");
-                return None;
-            }
-        };
-        // Only Authorization has schemes (RFC 9110, section 11.6.2).
-        let usual = if name == header::AUTHORIZATION { "Bearer" } else { "" };
-        let scheme = given.scheme.clone().unwrap_or_else(|| usual.to_owned());
-        Some(CredentialPlan { secret: given.secret.clone(), place: CredentialPlace::Header { name, scheme } })
     }
 
     /// A setting that cannot have an effect is a mistake of whoever wrote it.
@@ -147,21 +115,4 @@ impl Resolver<'_> {
             }
         }
     }
-}
-
-/// Headers that the protocol or the connection needs for itself.
-fn is_ours(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    text.starts_with("mcp-")
-        || [
-            "host",
-            "connection",
-            "content-type",
-            "content-length",
-            "transfer-encoding",
-            "te",
-            "upgrade",
-            "accept",
-        ]
-        .contains(&text)
 }

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::HeaderName;
 use lockgate_crypto::{Profile, Profiles};
 use lockgate_facts::FactShape;
 use lockgate_proxy::scopes::Scopes;
 
 use super::attest::AttestPlan;
 use super::check::nearest;
+use super::credential::CredentialPlan;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
@@ -113,22 +113,6 @@ pub(crate) struct ServerPlan {
     pub(crate) credential: Option<CredentialPlan>,
 }
 
-/// A secret of the sealed store, and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CredentialPlan {
-    pub(crate) secret: String,
-    pub(crate) place: CredentialPlace,
-}
-
-/// Where a server finds its credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CredentialPlace {
-    /// In a header, after a scheme.
-    Header { name: HeaderName, scheme: String },
-    /// In an environment variable.
-    Variable(String),
-}
-
 impl Settings {
     /// Gives every value its type; collects every error.
     pub(super) fn resolve(config: &Config, tree: &Tree) -> Result<Self, Vec<Diagnostic>> {
@@ -146,14 +130,19 @@ impl Settings {
         std::iter::once(&self.tunnel).chain(&self.foreign).chain(&self.further)
     }
 
-    /// Every place that this node reaches by https, with its profile: servers, facts, issuers of tokens, exports.
+    /// Every place that this node reaches by https, with its profile: servers, facts, issuers of tokens, the authorization servers
+    /// of servers, exports.
     pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
         let servers = self.servers.iter().filter(|plan| plan.is_https());
         let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
         let facts = self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let issuers = self.attest.tokens.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let exports = self.exports.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
-        servers.chain(facts).chain(issuers).chain(exports)
+        let exchanges = self.servers.iter().filter_map(|plan| {
+            let from = plan.credential.as_ref()?.exchange()?;
+            Some((from.place(), from.profile()?))
+        });
+        servers.chain(facts).chain(issuers).chain(exchanges).chain(exports)
     }
 
     /// What the facts look like, which policies are read against.

@@ -8,15 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
+use lockgate_identity::token::TokenIssuer;
 use lockgate_identity::{SealedStore, Secret};
 use lockgate_proxy::Node;
 use lockgate_proxy::upstream::credential::Credential;
 use zeroize::Zeroizing;
 
-use crate::config::{CredentialPlace, ServerPlan, Settings};
+use super::agility::{Compiled, Dialled};
+use crate::config::{CredentialPlace, CredentialPlan, ExchangeFrom, ServerPlan, Settings};
 use crate::diagnostic::Diagnostic;
 use crate::state::State;
 use crate::trouble;
+
+mod exchanged;
+
+use exchanged::Exchanged;
 
 /// Time between two looks at the store, in milliseconds.
 const LOOK_MS: u64 = 1_000;
@@ -30,6 +36,8 @@ pub(crate) fn store(settings: &Settings, state: &State) -> SealedStore {
 pub(super) struct Credentials {
     store: SealedStore,
     presented: Vec<Presented>,
+    /// Those that are gotten for each caller, once tokens can be signed.
+    exchanged: Vec<Arc<Exchanged>>,
 }
 
 struct Presented {
@@ -40,7 +48,7 @@ struct Presented {
 
 impl Credentials {
     pub(super) fn new(store: SealedStore) -> Self {
-        Self { store, presented: Vec::new() }
+        Self { store, presented: Vec::new(), exchanged: Vec::new() }
     }
 
     /// The credential of a server that is reached by HTTP.
@@ -48,16 +56,37 @@ impl Credentials {
     /// # Errors
     /// LG-S006 when its secret cannot be opened: a node that starts should not find out by its first call.
     pub(super) fn header(&mut self, plan: &ServerPlan) -> Result<Option<Arc<Credential>>, Diagnostic> {
-        let Some(CredentialPlace::Header { name, scheme }) = plan.credential.as_ref().map(|c| &c.place)
+        let Some(CredentialPlan::Sealed { secret, place: CredentialPlace::Header { name, scheme } }) =
+            &plan.credential
         else {
             return Ok(None);
         };
-        let secret = plan.credential.as_ref().map(|c| c.secret.clone()).unwrap_or_default();
+        let (secret, scheme) = (secret.clone(), scheme.clone());
         let credential = Arc::new(Credential::new(&secret, name.clone()));
-        let presented = Presented { secret, scheme: scheme.clone(), credential: Arc::clone(&credential) };
+        let presented = Presented { secret, scheme, credential: Arc::clone(&credential) };
         presented.open(&self.store).map_err(|what| unopened(plan, &what))?;
         self.presented.push(presented);
         Ok(Some(credential))
+    }
+
+    /// The credential of a server whose authorization server gives a token for each caller.
+    ///
+    /// # Errors
+    /// A file of roots that cannot be used.
+    pub(super) fn exchanged(
+        &mut self,
+        from: &ExchangeFrom,
+        in_force: &Compiled,
+        dialled: &mut Vec<Dialled>,
+    ) -> Result<Arc<Credential>, Diagnostic> {
+        let exchanged = Arc::new(Exchanged::new(from, in_force, dialled)?);
+        self.exchanged.push(Arc::clone(&exchanged));
+        Ok(Arc::new(Credential::per_caller(&from.server, exchanged)))
+    }
+
+    /// Has statements about callers signed from now on.
+    pub(super) fn sign_by(&self, signer: &Arc<TokenIssuer>) {
+        self.exchanged.iter().for_each(|exchanged| exchanged.sign_by(signer));
     }
 
     /// The variable of a stdio server that carries its credential. Children that run keep theirs.
@@ -65,9 +94,12 @@ impl Credentials {
     /// # Errors
     /// As [`Credentials::header`].
     pub(super) fn variable(&self, plan: &ServerPlan) -> Result<Option<(String, String)>, Diagnostic> {
-        let Some(given) = &plan.credential else { return Ok(None) };
-        let CredentialPlace::Variable(name) = &given.place else { return Ok(None) };
-        let secret = self.store.get(&given.secret).map_err(|error| unopened(plan, &error.to_string()))?;
+        let Some(CredentialPlan::Sealed { secret, place: CredentialPlace::Variable(name) }) =
+            &plan.credential
+        else {
+            return Ok(None);
+        };
+        let secret = self.store.get(secret).map_err(|error| unopened(plan, &error.to_string()))?;
         let text = std::str::from_utf8(line(&secret)).map_err(|_| unopened(plan, "it is not text"))?;
         Ok(Some((name.clone(), text.to_owned())))
     }

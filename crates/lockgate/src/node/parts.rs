@@ -30,7 +30,7 @@ use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
 use super::{facts, policies, sealing, tokens, workload};
 use crate::authority::{Parts as RegistrarParts, Registrar};
-use crate::config::{ServerPlan, Settings, Target};
+use crate::config::{CredentialPlan, ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::state::{State, write_private};
 use crate::trouble;
@@ -146,6 +146,7 @@ pub(super) async fn put_together(
     let issuer = issuer.unwrap_or_else(|| control.foreign().unwrap_or_else(|| control.endpoint()).to_owned());
     let service = tokens::open(&control, &issuer)?;
     tokens::take(&control, &service)?;
+    credentials.sign_by(&service.own);
     let svids = service.svids(control.registrar().authority().trust_domain());
     control.registrar().offer(service);
     let workload = workload::open(&control, svids)?;
@@ -248,7 +249,12 @@ fn upstream(
             })?;
             let pool = Pool::new(target, PoolLimits::default());
             let upstream = HttpUpstream::new(uri.clone(), pool, Arc::clone(limits));
-            Transport::Http(match reached.credentials.header(plan)? {
+            let Reached { dialled, credentials } = reached;
+            let credential = match plan.credential.as_ref().and_then(CredentialPlan::exchange) {
+                Some(from) => Some(credentials.exchanged(from, in_force, dialled)?),
+                None => credentials.header(plan)?,
+            };
+            Transport::Http(match credential {
                 Some(credential) => upstream.with_credential(credential),
                 None => upstream,
             })

@@ -62,7 +62,8 @@ impl Asking<'_> {
             screened: &self.screened,
             headers: &self.inbound.headers,
             era: self.inbound.era,
-            agent: &self.call.link.caller.agent,
+            agent: self.call.link.party(),
+            caller: &self.call.link.caller,
         }
     }
 }

@@ -33,8 +33,7 @@ pub(super) async fn initialize(
     .await;
     let (came, missing) = judged(call, parts)?;
     let node = call.node.clone();
-    let (id, session) =
-        node.sessions.open(&call.link.caller.agent, inbound.target.route(), message, node.now_ms());
+    let (id, session) = node.sessions.open(call.link.party(), inbound.target.route(), message, node.now_ms());
     // Each server is spoken to in the version that it chose; the client gets the oldest of them.
     let oldest = came.iter().map(|(_, (_, (_, version)))| version.clone()).min();
     let oldest = oldest.unwrap_or_else(|| version::LATEST_LEGACY.to_owned());

@@ -97,6 +97,9 @@ fn upstream_hint(error: &UpstreamError) -> &'static str {
         UpstreamError::NoCredential(_) => {
             "seal it: lockgate secret put NAME; the node's log says what is wrong"
         }
+        UpstreamError::NotExchanged(_) => {
+            "whoever runs the gateway finds the reason in its log; try again later"
+        }
         UpstreamError::Unsupported(_) => "see the MCP revision that the client speaks",
         UpstreamError::Declined(_) => "the server's log says why",
         UpstreamError::TooManyChildren(_) => {

@@ -1,32 +1,62 @@
 //! What this node proves itself by to a server: a header of its own, never the client's.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
+use lockgate_identity::Caller;
+
+use super::UpstreamError;
 
 /// A header that every request to one server carries. Its value can be replaced or taken away while calls run.
 pub struct Credential {
     /// What it is called in the configuration, for errors.
     name: String,
     header: HeaderName,
-    value: ArcSwapOption<HeaderValue>,
+    value: Value,
+}
+
+/// Where the value comes from.
+enum Value {
+    /// It is the node's, for all callers.
+    Sealed(ArcSwapOption<HeaderValue>),
+    /// It is gotten for each caller.
+    PerCaller(Arc<dyn PerCaller>),
+}
+
+/// A credential under way.
+pub type Getting<'a> = Pin<Box<dyn Future<Output = Result<HeaderValue, String>> + Send + 'a>>;
+
+/// Gets credentials that are each good for one caller's calls (RFC 8693).
+pub trait PerCaller: Send + Sync {
+    /// The value for the calls of `caller`, or why there is none, for the operator.
+    fn value<'a>(&'a self, caller: &'a Caller) -> Getting<'a>;
+    /// The server did not take it: it is not shown again.
+    fn refused(&self, caller: &Caller);
 }
 
 impl Credential {
     /// A credential without a value: until it has one, nothing goes to the server.
     pub fn new(name: &str, header: HeaderName) -> Self {
-        Self { name: name.to_owned(), header, value: ArcSwapOption::empty() }
+        Self { name: name.to_owned(), header, value: Value::Sealed(ArcSwapOption::empty()) }
     }
 
-    /// Sends this value from now on; with none, no request goes out any more.
+    /// One that is gotten for each caller, in `Authorization`.
+    pub fn per_caller(name: &str, values: Arc<dyn PerCaller>) -> Self {
+        Self { name: name.to_owned(), header: header::AUTHORIZATION, value: Value::PerCaller(values) }
+    }
+
+    /// Sends this value from now on; with none, no request goes out any more. One that is gotten for each caller has none to set.
     pub fn set(&self, value: Option<HeaderValue>) {
         let sensitive = value.map(|mut value| {
             // Keeps it out of debug output and out of the compression of headers.
             value.set_sensitive(true);
             Arc::new(value)
         });
-        self.value.store(sensitive);
+        if let Value::Sealed(held) = &self.value {
+            held.store(sensitive);
+        }
     }
 
     /// The name in the configuration.
@@ -34,26 +64,49 @@ impl Credential {
         &self.name
     }
 
-    /// The header with its value, if it has one.
-    pub(super) fn header(&self) -> Option<(HeaderName, HeaderValue)> {
-        let value = self.value.load_full()?;
-        Some((self.header.clone(), HeaderValue::clone(&value)))
+    /// The header with its value for a call of `caller`.
+    ///
+    /// # Errors
+    /// [`UpstreamError::NoCredential`], [`UpstreamError::NotExchanged`].
+    pub(super) async fn header(&self, caller: &Caller) -> Result<(HeaderName, HeaderValue), UpstreamError> {
+        let value = match &self.value {
+            Value::Sealed(held) => held.load_full().map(|value| HeaderValue::clone(&value)),
+            Value::PerCaller(values) => match values.value(caller).await {
+                Ok(value) => Some(value),
+                Err(cause) => {
+                    tracing::warn!(target: "lockgate::forward", credential = %self.name, agent = %caller.agent, cause, "no credential for a call");
+                    return Err(UpstreamError::NotExchanged(self.name.clone()));
+                }
+            },
+        };
+        let value = value.ok_or_else(|| UpstreamError::NoCredential(self.name.clone()))?;
+        Ok((self.header.clone(), value))
+    }
+
+    /// The server wanted another one.
+    pub(super) fn refused(&self, caller: &Caller) {
+        if let Value::PerCaller(values) = &self.value {
+            values.refused(caller);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use lockgate_identity::{Principal, bind};
+
     use super::*;
 
-    #[test]
-    fn it_is_nothing_without_a_value_and_never_shown() {
-        let credential = Credential::new("crm", http::header::AUTHORIZATION);
-        assert!(credential.header().is_none());
+    #[tokio::test]
+    async fn it_is_nothing_without_a_value_and_never_shown() {
+        let caller = bind(&Arc::new(Principal::Anonymous));
+        let credential = Credential::new("crm", header::AUTHORIZATION);
+        assert!(credential.header(&caller).await.is_err());
         credential.set(Some(HeaderValue::from_static("Bearer hunter2")));
-        let (name, value) = credential.header().expect("a value was set");
-        assert_eq!((name, value.as_bytes()), (http::header::AUTHORIZATION, b"Bearer hunter2".as_slice()));
+        let (name, value) = credential.header(&caller).await.expect("a value was set");
+        assert_eq!((name, value.as_bytes()), (header::AUTHORIZATION, b"Bearer hunter2".as_slice()));
         assert!(value.is_sensitive() && !format!("{value:?}").contains("hunter2"));
         credential.set(None);
-        assert!(credential.header().is_none());
+        assert!(credential.header(&caller).await.is_err());
     }
 }

@@ -106,7 +106,13 @@ impl HttpUpstream {
         };
         let deadline = Instant::now() + self.limits.life(exchange.listens());
         let pool = if exchange.listens() { &self.listeners } else { &self.pool };
-        let response = timeout(self.limits.first_byte(), pool.request(self.request(exchange, id)?))
+        let mut request = self.request(exchange, id)?;
+        if let Some(credential) = &self.credential {
+            let (name, value) = credential.header(exchange.caller).await?;
+            // In place of whatever the client sent under this name.
+            request.headers_mut().insert(name, value);
+        }
+        let response = timeout(self.limits.first_byte(), pool.request(request))
             .await
             .map_err(|_| UpstreamError::Timeout {
                 what: "begin its answer",
@@ -114,7 +120,11 @@ impl HttpUpstream {
             })?
             .map_err(unreachable)?;
         let had_session = id.is_some() && exchange.era == Era::Legacy;
-        match self.answer(response, exchange.listens(), deadline).await? {
+        let answer = self.answer(response, exchange.listens(), deadline).await;
+        if let (Err(UpstreamError::Unauthorized(_)), Some(credential)) = (&answer, &self.credential) {
+            credential.refused(exchange.caller);
+        }
+        match answer? {
             lost if had_session && is_session_lost(&lost) => Err(UpstreamError::SessionLost),
             answer => Ok(answer),
         }
@@ -142,13 +152,6 @@ impl HttpUpstream {
         if let Some(id) = session {
             let value = HeaderValue::from_str(id).map_err(|_| UpstreamError::SessionLost)?;
             headers.insert(SESSION_ID, value);
-        }
-        if let Some(credential) = &self.credential {
-            let header = credential.header();
-            let (name, value) =
-                header.ok_or_else(|| UpstreamError::NoCredential(credential.name().to_owned()))?;
-            // In place of whatever the client sent under this name.
-            headers.insert(name, value);
         }
         Ok(request)
     }

@@ -19,6 +19,7 @@ use ::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, SelectAll, StreamExt};
 use lockgate_detect::Screened;
+use lockgate_identity::Caller;
 use lockgate_mcp::{Era, Message};
 
 use crate::circuit::{Breaker, Circuit};
@@ -47,6 +48,8 @@ pub struct Exchange<'a> {
     pub era: Era,
     /// Whose call it is. Servers that keep state per connection keep one per agent.
     pub agent: &'a str,
+    /// Who makes it, for credentials that are the caller's own.
+    pub caller: &'a Caller,
 }
 
 impl Exchange<'_> {
@@ -222,6 +225,11 @@ pub enum UpstreamError {
     /// The credential that this node presents to the server is not there.
     #[error("the credential `{0}` for this server cannot be opened, so nothing is sent")]
     NoCredential(String),
+    /// The authorization server of the server gave no token for the caller.
+    #[error(
+        "no credential for this caller could be gotten from the authorization server of `{0}`, so nothing is sent"
+    )]
+    NotExchanged(String),
     /// The server understood that the transport cannot do this.
     #[error("{0}")]
     Unsupported(&'static str),

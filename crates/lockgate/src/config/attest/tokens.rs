@@ -270,7 +270,7 @@ impl Resolver<'_> {
 }
 
 /// https, or a loopback address, where there is no way for anybody to be on.
-fn is_https(uri: &Uri) -> bool {
+pub(crate) fn is_https(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let loopback = host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
     uri.scheme_str() == Some("https") || (uri.scheme_str() == Some("http") && loopback)
