@@ -72,8 +72,14 @@ impl Server {
         self.pages.lock().insert(path.to_owned(), page);
     }
 
-    fn gone(&self) {
+    pub(super) fn gone(&self) {
         self.pages.lock().clear();
+    }
+
+    /// What was sent to a path, each time.
+    pub(super) fn bodies(&self, path: &str) -> Vec<String> {
+        let asked = self.asked.lock();
+        asked.iter().filter(|(asked, ..)| asked == path).map(|(.., body)| body.clone()).collect()
     }
 
     fn count(&self, path: &str) -> usize {
