@@ -56,15 +56,34 @@ impl Feed {
         }
     }
 
+    /// Events that wait to be collected.
+    pub fn waiting(&self) -> usize {
+        self.sender.get().map_or(0, |sender| sender.max_capacity() - sender.capacity())
+    }
+
     /// Events that found no room since the start.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 }
 
-/// Moves events from the feed into `recent` until the feed is gone, and asks `look` how the live links stand from time to
-/// time. It belongs on a thread that carries no calls.
-pub async fn collect(inlet: Inlet, recent: Arc<Recent>, look: impl Fn() -> PostureSample) {
+/// What else is done where events are collected, off the way of the calls.
+pub trait Onlooker {
+    /// How the live links stand; asked every ten seconds.
+    fn look(&self) -> PostureSample;
+
+    /// An event on its way to those who look on.
+    fn seen(&self, _event: &Event) {}
+}
+
+impl<F: Fn() -> PostureSample> Onlooker for F {
+    fn look(&self) -> PostureSample {
+        self()
+    }
+}
+
+/// Moves events from the feed into `recent` until the feed is gone. It belongs on a thread that carries no calls.
+pub async fn collect(inlet: Inlet, recent: Arc<Recent>, onlooker: impl Onlooker) {
     let Inlet { mut receiver, dropped } = inlet;
     let mut tick = tokio::time::interval(Duration::from_millis(COLLECT_MS));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,11 +94,14 @@ pub async fn collect(inlet: Inlet, recent: Arc<Recent>, look: impl Fn() -> Postu
         tick.tick().await;
         if Instant::now() >= next_look {
             next_look += Duration::from_secs(SAMPLE_S);
-            recent.sample(look());
+            recent.sample(onlooker.look());
         }
         let gone = loop {
             match receiver.try_recv() {
-                Ok(event) => batch.push(event),
+                Ok(event) => {
+                    onlooker.seen(&event);
+                    batch.push(event);
+                }
                 Err(error) => break error == mpsc::error::TryRecvError::Disconnected,
             }
             if batch.len() >= QUEUE_MAX {
@@ -115,7 +137,7 @@ mod tests {
         let feed = Feed::default();
         let _inlet = feed.open().unwrap();
         (0..QUEUE_MAX + 3).for_each(|n| feed.send(event(n as u64)));
-        assert_eq!(feed.dropped(), 3);
+        assert_eq!((feed.dropped(), feed.waiting()), (3, QUEUE_MAX));
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ pub use event::{
     Call, Event, Found, LinkChange, LinkFacts, Note, Numbered, STAGES, StageTimes, TEXT_BYTES_MAX, Verdict,
     What, cut,
 };
-pub use feed::{COLLECT_MS, Feed, Inlet, QUEUE_MAX, collect};
+pub use feed::{COLLECT_MS, Feed, Inlet, Onlooker, QUEUE_MAX, collect};
 pub use filter::{Filter, FilterError};
 pub use ring::{EVENTS_MAX, Entry, Page, Recent};
 pub use summary::{

@@ -58,6 +58,7 @@ fn help() {
         &["wrap", "--help"],
         &["status", "--help"],
         &["tap", "--help"],
+        &["dashboard", "--help"],
         &["top", "--help"],
         &["ping", "--help"],
         &["doctor", "--help"],

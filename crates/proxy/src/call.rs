@@ -314,6 +314,9 @@ impl Call {
             }
         };
         let said = Said::by(refusal);
+        if let Some(verdict) = said.verdict.filter(|verdict| verdict.is_refusal()) {
+            self.node.metrics.refusal(refusal.stage(), verdict);
+        }
         let receipt = self.append(outcome, Some(refusal.code()), Some(refusal.stage()), &said)?;
         self.settle(receipt).await
     }

@@ -89,6 +89,17 @@ impl LinkRefused {
         }
     }
 
+    /// Why, as a label: one of a closed set.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            LinkRefused::Crypto { .. } => "crypto",
+            LinkRefused::Secure { .. } => "handshake",
+            LinkRefused::Identity(_) => "identity",
+            LinkRefused::Peer(_) => "rule",
+            LinkRefused::Revoked { .. } => "revoked",
+        }
+    }
+
     /// What the peer of a failed handshake offered, if its hello could be read.
     pub(crate) fn offered(&self) -> Option<&Capabilities> {
         match self {
@@ -133,7 +144,7 @@ pub async fn serve(node: Arc<Node>, face: Arc<Face>, listener: Listener) {
                 node.tasks.clone().spawn(serve_link(node, face, accepted));
             }
             Err(error @ (AcceptError::Links { .. } | AcceptError::Address { .. })) => {
-                node.metrics.link_refused(Stage::Accept);
+                node.metrics.link_refused(Stage::Accept, "limit");
                 tracing::warn!(target: "lockgate::accept", listener = %face.name, %error, "link refused");
             }
             Err(error) => {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use lockgate_audit::Outcome;
 use lockgate_crypto::Posture;
 use lockgate_detect::Finding;
+use lockgate_live::{Event, Verdict, What};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -35,6 +36,26 @@ pub struct HandshakeLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RefusedLabels {
     stage: &'static str,
+    why: &'static str,
+}
+
+/// The labels of a refused call.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct RefusalLabels {
+    stage: &'static str,
+    verdict: &'static str,
+}
+
+/// The label of a stage.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct StageLabels {
+    stage: &'static str,
+}
+
+/// The label of a key exchange group: what was negotiated, so one of the catalog's.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct GroupLabels {
+    group: String,
 }
 
 /// The labels of a finding.
@@ -77,7 +98,11 @@ pub struct Metrics {
     calls: Family<CallLabels, Counter>,
     call_seconds: Histogram,
     handshakes: Family<HandshakeLabels, Counter>,
-    handshake_seconds: Histogram,
+    handshake_seconds: Family<GroupLabels, Histogram>,
+    stage_seconds: Family<StageLabels, Histogram>,
+    refusals: Family<RefusalLabels, Counter>,
+    live_queue: Gauge,
+    live_dropped: Gauge,
     links_refused: Family<RefusedLabels, Counter>,
     findings: Family<FindingLabels, Counter>,
     sunsets: Family<AlgorithmLabels, Gauge>,
@@ -123,6 +148,10 @@ impl Enforcement {
 const SECONDS: [f64; 10] =
     [0.000_05, 0.000_2, 0.000_8, 0.003_2, 0.012_8, 0.051_2, 0.204_8, 0.819_2, 3.276_8, 26.214_4];
 
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("lockgate");
@@ -130,7 +159,11 @@ impl Default for Metrics {
             calls: Family::default(),
             call_seconds: Histogram::new(SECONDS),
             handshakes: Family::default(),
-            handshake_seconds: Histogram::new(SECONDS),
+            handshake_seconds: Family::new_with_constructor(seconds),
+            stage_seconds: Family::new_with_constructor(seconds),
+            refusals: Family::default(),
+            live_queue: Gauge::default(),
+            live_dropped: Gauge::default(),
             links_refused: Family::default(),
             findings: Family::default(),
             sunsets: Family::default(),
@@ -149,6 +182,7 @@ impl Default for Metrics {
         registry.register_with_unit("call_duration", "Time from request to record", Unit::Seconds, calls);
         registry.register("handshakes", "Completed handshakes", metrics.handshakes.clone());
         registry.register_with_unit("handshake_duration", "Time of handshakes", Unit::Seconds, handshakes);
+        metrics.register_live(&mut registry);
         registry.register("links_refused", "Links refused, by stage", metrics.links_refused.clone());
         registry.register("findings", "Findings of detection", metrics.findings.clone());
         metrics.register_agility(&mut registry);
@@ -198,11 +232,44 @@ impl Metrics {
             quantum_safe: yes_no(posture.quantum_safe()),
         };
         self.handshakes.get_or_create(&labels).inc();
-        self.handshake_seconds.observe(Duration::from_micros(posture.handshake_us).as_secs_f64());
+        let group = GroupLabels { group: posture.group.clone() };
+        let took = Duration::from_micros(posture.handshake_us);
+        self.handshake_seconds.get_or_create(&group).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn link_refused(&self, stage: Stage) {
-        self.links_refused.get_or_create(&RefusedLabels { stage: stage.name() }).inc();
+    /// Counts a link that `stage` refused, for a reason out of a closed set.
+    pub(crate) fn link_refused(&self, stage: Stage, why: &'static str) {
+        self.links_refused.get_or_create(&RefusedLabels { stage: stage.name(), why }).inc();
+    }
+
+    pub(crate) fn refusal(&self, stage: Stage, verdict: Verdict) {
+        let labels = RefusalLabels { stage: stage.name(), verdict: verdict.name() };
+        self.refusals.get_or_create(&labels).inc();
+    }
+
+    /// Takes up how long the stages of a call took. Called where events are collected, not where calls are served.
+    pub fn stages(&self, event: &Event) {
+        let What::Call(call) = &event.what else { return };
+        // The first three are the link's, and would be counted with each of its calls.
+        for (stage, us) in Stage::ALL.iter().zip(call.stages).skip(3) {
+            let Some(us) = us else { continue };
+            let labels = StageLabels { stage: stage.name() };
+            self.stage_seconds.get_or_create(&labels).observe(Duration::from_micros(us.into()).as_secs_f64());
+        }
+    }
+
+    /// Shows how many events wait to be collected, and how many were lost since the start.
+    pub fn set_live(&self, waiting: usize, dropped: u64) {
+        self.live_queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.live_dropped.set(i64::try_from(dropped).unwrap_or(i64::MAX));
+    }
+
+    fn register_live(&self, registry: &mut Registry) {
+        let stages = self.stage_seconds.clone();
+        registry.register_with_unit("stage_duration", "Time in each stage of a call", Unit::Seconds, stages);
+        registry.register("refusals", "Calls refused, by stage and verdict", self.refusals.clone());
+        registry.register("live_queue", "Events that wait to be collected", self.live_queue.clone());
+        registry.register("live_dropped", "Events lost before they were seen", self.live_dropped.clone());
     }
 
     fn register_agility(&self, registry: &mut Registry) {
@@ -284,6 +351,54 @@ mod tests {
         let text = metrics.encode();
         assert!(text.contains(r#"lockgate_sunset_seconds{algorithm="A"} 30"#), "{text}");
         assert!(!text.contains(r#"algorithm="B""#));
+    }
+
+    fn call() -> Event {
+        let call = r#"{"at_ms":1,"kind":"call","verdict":"ok","link":{"listener":"tunnel"},"duration_us":9,
+            "stages":[1,2,3,4,5,6,7,8,9]}"#;
+        serde_json::from_str(call).unwrap()
+    }
+
+    fn posture() -> Posture {
+        let posture = r#"{"protocol":"TLSv1.3","group":"G","cipher":"C","peer_signature":null,"own_signature":null,
+            "resumed":false,"hello_retry":false,"handshake_us":900,"bytes_in":1,"bytes_out":1,"epoch":1,"profile":"p"}"#;
+        serde_json::from_str(posture).unwrap()
+    }
+
+    #[test]
+    fn the_ready_dashboard_asks_for_figures_that_exist() {
+        let metrics = Metrics::default();
+        metrics.refusal(Stage::Permit, Verdict::Denied);
+        metrics.link_refused(Stage::Secure, "crypto");
+        metrics.link_finding("LG-D013", "tunnel");
+        metrics.set_sunsets(&[("A".to_owned(), 60)]);
+        metrics.call(Some("sample"), None, Outcome::Ok, Duration::from_micros(80));
+        metrics.stages(&call());
+        metrics.handshake(&posture());
+        let text = metrics.encode();
+        let known: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        let dashboard = include_str!("../../../dist/grafana-dashboard.json");
+        let mut asked = 0;
+        for (at, _) in dashboard.match_indices("lockgate_") {
+            let name: String =
+                dashboard[at..].chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            let family =
+                ["_total", "_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+            let family = family.unwrap_or(&name);
+            assert!(known.contains(&family), "{name} is none of {known:?}");
+            asked += 1;
+        }
+        assert!(asked > 10);
+    }
+
+    #[test]
+    fn stages_are_told_apart_and_those_of_the_link_are_not_counted_with_its_calls() {
+        let metrics = Metrics::default();
+        metrics.stages(&call());
+        let text = metrics.encode();
+        assert!(text.contains(r#"lockgate_stage_duration_seconds_count{stage="forward"} 1"#), "{text}");
+        assert!(!text.contains(r#"stage="secure""#));
     }
 
     #[test]

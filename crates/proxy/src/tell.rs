@@ -87,7 +87,7 @@ fn micros(time: Duration) -> u32 {
 pub(crate) struct Said {
     pub(crate) reason: Option<String>,
     hint: Option<String>,
-    verdict: Option<Verdict>,
+    pub(crate) verdict: Option<Verdict>,
     found: Option<Found>,
 }
 

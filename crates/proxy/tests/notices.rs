@@ -206,7 +206,7 @@ async fn a_stranger_who_fails_on_and_on_fills_no_log() {
     for stranger in strangers {
         within(stranger).await.unwrap();
     }
-    let figure = r#"lockgate_links_refused_total{stage="secure"} 40"#;
+    let figure = r#"lockgate_links_refused_total{stage="secure",why="handshake"} 40"#;
     within(async {
         while !tunnel.rig.node.metrics.encode().contains(figure) {
             tokio::task::yield_now().await;

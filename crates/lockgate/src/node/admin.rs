@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use lockgate_admin::Server;
-use lockgate_live::{PostureSample, collect};
+use lockgate_live::{Event, Onlooker, PostureSample, collect};
 use lockgate_proxy::Node;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ pub(super) fn start(
     let runtime = crate::built(Builder::new_current_thread().enable_all().build())?;
     let (node, recent) = (Arc::clone(control.node()), Arc::clone(control.recent()));
     let inlet = node.live.open().expect("a node has one admin interface");
-    let collecting = collect(inlet, recent, move || sample(&node));
+    let collecting = collect(inlet, recent, Onlooking(node));
     let serve = move || {
         runtime.block_on(async move {
             tokio::select! {
@@ -36,6 +36,19 @@ pub(super) fn start(
     };
     let thread = thread::Builder::new().name("admin".to_owned()).spawn(serve);
     thread.map_err(|error| Diagnostic::new("LG-X001", "cannot start the admin thread").because(&error))
+}
+
+/// The node, as events pass on their way to those who look on.
+struct Onlooking(Arc<Node>);
+
+impl Onlooker for Onlooking {
+    fn look(&self) -> PostureSample {
+        sample(&self.0)
+    }
+
+    fn seen(&self, event: &Event) {
+        self.0.metrics.stages(event);
+    }
 }
 
 /// How the live links stand.

@@ -46,7 +46,9 @@ impl lockgate_admin::Node for Control {
     }
 
     fn metrics(&self) -> String {
-        self.node().metrics.encode()
+        let node = self.node();
+        node.metrics.set_live(node.live.waiting(), node.live.dropped());
+        node.metrics.encode()
     }
 
     fn status(&self) -> Status {

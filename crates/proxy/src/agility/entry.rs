@@ -69,7 +69,7 @@ impl Node {
     /// Records a link that stage 2 or 3 refused; of many from one source, their number.
     pub(crate) fn record_refused_link(&self, face: &Face, peer: SocketAddr, refused: LinkRefused) {
         let stage = refused.stage();
-        self.metrics.link_refused(stage);
+        self.metrics.link_refused(stage, refused.label());
         tracing::warn!(target: "lockgate", stage = stage.name(), listener = %face.name, %peer, %refused, "link refused");
         if stage == Stage::Secure {
             self.observe_failure(face, peer.ip(), &refused);
