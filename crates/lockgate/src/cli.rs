@@ -16,12 +16,14 @@ mod facts;
 mod help;
 mod policy;
 mod watch;
+mod report;
 
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
 pub(crate) use duration::Seconds;
 pub(crate) use facts::FactsVerb;
+pub(crate) use report::{FailOn, ReportArgs};
 pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
@@ -99,6 +101,9 @@ pub(crate) enum Verb {
     /// Where audit records are brought, and how far
     #[command(after_help = help::EXPORTS)]
     Exports(OutputArgs),
+    /// Write what the audit log proves of a period: for auditors, control by control
+    #[command(after_help = help::REPORT)]
+    Report(ReportArgs),
     /// The rules that permit calls
     #[command(subcommand)]
     Policy(PolicyVerb),

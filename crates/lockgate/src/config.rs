@@ -190,6 +190,9 @@ pub(crate) struct Server {
     /// Groups that it belongs to; policies can name a group in place of its servers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) groups: Vec<String>,
+    /// Country in which it is run, by its two letters (ISO 3166-1), for reports on transfers; nothing else reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) country: Option<String>,
     /// What this node proves itself by to the server, out of the sealed store or by exchange; the client's credentials never go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential: Option<Credential>,

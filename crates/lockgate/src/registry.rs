@@ -605,6 +605,21 @@ const ENTRIES: &[Entry] = entries! {
     "A proof shows that a record is in a log whose checkpoint a trusted key signed. This one does not: the record, the path or the checkpoint was changed, or another key signed it."
     ["Get the key from the log's owner by a way that you trust: lockgate audit key", "Have the proof made again: lockgate audit prove SEQ"]
 
+    "LG-A020" Usage
+    "not a period"
+    "A report is about whole days in UTC: a year, a quarter, a month, a day, or the days from one to another."
+    ["Write it like 2026-Q4, 2026-11, 2026 or 2026-11-01..2026-11-30."]
+
+    "LG-A021" Configuration
+    "report cannot be written"
+    "The folder for the report cannot be made or written, or holds a report already. A report that was handed out must not change unnoticed, so that nothing is written over without --force."
+    ["Name another folder: --out DIR.", "Write over what is there: --force."]
+
+    "LG-A022" Negative
+    "log changed while it was read"
+    "The log is read twice, to count and to copy the records that are cited. A record was not the same the second time: a file of the log was taken away or changed meanwhile. Nothing was written."
+    ["Make the report again, from a copy of the log if it is being moved: --from DIR.", "If it happens again, check the log: lockgate audit verify"]
+
     "LG-M001" Negative
     "message is not MCP"
     "A message breaks JSON-RPC 2.0 or MCP: not UTF-8, too large or too deep, a batch, or a member given twice or in another letter case. It is refused instead of repaired, because two readers may repair it in two ways."

@@ -15,6 +15,7 @@ pub(crate) mod facts;
 pub(crate) mod identity;
 pub(crate) mod ping;
 pub(crate) mod policy;
+pub(crate) mod report;
 pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -71,6 +72,7 @@ fn output_of(verb: &Verb) -> Output {
             | AuditVerb::Prove { output, .. }
             | AuditVerb::Key { output, .. },
         ) => output,
+        Verb::Report(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(

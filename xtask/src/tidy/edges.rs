@@ -43,6 +43,7 @@ const OURS: [(&str, &[&str]); 23] = [
     ("discover", &["mcp", "crypto", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
     ("admin", &["proxy", "live", "audit", "policy", "detect", "discover", "incident", "crypto"]),
+    ("report", &["crypto", "audit"]),
     (
         "lockgate",
         &[
@@ -65,6 +66,7 @@ const OURS: [(&str, &[&str]); 23] = [
             "discover",
             "incident",
             "admin",
+            "report",
         ],
     ),
     ("testkit", &[]),

@@ -417,3 +417,16 @@ In the configuration, beside the server that gets it:
 
 The key lies beside the secrets, or where `secrets.key` says: a credential of the service manager,
 a token that can be pulled. Without it nothing opens, and servers get nothing.";
+
+pub(super) const REPORT: &str = "\
+Examples:
+  lockgate report soc2 --period 2026-Q4 --out reports/soc2      then open reports/soc2/index.html
+  lockgate report quantum --period 2026-11 --out reports/q --config lockgate.toml
+  lockgate report gdpr --period 2026-11-01..2026-11-30 --out DIR --from /mnt/evidence/audit
+  lockgate report pci --period 2026-11 --out DIR --fail-on exceptions     in a nightly job
+
+The log is verified first, and the result stands on the first page. index.html prints well, to
+PDF too, and loads nothing. Each figure names records that anyone can check against the log.
+No report says that a control is met: it says what records show, what did not hold, what is
+missing and what no log can know.
+Exit codes: 0 written, 1 written and there are exceptions (with --fail-on exceptions).";

@@ -77,6 +77,15 @@ impl Resolver<'_> {
                 "write lower-case letters, digits and single hyphens, at most 32 letters",
             );
         }
+        let is_country = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        if let Some(country) = server.country.as_deref().filter(|country| !is_country(country)) {
+            self.problem(
+                "LG-C007",
+                &format!("{path}.country"),
+                format!("\"{country}\" is no country code"),
+                "write the two capital letters of ISO 3166-1, like DE or US",
+            );
+        }
         let credential = match &server.credential {
             Some(given) => {
                 let path = format!("{path}.credential");
@@ -92,6 +101,7 @@ impl Resolver<'_> {
             roots: server.roots.as_ref().map(|roots| self.base.join(roots)),
             profile: self.profile(&format!("{path}.profile"), &server.profile)?,
             groups: server.groups.clone(),
+            country: server.country.clone(),
             credential,
         })
     }

@@ -109,6 +109,8 @@ pub(crate) struct ServerPlan {
     pub(crate) profile: &'static Profile,
     /// Groups by which policies can name it.
     pub(crate) groups: Vec<String>,
+    /// Where it is run, two capital letters.
+    pub(crate) country: Option<String>,
     /// What it is shown of the sealed store.
     pub(crate) credential: Option<CredentialPlan>,
 }

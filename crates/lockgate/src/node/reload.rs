@@ -238,7 +238,7 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         let plans = settings.servers.iter().cloned();
         // Another profile or group needs no restart.
         plans
-            .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), ..plan })
+            .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), country: None, ..plan })
             .collect::<Vec<_>>()
     };
     let attestors = |settings: &Settings| {

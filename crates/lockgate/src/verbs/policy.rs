@@ -16,7 +16,7 @@ mod check;
 mod explain;
 mod log;
 mod proof;
-mod set;
+pub(crate) mod set;
 mod test;
 mod who;
 

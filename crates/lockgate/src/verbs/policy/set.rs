@@ -110,6 +110,22 @@ pub(super) async fn of_flags(state: &State, args: &PolicyArgs) -> Result<(Backgr
     Ok((background, set))
 }
 
+/// The ids of all policies whose authors wrote a reason, with the reason.
+pub(crate) async fn reasons(
+    state: &State,
+    config: Option<&Path>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let args = BackgroundArgs { config: config.map(Path::to_owned), tools: Vec::new() };
+    let set = Background::load(state, &args).await?.set(state, &[])?;
+    let reasons = set.policies.cedar().filter_map(|policy| {
+        let reason = policy.annotation("reason")?.to_owned();
+        // Records name a rule by the id that its author gave it.
+        let id = policy.annotation("rule").map_or_else(|| policy.id().to_string(), str::to_owned);
+        Some((id, reason))
+    });
+    Ok(reasons.collect())
+}
+
 /// The files of a verb that takes them as arguments.
 pub(super) async fn of_arguments(state: &State, args: &SetArgs) -> Result<(Background, Set), Failure> {
     let background = Background::load(state, &args.background).await?;
