@@ -59,7 +59,7 @@ pub(crate) const STAGES: [Stage; 11] = [
     },
     Stage {
         name: "browser",
-        about: "Chromium on a listener and on the dashboard",
+        about: "Chromium on a listener, on the dashboard and on reports, whose OSCAL compliance-trestle reads",
         by_default: true,
         run: browser,
     },
@@ -191,7 +191,7 @@ fn interop(root: &Path) -> Result<Tally> {
 
 fn browser(root: &Path) -> Result<Tally> {
     let chromium = peers::browser()?;
-    scripts_with(root, &["browser.mjs", "dashboard.mjs"], &[("TEST_CHROMIUM", chromium)])
+    scripts_with(root, &["browser.mjs", "dashboard.mjs", "reports.mjs"], &[("TEST_CHROMIUM", chromium)])
 }
 
 fn scripts(root: &Path, names: &[&str]) -> Result<Tally> {

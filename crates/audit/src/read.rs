@@ -81,6 +81,8 @@ mod tests {
         let second = reader.next_line().expect("reads").expect("a line").entry().expect("an entry");
         assert_eq!((second.seq, second.prev), (2, hash));
         assert!(reader.next_line().expect("reads").is_none());
-        assert!(Line { bytes: b"{\"seq\":1" }.entry().is_none() && Line { bytes: b"\xff\n" }.entry().is_none());
+        assert!(
+            Line { bytes: b"{\"seq\":1" }.entry().is_none() && Line { bytes: b"\xff\n" }.entry().is_none()
+        );
     }
 }

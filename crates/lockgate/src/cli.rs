@@ -15,18 +15,18 @@ mod duration;
 mod facts;
 mod help;
 mod policy;
-mod watch;
 mod report;
+mod watch;
 
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
 pub(crate) use duration::Seconds;
 pub(crate) use facts::FactsVerb;
-pub(crate) use report::{FailOn, ReportArgs};
 pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
+pub(crate) use report::{FailOn, ReportArgs};
 pub(crate) use watch::{DashboardArgs, TapArgs, TopArgs};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.

@@ -29,7 +29,9 @@ fn document(out: &Path) -> Value {
 /// How often a signal was counted, wherever in the report it stands.
 fn count(report: &Value, signal: &str) -> u64 {
     let controls = report["controls"].as_array().unwrap().iter();
-    let told = controls.flat_map(|control| control["evidence"].as_array().unwrap().iter().chain(control["exceptions"].as_array().unwrap()));
+    let told = controls.flat_map(|control| {
+        control["evidence"].as_array().unwrap().iter().chain(control["exceptions"].as_array().unwrap())
+    });
     let told = told.chain(report["interventions"].as_array().unwrap());
     told.into_iter().find(|one| one["signal"] == signal).map_or(0, |one| one["count"].as_u64().unwrap())
 }
@@ -56,7 +58,8 @@ fn used() -> (TempDir, std::path::PathBuf) {
 
 /// What is in the log, counted without the report's code.
 fn counted(state: &Path, wanted: impl Fn(&Value) -> bool) -> u64 {
-    let mut files: Vec<_> = fs::read_dir(state.join("audit")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(state.join("audit")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     let text: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
@@ -79,7 +82,9 @@ fn a_report_says_what_is_in_the_log_and_every_sample_can_be_checked() {
     assert!(safe >= 5, "{safe}");
     assert_eq!(count(&soc2, "calls-quantum-safe"), safe);
     assert_eq!(count(&soc2, "calls-classical"), 0);
-    let issued = counted(&state, |line| line["kind"] == "identity" && line["outcome"] == "ok" && line["method"] != "identity/bind");
+    let issued = counted(&state, |line| {
+        line["kind"] == "identity" && line["outcome"] == "ok" && line["method"] != "identity/bind"
+    });
     assert!(issued >= 2, "{issued}");
     assert_eq!(count(&soc2, "identities-issued"), issued);
     assert_eq!((count(&soc2, "node-started"), count(&soc2, "node-stopped")), (1, 1));
@@ -87,9 +92,11 @@ fn a_report_says_what_is_in_the_log_and_every_sample_can_be_checked() {
     let evidence = fs::read_to_string(out.join("evidence.jsonl")).unwrap();
     let cited = soc2["cited"].as_object().unwrap();
     assert_eq!(evidence.lines().count(), cited.len());
-    let prevs: Vec<String> = fs::read_to_string(first_segment(&state)).unwrap().lines().map(|line| {
-        serde_json::from_str::<Value>(line).unwrap()["prev"].as_str().unwrap().to_owned()
-    }).collect();
+    let prevs: Vec<String> = fs::read_to_string(first_segment(&state))
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["prev"].as_str().unwrap().to_owned())
+        .collect();
     for (seq, one) in cited {
         let seq: usize = seq.parse().unwrap();
         assert!(evidence.contains(&format!("\"seq\":{seq},")), "{seq}");
@@ -102,7 +109,8 @@ fn a_report_says_what_is_in_the_log_and_every_sample_can_be_checked() {
 }
 
 fn first_segment(state: &Path) -> std::path::PathBuf {
-    let mut files: Vec<_> = fs::read_dir(state.join("audit")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        fs::read_dir(state.join("audit")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     files.remove(0)
@@ -116,10 +124,23 @@ fn every_framework_has_a_report_and_a_second_one_asks_first() {
         let ended = report(&state, framework, &month(), &out, &["--output", "json"]);
         assert_eq!(ended.code, 0, "{framework}: {}", ended.stderr);
         let written = ended.json();
-        assert_eq!((&written["schema"], &written["integrity"]["verdict"]), (&json!("lockgate.report-written/1"), &json!("whole")));
-        let mut names: Vec<String> = fs::read_dir(&out).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(
+            (&written["schema"], &written["integrity"]["verdict"]),
+            (&json!("lockgate.report-written/1"), &json!("whole"))
+        );
+        let mut names: Vec<String> =
+            fs::read_dir(&out).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
-        assert_eq!(names, ["evidence.jsonl", "index.html", "oscal-assessment-results.json", "oscal-component-definition.json", "report.json"]);
+        assert_eq!(
+            names,
+            [
+                "evidence.jsonl",
+                "index.html",
+                "oscal-assessment-results.json",
+                "oscal-component-definition.json",
+                "report.json"
+            ]
+        );
         let again = report(&state, framework, &month(), &out, &[]);
         assert_eq!(again.code, 3, "{}", again.stdout);
         assert!(again.stderr.contains("LG-A021") && again.stderr.contains("--force"), "{}", again.stderr);
@@ -143,7 +164,10 @@ fn periods_without_records_are_no_evidence_and_bad_ones_are_taught() {
         let ended = report(&state, "quantum", period, &out, &["--fail-on", "exceptions"]);
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         let document = document(&out);
-        assert_eq!((&document["summary"]["enforced"], &document["records"]["in_period"]), (&json!(0), &json!(0)));
+        assert_eq!(
+            (&document["summary"]["enforced"], &document["records"]["in_period"]),
+            (&json!(0), &json!(0))
+        );
         assert!(fs::read_to_string(out.join("index.html")).unwrap().contains(said), "{period}");
     }
     for bad in ["2026-Q5", "yesterday", "2026-11-30..2026-11-01", "2026-13"] {
@@ -167,7 +191,10 @@ fn a_damaged_log_is_the_first_exception() {
     assert!(ended.stdout.contains("The log is damaged at record 1"), "{}", ended.stdout);
     let document = document(&out);
     assert_eq!(document["integrity"]["verdict"], "damaged");
-    assert!(document["exceptions"][0]["what"].as_str().unwrap().starts_with("the log is damaged"), "{document:#}");
+    assert!(
+        document["exceptions"][0]["what"].as_str().unwrap().starts_with("the log is damaged"),
+        "{document:#}"
+    );
     assert_eq!(document["summary"]["enforced"], 0);
     assert!(fs::read_to_string(out.join("index.html")).unwrap().contains("seal broken"));
 }

@@ -25,6 +25,8 @@ pub struct Background {
     pub durable: Vec<String>,
     /// Whether records hold the values of arguments.
     pub records_arguments: bool,
+    /// Why the policies could not be read, if so.
+    pub policies_unread: Option<String>,
     /// Ids of policies, each with the reason that its author wrote.
     pub purposes: BTreeMap<String, String>,
 }

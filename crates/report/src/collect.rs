@@ -92,7 +92,10 @@ impl Collector {
         self.wire.add(&entry.record, day, cite);
         flow::add(&mut self.flows, &entry.record);
         self.timeline.add(&entry.record, signals, cite);
-        if signals.has(Signal::CallsDenied) || signals.has(Signal::CallsKilled) || signals.has(Signal::CallsHeld) {
+        if signals.has(Signal::CallsDenied)
+            || signals.has(Signal::CallsKilled)
+            || signals.has(Signal::CallsHeld)
+        {
             match entry.record.policies.first() {
                 Some(policy) => *self.denials.at(policy) += 1,
                 None => *self.denials.at("no policy permits it") += 1,
@@ -134,11 +137,13 @@ impl Collector {
 
     /// The lines that the report of these signals cites, by their number from 0 at the beginning of the log, with their hash.
     pub(crate) fn cited(&self, signals: &BTreeSet<Signal>) -> BTreeMap<u64, [u8; 32]> {
-        let counted = self.counts.iter().filter(|(signal, _)| signals.contains(signal)).map(|(_, counted)| counted);
+        let counted =
+            self.counts.iter().filter(|(signal, _)| signals.contains(signal)).map(|(_, counted)| counted);
         let weak = self.wire.weak.iter().map(|(_, counted)| counted);
         let cites = counted.chain(weak).flat_map(Counted::cites);
         let cites = cites.chain(self.timeline.listed.iter().map(|happening| happening.cite));
-        let cites = cites.chain(self.life.down.iter().map(|gap| gap.cite)).chain(self.changes.iter().copied());
+        let cites =
+            cites.chain(self.life.down.iter().map(|gap| gap.cite)).chain(self.changes.iter().copied());
         cites.chain(self.last).map(|cite| (cite.line, cite.hash)).collect()
     }
 }
@@ -161,12 +166,7 @@ impl Cited {
     #[must_use]
     pub fn of(line: Line<'_>) -> Option<Self> {
         let entry = line.entry()?;
-        Some(Self {
-            seq: entry.seq,
-            says: says(&entry),
-            sha256: hex(&line.sha256()),
-            time: entry.time,
-        })
+        Some(Self { seq: entry.seq, says: says(&entry), sha256: hex(&line.sha256()), time: entry.time })
     }
 }
 

@@ -44,7 +44,8 @@ impl Counted {
 
     /// First, samples, last; each once, in the order of the log.
     pub(crate) fn cites(&self) -> Vec<Cite> {
-        let mut cites: Vec<Cite> = self.first.into_iter().chain(self.smallest.iter().copied()).chain(self.last).collect();
+        let mut cites: Vec<Cite> =
+            self.first.into_iter().chain(self.smallest.iter().copied()).chain(self.last).collect();
         cites.sort_unstable();
         cites.dedup();
         cites

@@ -155,11 +155,25 @@ mod tests {
             let mut tokens = BTreeSet::new();
             for control in framework.controls {
                 assert!(tokens.insert(control.token(framework)), "{} {} twice", framework.id, control.id);
-                assert!(!control.cannot.is_empty(), "{} {} claims to know everything", framework.id, control.id);
+                assert!(
+                    !control.cannot.is_empty(),
+                    "{} {} claims to know everything",
+                    framework.id,
+                    control.id
+                );
                 for text in [control.about, control.enforces].iter().chain(control.cannot) {
-                    assert!(text.ends_with('.') || *text == control.about, "{} {}: {text}", framework.id, control.id);
+                    assert!(
+                        text.ends_with('.') || *text == control.about,
+                        "{} {}: {text}",
+                        framework.id,
+                        control.id
+                    );
                 }
-                assert!(control.shows.iter().all(|signal| !control.breaks.contains(signal)), "{}", control.id);
+                assert!(
+                    control.shows.iter().all(|signal| !control.breaks.contains(signal)),
+                    "{}",
+                    control.id
+                );
             }
             assert!(!framework.beyond.is_empty() && !framework.about.is_empty());
         }

@@ -7,7 +7,7 @@ use crate::collect::Collector;
 use crate::framework::Ask;
 use crate::integrity::{Integrity, Verdict};
 use crate::period::DAY_MS;
-use crate::text::{number, visible};
+use crate::text::{listed, number, visible};
 
 /// Something that is missing, and what would close it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -23,13 +23,24 @@ fn gap(what: impl Into<String>, fix: impl Into<String>) -> Option<Gap> {
 }
 
 /// The answer to a question; none if nothing is missing.
-pub(crate) fn answer(ask: Ask, log: &Collector, background: &Background, integrity: &Integrity) -> Option<Gap> {
+pub(crate) fn answer(
+    ask: Ask,
+    log: &Collector,
+    background: &Background,
+    integrity: &Integrity,
+) -> Option<Gap> {
     match ask {
-        Ask::Some(signal) if log.count(signal) == 0 => {
-            gap(format!("No {} in the period.", signal.says()), "if there should have been some, ask why none was recorded")
-        }
+        Ask::Some(signal) if log.count(signal) == 0 => gap(
+            format!("No {} in the period.", signal.says()),
+            "if there should have been some, ask why none was recorded",
+        ),
         Ask::Identity => {
-            let open: Vec<&str> = background.listeners.iter().filter(|one| !one.identity_required).map(|one| one.name.as_str()).collect();
+            let open: Vec<&str> = background
+                .listeners
+                .iter()
+                .filter(|one| !one.identity_required)
+                .map(|one| one.name.as_str())
+                .collect();
             let names = open.join(", ");
             (!open.is_empty())
                 .then(|| gap(format!("Listeners that take calls without a proven identity: {names}. Policy alone decides on those."),
@@ -62,7 +73,7 @@ fn classical_listeners(background: &Background) -> Option<Gap> {
         .listeners
         .iter()
         .filter(|one| !one.classical.is_empty())
-        .map(|one| format!("{} ({}: {})", one.name, one.profile, one.classical.join(", ")))
+        .map(|one| format!("{} ({}: {})", one.name, one.profile, listed(&one.classical)))
         .collect();
     let first = background.listeners.iter().find(|one| !one.classical.is_empty())?;
     gap(
@@ -78,7 +89,7 @@ fn upstreams(background: &Background) -> Option<Gap> {
         match &server.reached {
             Reached::Plain => weak.push(format!("{name} (http through a network, nothing protects it)")),
             Reached::Tls { profile, classical } if !classical.is_empty() => {
-                weak.push(format!("{name} ({profile}: {})", classical.join(", ")));
+                weak.push(format!("{name} ({profile}: {})", listed(classical)));
             }
             _ => {}
         }
@@ -102,13 +113,14 @@ fn countries(log: &Collector, background: &Background) -> Option<Gap> {
             server.is_none_or(|server| server.country.is_none() && leaves(&server.reached))
         })
         .count();
-    (unknown > 0).then(|| {
-        gap(
-            format!("Recipients whose country is unknown: {}.", number(unknown as u64)),
-            "name the configuration with --config; country = \"DE\" in the [[server]] of each recipient",
-        )
-    })
-    .flatten()
+    (unknown > 0)
+        .then(|| {
+            gap(
+                format!("Recipients whose country is unknown: {}.", number(unknown as u64)),
+                "name the configuration with --config; country = \"DE\" in the [[server]] of each recipient",
+            )
+        })
+        .flatten()
 }
 
 /// Whether what is sent there leaves this machine.
@@ -117,18 +129,26 @@ pub(crate) fn leaves(reached: &Reached) -> bool {
 }
 
 fn purposes(log: &Collector, background: &Background) -> Option<Gap> {
+    if let Some(problem) = &background.policies_unread {
+        let what = format!(
+            "The policies could not be read, so that the reasons in them are unknown: {}.",
+            visible(problem, 200)
+        );
+        return gap(what, "make the report where they are, with --state and --config");
+    }
     let used = log.flows.iter().flat_map(|(_, flow)| &flow.policies.listed);
     let without: std::collections::BTreeSet<&String> =
         used.filter(|policy| !background.purposes.contains_key(*policy)).collect();
     let names: Vec<String> = without.iter().take(5).map(|name| visible(name, 60)).collect();
     let more = if without.len() > names.len() { " and more" } else { "" };
-    (!without.is_empty()).then(|| {
-        gap(
-            format!("Policies that permitted calls and say no reason: {}{more}.", names.join(", ")),
-            "reason = \"…\" in the rule, or @reason(\"…\") before the Cedar policy",
-        )
-    })
-    .flatten()
+    (!without.is_empty())
+        .then(|| {
+            gap(
+                format!("Policies that permitted calls and say no reason: {}{more}.", names.join(", ")),
+                "reason = \"…\" in the rule, or @reason(\"…\") before the Cedar policy",
+            )
+        })
+        .flatten()
 }
 
 fn retention(days: u16, log: &Collector) -> Option<Gap> {

@@ -95,9 +95,9 @@ impl Timeline {
 fn source(record: &Record<'_>) -> String {
     match (record.agent.as_deref(), record.peer.as_deref()) {
         (Some(agent), _) if agent != "anonymous" => agent.to_owned(),
-        (_, Some(peer)) => {
-            peer.parse::<std::net::SocketAddr>().map_or_else(|_| peer.to_owned(), |peer| peer.ip().to_string())
-        }
+        (_, Some(peer)) => peer
+            .parse::<std::net::SocketAddr>()
+            .map_or_else(|_| peer.to_owned(), |peer| peer.ip().to_string()),
         (agent, None) => agent.unwrap_or("–").to_owned(),
     }
 }
@@ -109,7 +109,9 @@ mod tests {
 
     fn bursts(times: &[i64], further: &str) -> usize {
         let mut timeline = Timeline::default();
-        let json = format!(r#""kind":"refusal","outcome":"refused","agent":"anonymous","peer":"192.0.2.1:9"{further}"#);
+        let json = format!(
+            r#""kind":"refusal","outcome":"refused","agent":"anonymous","peer":"192.0.2.1:9"{further}"#
+        );
         let entry = entry(1, "2026-11-22T14:00:00Z", &json);
         times.iter().filter(|time| timeline.is_burst(&entry.record, **time)).count()
     }

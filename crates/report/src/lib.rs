@@ -49,7 +49,8 @@ pub use integrity::{Damage, Integrity, Verdict};
 pub use parts::{Activity, Availability, Day, Gone, Incident, Processing, Quantum, ServerWay, WeakLink};
 pub use period::{DAYS_MAX, Period, moment};
 pub use report::{
-    Evidence, Exception, Inputs, Judged, Named, Progress, Records, Report, SCHEMA, Standing, Summary, cited_lines,
+    Evidence, Exception, Inputs, Judged, Named, Progress, Records, Report, SCHEMA, Standing, Summary,
+    cited_lines,
 };
 pub use signal::Signal;
 pub use text::{number, percent, visible};

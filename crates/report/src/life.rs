@@ -59,7 +59,8 @@ impl Life {
                 Some(STARTED) => {
                     seen.unclean_start = self.is_up == Some(true);
                     if let (Some(is_up), Some(last)) = (self.is_up, self.last) {
-                        let gap = Down { from_ms: last.time_ms, to_ms: Some(cite.time_ms), orderly: !is_up, cite };
+                        let gap =
+                            Down { from_ms: last.time_ms, to_ms: Some(cite.time_ms), orderly: !is_up, cite };
                         self.note(gap, period);
                     }
                     self.is_up = Some(true);
@@ -125,7 +126,8 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_is_seen_once_and_threads_are_forgiven() {
-        let (life, seen) = walk(&[("x", 100_000), ("x", 99_000), ("x", 50_000), ("x", 50_500), ("x", 120_000)]);
+        let (life, seen) =
+            walk(&[("x", 100_000), ("x", 99_000), ("x", 50_000), ("x", 50_500), ("x", 120_000)]);
         let steps: Vec<bool> = seen.iter().map(|seen| seen.clock_back).collect();
         assert_eq!(steps, [false, false, true, false, false]);
         assert_eq!(life.clock_back_ms_max, 50_000);

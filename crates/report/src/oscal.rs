@@ -23,14 +23,16 @@ const NAMESPACE: &str = "urn:lockgate:oscal";
 /// [`ReportError::SelfCheck`] when the document breaks a rule of OSCAL.
 pub fn assessment_results(report: &Report) -> Result<String, ReportError> {
     let ids = Ids::of(report);
-    let observations: Vec<Value> = report.controls.iter().map(|control| observation(report, control, &ids)).collect();
+    let observations: Vec<Value> =
+        report.controls.iter().map(|control| observation(report, control, &ids)).collect();
     let findings: Vec<Value> = report
         .controls
         .iter()
         .filter(|control| control.standing == Standing::Exceptions)
         .map(|control| finding(control, &ids))
         .collect();
-    let controls: Vec<Value> = report.controls.iter().map(|control| json!({ "control-id": control.token })).collect();
+    let controls: Vec<Value> =
+        report.controls.iter().map(|control| json!({ "control-id": control.token })).collect();
     let mut result = json!({
         "uuid": ids.id("result"),
         "title": format!("{} for {}", report.title, report.period.text),
@@ -152,7 +154,8 @@ fn observation(report: &Report, control: &Judged, ids: &Ids) -> Value {
         "collected": report.generated,
         "remarks": format!("Cannot be known from the log: {}", control.cannot.join(" ")),
     });
-    let evidence: Vec<Value> = control.evidence.iter().chain(&control.exceptions).map(|one| relevant(report, one, ids)).collect();
+    let evidence: Vec<Value> =
+        control.evidence.iter().chain(&control.exceptions).map(|one| relevant(report, one, ids)).collect();
     if !evidence.is_empty() {
         observation["relevant-evidence"] = evidence.into();
     }
@@ -198,7 +201,8 @@ fn standing(standing: Standing) -> &'static str {
 }
 
 fn properties(all: &[(&str, &str)]) -> Value {
-    let one = |(name, value): &(&str, &str)| json!({ "name": name, "ns": NAMESPACE, "value": visible(value, 200) });
+    let one =
+        |(name, value): &(&str, &str)| json!({ "name": name, "ns": NAMESPACE, "value": visible(value, 200) });
     all.iter().map(one).collect()
 }
 
@@ -213,7 +217,12 @@ impl Ids {
         let head = report.integrity.head_hash.as_deref().unwrap_or("");
         let Report { framework, period, background, generated, .. } = report;
         let (node, domain) = (&background.node, &background.trust_domain);
-        Self { seed: format!("{framework}\n{}\n{}\n{node}\n{domain}\n{head}\n{generated}", period.first, period.last) }
+        Self {
+            seed: format!(
+                "{framework}\n{}\n{}\n{node}\n{domain}\n{head}\n{generated}",
+                period.first, period.last
+            ),
+        }
     }
 
     fn id(&self, what: &str) -> String {
@@ -233,7 +242,8 @@ fn checked(document: &'static str, value: &Value) -> Result<String, ReportError>
     let dangling = referred.iter().find(|id| !defined.contains(id)).map(|id| format!("{id} leads nowhere"));
     let mut sorted = defined.clone();
     sorted.sort();
-    let twice = sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| format!("{} stands twice", pair[0]));
+    let twice =
+        sorted.windows(2).find(|pair| pair[0] == pair[1]).map(|pair| format!("{} stands twice", pair[0]));
     match faults.into_iter().chain(dangling).chain(twice).next() {
         Some(why) => Err(ReportError::SelfCheck { document, why }),
         None => Ok(serde_json::to_string_pretty(value).expect("a JSON value always serialises") + "\n"),
@@ -257,7 +267,12 @@ fn walk(place: &str, value: &Value, defined: &mut Vec<String>, referred: &mut Ve
     }
 }
 
-fn string(place: &str, key: &str, text: &str, (defined, referred): (&mut Vec<String>, &mut Vec<String>)) -> Option<String> {
+fn string(
+    place: &str,
+    key: &str,
+    text: &str,
+    (defined, referred): (&mut Vec<String>, &mut Vec<String>),
+) -> Option<String> {
     let fault = |why: &str| Some(format!("{place} is {text:?}: {why}"));
     if text.is_empty() {
         return fault("an empty text");
@@ -273,7 +288,9 @@ fn string(place: &str, key: &str, text: &str, (defined, referred): (&mut Vec<Str
     match key {
         "uuid" | "actor-uuid" | "observation-uuid" if !is_uuid(text) => fault("no UUID"),
         "control-id" | "target-id" | "name" if !is_token(text) => fault("no token"),
-        "title" | "value" | "version" if text.chars().any(|c| matches!(c, '\n' | '\r')) || text.trim() != text => {
+        "title" | "value" | "version"
+            if text.chars().any(|c| matches!(c, '\n' | '\r')) || text.trim() != text =>
+        {
             fault("not one line")
         }
         _ => None,

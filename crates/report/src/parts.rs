@@ -9,7 +9,7 @@ use crate::gap::leaves;
 use crate::period::moment;
 use crate::report::{Named, named, seqs};
 use crate::signal::Signal;
-use crate::text::visible;
+use crate::text::{listed, visible};
 use crate::wire::{Share, Weak};
 
 /// How many rows a table of names has.
@@ -141,7 +141,8 @@ impl Processing {
     pub(crate) fn of(log: &Collector, background: &Background) -> Self {
         let flows = log.flows.sorted(|flow| flow.calls);
         let left_out = flows.len().saturating_sub(ROWS_MAX);
-        let activities = flows.into_iter().take(ROWS_MAX).map(|(name, flow)| activity(name, flow, background)).collect();
+        let activities =
+            flows.into_iter().take(ROWS_MAX).map(|(name, flow)| activity(name, flow, background)).collect();
         Self { activities, left_out }
     }
 }
@@ -150,7 +151,8 @@ fn activity(name: &str, flow: &Flow, background: &Background) -> Activity {
     let server = background.servers.iter().find(|server| server.name == name);
     let list = |names: &Names| names.listed.iter().map(|name| visible(name, 120)).collect::<Vec<_>>();
     let reason = |policy: &String| background.purposes.get(policy);
-    let mut purposes: Vec<String> = flow.policies.listed.iter().filter_map(reason).map(|text| visible(text, 240)).collect();
+    let mut purposes: Vec<String> =
+        flow.policies.listed.iter().filter_map(reason).map(|text| visible(text, 240)).collect();
     purposes.sort();
     purposes.dedup();
     let without = flow.policies.listed.iter().filter(|policy| reason(policy).is_none());
@@ -158,7 +160,9 @@ fn activity(name: &str, flow: &Flow, background: &Background) -> Activity {
         recipient: visible(name, 60),
         place: match server {
             None => "unknown".to_owned(),
-            Some(server) => server.host.as_deref().map_or_else(|| "this machine".to_owned(), |host| visible(host, 120)),
+            Some(server) => {
+                server.host.as_deref().map_or_else(|| "this machine".to_owned(), |host| visible(host, 120))
+            }
         },
         leaves: server.map(|server| leaves(&server.reached)),
         country: match server {
@@ -175,7 +179,9 @@ fn activity(name: &str, flow: &Flow, background: &Background) -> Activity {
         categories: list(&flow.arguments),
         purposes,
         without_purpose: without.map(|policy| visible(policy, 80)).collect(),
-        and_more: [&flow.agents, &flow.subjects, &flow.arguments, &flow.policies].iter().any(|names| names.and_more),
+        and_more: [&flow.agents, &flow.subjects, &flow.arguments, &flow.policies]
+            .iter()
+            .any(|names| names.and_more),
     }
 }
 
@@ -273,7 +279,9 @@ impl Quantum {
             all.into_iter().take(ROWS_MAX).map(part).collect()
         };
         let mut weak: Vec<&(Weak, crate::count::Counted)> = wire.weak.iter().collect();
-        weak.sort_by(|one, other| other.1.count.cmp(&one.1.count).then_with(|| one.0.agent.cmp(&other.0.agent)));
+        weak.sort_by(|one, other| {
+            other.1.count.cmp(&one.1.count).then_with(|| one.0.agent.cmp(&other.0.agent))
+        });
         let listed = weak.len().min(ROWS_MAX);
         let beyond: u64 = weak[listed..].iter().map(|(_, counted)| counted.count).sum();
         let day = |(n, share): (usize, &Share)| Day { day: log.period.day(n).to_string(), calls: *share };
@@ -288,7 +296,10 @@ impl Quantum {
             groups: named(wire.groups.sorted(|count| *count), ROWS_MAX),
             peer_signatures: named(wire.peer_signatures.sorted(|count| *count), ROWS_MAX),
             own_signatures: named(wire.own_signatures.sorted(|count| *count), ROWS_MAX),
-            weakest: weak[..listed].iter().map(|(weak, counted)| weak_link(weak, counted, background)).collect(),
+            weakest: weak[..listed]
+                .iter()
+                .map(|(weak, counted)| weak_link(weak, counted, background))
+                .collect(),
             weakest_left_out: wire.weak_left_out + beyond,
             servers: background.servers.iter().map(way).collect(),
             dates: background.dates.clone(),
@@ -337,8 +348,12 @@ fn way(server: &crate::background::Server) -> ServerWay {
         Reached::Process => ("a process of this machine".to_owned(), None),
         Reached::Loopback => ("http on this machine".to_owned(), None),
         Reached::Plain => ("http through a network: nothing protects it".to_owned(), Some(false)),
-        Reached::Tls { profile, classical } if classical.is_empty() => (format!("https under {profile}"), Some(true)),
-        Reached::Tls { profile, classical } => (format!("https under {profile}, which permits {}", classical.join(", ")), Some(false)),
+        Reached::Tls { profile, classical } if classical.is_empty() => {
+            (format!("https under {profile}"), Some(true))
+        }
+        Reached::Tls { profile, classical } => {
+            (format!("https under {profile}, which permits {}", listed(classical)), Some(false))
+        }
     };
     ServerWay { name: visible(&server.name, 60), way, quantum_safe }
 }

@@ -34,9 +34,8 @@ impl Period {
                 let to = span(to).ok_or_else(|| bad("what stands after the two dots is no day"))?;
                 (from.0, to.1)
             }
-            None => {
-                span(text).ok_or_else(|| bad("it is none of 2026-Q4, 2026-11, 2026 and FIRST-DAY..LAST-DAY"))?
-            }
+            None => span(text)
+                .ok_or_else(|| bad("it is none of 2026-Q4, 2026-11, 2026 and FIRST-DAY..LAST-DAY"))?,
         };
         if last < first {
             return Err(bad("it ends before it begins"));
@@ -108,14 +107,16 @@ fn span(text: &str) -> Option<(Date, Date)> {
 }
 
 fn midnight_ms(date: Date) -> i64 {
-    let zoned = date.to_zoned(TimeZone::UTC).expect("every day with a year of four digits has a midnight in UTC");
+    let zoned =
+        date.to_zoned(TimeZone::UTC).expect("every day with a year of four digits has a midnight in UTC");
     zoned.timestamp().as_millisecond()
 }
 
 /// A moment as people read it, to the second.
 #[must_use]
 pub fn moment(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    Timestamp::from_millisecond(ms)
+        .map_or_else(|_| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
 #[cfg(test)]
@@ -134,7 +135,11 @@ mod tests {
             ("2026-Q1..2026-Q2", "2026-01-01", "2026-06-30", 181),
         ] {
             let period = Period::parse(text).unwrap();
-            assert_eq!((period.first.to_string(), period.last.to_string()), (first.into(), last.into()), "{text}");
+            assert_eq!(
+                (period.first.to_string(), period.last.to_string()),
+                (first.into(), last.into()),
+                "{text}"
+            );
             assert_eq!(period.days(), days, "{text}");
             assert_eq!(period.day(days - 1).to_string(), last);
             assert_eq!(period.day_of(period.to_ms()), None);
@@ -145,8 +150,23 @@ mod tests {
     #[test]
     fn what_is_no_period_is_said_so() {
         for text in [
-            "", "Q4", "2026-Q5", "2026-Q0", "2026-13", "2026-1", "26-11", "2026-02-30", "2026-11-30..2026-11-01",
-            "2026-11-01..", "..", "2026..2036", "now", "2026-11-01T00:00:00Z", "+026", "2026-Q\u{661}", "2026-11-01..x",
+            "",
+            "Q4",
+            "2026-Q5",
+            "2026-Q0",
+            "2026-13",
+            "2026-1",
+            "26-11",
+            "2026-02-30",
+            "2026-11-30..2026-11-01",
+            "2026-11-01..",
+            "..",
+            "2026..2036",
+            "now",
+            "2026-11-01T00:00:00Z",
+            "+026",
+            "2026-Q\u{661}",
+            "2026-11-01..x",
         ] {
             assert!(Period::parse(text).is_err(), "{text}");
         }

@@ -268,7 +268,11 @@ impl Report {
             generated: format!("{}Z", moment(now_ms).replace(' ', "T")),
             progress: progress(&log.period, now_ms),
             period: log.period.clone(),
-            records: Records { in_log: log.lines, in_period: log.count(Signal::Recorded), unreadable: log.unreadable },
+            records: Records {
+                in_log: log.lines,
+                in_period: log.count(Signal::Recorded),
+                unreadable: log.unreadable,
+            },
             summary,
             exceptions,
             interventions,
@@ -333,7 +337,8 @@ fn judge(
     background: &Background,
     integrity: &Integrity,
 ) -> Judged {
-    let evidence_of = |signals: &[Signal]| signals.iter().filter_map(|signal| evidence(*signal, log)).collect::<Vec<_>>();
+    let evidence_of =
+        |signals: &[Signal]| signals.iter().filter_map(|signal| evidence(*signal, log)).collect::<Vec<_>>();
     let (shown, broken) = (evidence_of(control.shows), evidence_of(control.breaks));
     // On a damaged log nothing is without exceptions.
     let standing = match (shown.is_empty(), broken.is_empty() && integrity.verdict != Verdict::Damaged) {
@@ -399,14 +404,24 @@ fn gaps(controls: &[Judged], log: &Collector, background: &Background, now_ms: i
     let mut add = |what: String, fix: &str| all.push(Gap { what, fix: fix.to_owned() });
     match progress(&log.period, now_ms) {
         Progress::Over => {}
-        Progress::Running => add("The period is not over: what comes is not in this report.".to_owned(), "make it again when it is over"),
-        Progress::Future => add("The period has not begun: there is nothing that could be evidence.".to_owned(), "check the period"),
+        Progress::Running => add(
+            "The period is not over: what comes is not in this report.".to_owned(),
+            "make it again when it is over",
+        ),
+        Progress::Future => add(
+            "The period has not begun: there is nothing that could be evidence.".to_owned(),
+            "check the period",
+        ),
     }
     let begins_ms = log.first.map(|first| first.time_ms);
     if let Some(begins_ms) = begins_ms.filter(|begins| *begins > log.period.from_ms()) {
         let days = (begins_ms.min(log.period.to_ms()) - log.period.from_ms()) / crate::period::DAY_MS;
         add(
-            format!("The log begins at {}: nothing is known of the period before ({} whole days).", moment(begins_ms), number(days.unsigned_abs())),
+            format!(
+                "The log begins at {}: nothing is known of the period before ({} whole days).",
+                moment(begins_ms),
+                number(days.unsigned_abs())
+            ),
             "if there are older files of the log, put them back; if the node began then, there is nothing to do",
         );
     }
@@ -417,7 +432,10 @@ fn gaps(controls: &[Judged], log: &Collector, background: &Background, now_ms: i
         );
     }
     for ending in background.dates.iter().filter(|ending| is_past(ending, now_ms)) {
-        add(format!("{} ended on {} and is still in the {}.", ending.what, ending.day, ending.source), "remove it, or renew it with a reason");
+        add(
+            format!("What ended on {} is still in the {}: {}.", ending.day, ending.source, ending.what),
+            "remove it, or renew it with a reason",
+        );
     }
     for gap in controls.iter().flat_map(|control| &control.gaps) {
         if !all.contains(gap) {
@@ -435,7 +453,8 @@ fn is_past(ending: &Ending, now_ms: i64) -> bool {
 
 fn summary(controls: &[Judged], exceptions: &[Exception], gaps: &[Gap], framework: &Framework) -> Summary {
     let of = |standing| controls.iter().filter(|control| control.standing == standing).count();
-    let unknown: BTreeSet<&str> = controls.iter().flat_map(|control| control.cannot.iter().copied()).collect();
+    let unknown: BTreeSet<&str> =
+        controls.iter().flat_map(|control| control.cannot.iter().copied()).collect();
     Summary {
         enforced: of(Standing::Enforced),
         with_exceptions: of(Standing::Exceptions),

@@ -70,6 +70,7 @@ signals! {
     FactsTaken "facts-taken" "signed facts from outside, taken" "kind policy, method facts/push, outcome ok"
     FactsTurnedDown "facts-turned-down" "facts from outside, turned down" "kind policy, method facts/push, outcome failed"
     Findings "findings" "findings of detection" "kind detect, or any kind with findings"
+    LinkFindings "link-findings" "findings on how a peer shook hands" "kind detect, stage verify"
     DefinitionsApproved "definitions-approved" "changed tool definitions that a person approved" "kind detect, method threats/approve"
     Alerts "alerts" "alerts that locked an agent out" "kind detect, method alert/kill"
     CryptoChanged "crypto-changed" "changes of the cryptography in force" "kind crypto, outcome ok"
@@ -135,6 +136,7 @@ pub(crate) fn of(entry: &Entry) -> Signals {
         Kind::Policy => policy(entry, &mut all),
         Kind::Detect => {
             all.add_if(is_alert, Signal::Alerts);
+            all.add_if(record.stage.as_deref() == Some("verify"), Signal::LinkFindings);
             all.add_if(is_approval, Signal::DefinitionsApproved);
         }
         Kind::Crypto => crypto(entry, &mut all),
@@ -234,26 +236,54 @@ mod tests {
     fn records_are_evidence_of_what_they_say_and_of_nothing_else() {
         use Signal::*;
         for (json, wanted) in [
-            (r#""kind":"call","outcome":"ok","agent":"spiffe://d/agent/a","policies":["p"],"quantum_safe":true"#,
-             vec![CallsPermitted, CallsQuantumSafe, CallsProven]),
-            (r#""kind":"call","outcome":"failed","agent":"anonymous","quantum_safe":false"#,
-             vec![CallsClassical, CallsAnonymous, CallsFailed]),
-            (r#""kind":"call","outcome":"ok","agent":"local-user","approval":"ada","shadow":"deny: p""#,
-             vec![CallsLocal, CallsApproved, CallsShadowed]),
-            (r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"deny""#, vec![CallsDenied]),
-            (r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"hold""#, vec![CallsHeld]),
-            (r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"kill""#, vec![CallsKilled]),
-            (r#""kind":"refusal","outcome":"refused","stage":"screen","findings":["LG-D001"]"#, vec![CallsScreened, Findings]),
+            (
+                r#""kind":"call","outcome":"ok","agent":"spiffe://d/agent/a","policies":["p"],"quantum_safe":true"#,
+                vec![CallsPermitted, CallsQuantumSafe, CallsProven],
+            ),
+            (
+                r#""kind":"call","outcome":"failed","agent":"anonymous","quantum_safe":false"#,
+                vec![CallsClassical, CallsAnonymous, CallsFailed],
+            ),
+            (
+                r#""kind":"call","outcome":"ok","agent":"local-user","approval":"ada","shadow":"deny: p""#,
+                vec![CallsLocal, CallsApproved, CallsShadowed],
+            ),
+            (
+                r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"deny""#,
+                vec![CallsDenied],
+            ),
+            (
+                r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"hold""#,
+                vec![CallsHeld],
+            ),
+            (
+                r#""kind":"refusal","outcome":"refused","stage":"permit","consequence":"kill""#,
+                vec![CallsKilled],
+            ),
+            (
+                r#""kind":"refusal","outcome":"refused","stage":"screen","findings":["LG-D001"]"#,
+                vec![CallsScreened, Findings],
+            ),
             (r#""kind":"refusal","outcome":"refused","stage":"secure""#, vec![LinksRefused]),
             (r#""kind":"refusal","outcome":"refused""#, vec![PeersRefused]),
-            (r#""kind":"detect","outcome":"refused","method":"alert/kill","findings":["LG-P012"]"#, vec![Alerts]),
+            (
+                r#""kind":"detect","outcome":"refused","method":"alert/kill","findings":["LG-P012"]"#,
+                vec![Alerts],
+            ),
+            (
+                r#""kind":"detect","outcome":"ok","stage":"verify","findings":["LG-D010"]"#,
+                vec![Findings, LinkFindings],
+            ),
             (r#""kind":"detect","outcome":"ok","method":"threats/approve""#, vec![DefinitionsApproved]),
             (r#""kind":"identity","outcome":"ok","method":"identity/enrol""#, vec![IdentitiesIssued]),
             (r#""kind":"identity","outcome":"ok","method":"identity/bind""#, vec![]),
             (r#""kind":"identity","outcome":"refused","method":"identity/revoke""#, vec![IdentitiesRefused]),
             (r#""kind":"policy","outcome":"failed","reason":"x""#, vec![PoliciesTurnedDown]),
             (r#""kind":"policy","outcome":"ok","method":"approvals/reject""#, vec![ApprovalsDecided]),
-            (r#""kind":"crypto","outcome":"ok","method":"crypto/ban""#, vec![CryptoChanged, AlgorithmsBanned]),
+            (
+                r#""kind":"crypto","outcome":"ok","method":"crypto/ban""#,
+                vec![CryptoChanged, AlgorithmsBanned],
+            ),
             (r#""kind":"crypto","outcome":"refused","method":"crypto/moved""#, vec![LinksMoved]),
             (r#""kind":"lifecycle","outcome":"ok","reason":"node started""#, vec![NodeStarted]),
             (r#""kind":"lifecycle","outcome":"failed","reason":"x""#, vec![LogRepaired]),

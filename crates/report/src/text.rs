@@ -54,6 +54,16 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
+/// The first few of a list, and how many more there are.
+pub(crate) fn listed(names: &[String]) -> String {
+    const FEW: usize = 3;
+    let few: Vec<String> = names.iter().take(FEW).map(|name| visible(name, 60)).collect();
+    match names.len().saturating_sub(FEW) {
+        0 => few.join(", "),
+        more => format!("{} and {more} more", few.join(", ")),
+    }
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -73,7 +83,10 @@ mod tests {
 
     #[test]
     fn numbers_read_well_and_shares_do_not_flatter() {
-        assert_eq!([number(0), number(999), number(1_000), number(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(
+            [number(0), number(999), number(1_000), number(1_234_567)],
+            ["0", "999", "1,000", "1,234,567"]
+        );
         assert_eq!(percent(9_999_999, 10_000_000), "99.9 %");
         assert_eq!([percent(1, 10_000_000), percent(0, 5), percent(5, 5)], ["< 0.1 %", "0.0 %", "100.0 %"]);
         assert_eq!(percent(0, 0), "–");

@@ -4,8 +4,8 @@
 
 use lockgate_audit::Line;
 use lockgate_report::{
-    Background, Cited, Collector, FRAMEWORKS, Framework, Inputs, Integrity, Listener, Period, Report, Signal, Standing,
-    Verdict, cited_lines, html, oscal,
+    Background, Cited, Collector, FRAMEWORKS, Framework, Inputs, Integrity, Listener, Period, Report, Signal,
+    Standing, Verdict, cited_lines, html, oscal,
 };
 use proptest::prelude::*;
 
@@ -54,7 +54,12 @@ fn background() -> Background {
         node: "gw".to_owned(),
         trust_domain: "d".to_owned(),
         version: "1.0.0".to_owned(),
-        listeners: vec![Listener { name: "foreign".to_owned(), profile: "pq-transition@20261122".to_owned(), classical: vec!["X25519".to_owned()], identity_required: false }],
+        listeners: vec![Listener {
+            name: "foreign".to_owned(),
+            profile: "pq-transition@20261122".to_owned(),
+            classical: vec!["X25519".to_owned()],
+            identity_required: false,
+        }],
         purposes: [("bot.read".to_owned(), "answering customers".to_owned())].into(),
         ..Background::default()
     }
@@ -66,9 +71,13 @@ fn report(framework: &str, period: &str, lines: &[String]) -> Report {
     lines.iter().for_each(|line| log.add(Line::new(line.as_bytes())));
     log.end();
     let cited = cited_lines(&log, framework);
-    let cited = cited.keys().filter_map(|n| Cited::of(Line::new(lines[usize::try_from(*n).unwrap()].as_bytes()))).collect();
+    let cited = cited
+        .keys()
+        .filter_map(|n| Cited::of(Line::new(lines[usize::try_from(*n).unwrap()].as_bytes())))
+        .collect();
     let integrity = whole(lines.len() as u64);
-    Report::new(Inputs { framework, integrity, background: background(), now_ms: NOW_MS }, &log, cited).unwrap()
+    Report::new(Inputs { framework, integrity, background: background(), now_ms: NOW_MS }, &log, cited)
+        .unwrap()
 }
 
 /// The count of a signal anywhere in the report.
@@ -107,7 +116,10 @@ fn figures_are_those_of_the_log() {
     assert_eq!(soc2.availability.down.len(), 1);
     assert_eq!(soc2.availability.clock_back_ms_max, 3_600_000);
     let timeline = soc2.timeline.as_ref().unwrap();
-    assert_eq!((timeline[0].time.as_str(), timeline[0].due_72h.as_str()), ("2026-11-02 12:00:02", "2026-11-05 12:00:02"));
+    assert_eq!(
+        (timeline[0].time.as_str(), timeline[0].due_72h.as_str()),
+        ("2026-11-02 12:00:02", "2026-11-05 12:00:02")
+    );
 }
 
 #[test]
@@ -119,7 +131,10 @@ fn the_quantum_report_names_the_weakest_link_and_its_fix() {
     assert_eq!(quantum.days[1].calls.classical, 1);
     assert_eq!(quantum.weakest.len(), 1);
     let weakest = &quantum.weakest[0];
-    assert_eq!((weakest.part.as_str(), weakest.calls, weakest.records.as_slice()), ("group X25519", 1, &[4][..]));
+    assert_eq!(
+        (weakest.part.as_str(), weakest.calls, weakest.records.as_slice()),
+        ("group X25519", 1, &[4][..])
+    );
     assert_eq!(weakest.command, "lockgate crypto plan pq-kex --listener foreign");
     assert_eq!(quantum.groups[0].name, "X25519MLKEM768");
 }
@@ -130,7 +145,10 @@ fn records_of_processing_have_purposes_only_where_they_are_written() {
     let processing = report.processing.unwrap();
     let crm = &processing.activities[0];
     assert_eq!((crm.recipient.as_str(), crm.calls, crm.refused), ("crm", 4, 1));
-    assert_eq!((crm.purposes.as_slice(), crm.without_purpose.as_slice()), (&["answering customers".to_owned()][..], &["starter".to_owned()][..]));
+    assert_eq!(
+        (crm.purposes.as_slice(), crm.without_purpose.as_slice()),
+        (&["answering customers".to_owned()][..], &["starter".to_owned()][..])
+    );
     assert_eq!((crm.country.as_str(), crm.leaves, crm.bytes_sent), ("unknown", None, 20));
     assert_eq!(crm.categories, ["id"]);
 }
@@ -195,7 +213,8 @@ fn is_inert(page: &str) -> bool {
         let links_inside = !tag.contains("href=\"") || tag.contains("href=\"#");
         TAGS.contains(&format!(" {name} "))
             && links_inside
-            && (name == "!DOCTYPE" || names.all(|name| name.is_empty() || ATTRIBUTES.contains(&format!(" {name} "))))
+            && (name == "!DOCTYPE"
+                || names.all(|name| name.is_empty() || ATTRIBUTES.contains(&format!(" {name} "))))
     })
 }
 

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use lockgate_audit::AuditError;
 use lockgate_report::{
-    Cited, Collector, Framework, Inputs, Integrity, Period, Report, ReportError, Verdict, cited_lines, html, oscal,
+    Cited, Collector, Framework, Inputs, Integrity, Period, Report, ReportError, Verdict, cited_lines, html,
+    oscal,
 };
 use serde::Serialize;
 
@@ -37,7 +38,8 @@ const PROGRESS_LINES: u64 = 50_000;
 
 /// Runs the verb.
 pub(crate) async fn run(args: &ReportArgs, global: &Global) -> Result<Exit, Failure> {
-    let framework = Framework::find(&args.framework).expect("the command line takes the names of frameworks only");
+    let framework =
+        Framework::find(&args.framework).expect("the command line takes the names of frameworks only");
     let period = Period::parse(&args.period).map_err(|error| {
         Diagnostic::new("LG-A020", error.to_string())
             .hint("write it like 2026-Q4, 2026-11, 2026 or 2026-11-01..2026-11-30; days are in UTC")
@@ -186,7 +188,12 @@ impl Out {
     }
 
     /// Copies the lines that the report cites, byte for byte.
-    fn copy_evidence(&self, folder: &Path, log: &Collector, framework: &Framework) -> Result<Vec<Cited>, Failure> {
+    fn copy_evidence(
+        &self,
+        folder: &Path,
+        log: &Collector,
+        framework: &Framework,
+    ) -> Result<Vec<Cited>, Failure> {
         let wanted = cited_lines(log, framework);
         let path = self.fresh(EVIDENCE);
         let mut file = BufWriter::new(self.create(EVIDENCE)?);

@@ -53,7 +53,11 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             shows: &[CallsPermitted],
             breaks: &[],
             asks: &[Ask::Country, Ask::Purpose],
-            cannot: &["Categories of persons and data beyond the names of tools and arguments.", "Controllers, representatives and officers.", AROUND],
+            cannot: &[
+                "Categories of persons and data beyond the names of tools and arguments.",
+                "Controllers, representatives and officers.",
+                AROUND,
+            ],
         },
         Control {
             id: "Art. 32(1)(a)",
@@ -89,15 +93,29 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             shows: &[CallsKilled, Alerts, IdentitiesRevoked, CallsScreened, Findings],
             breaks: &[RefusalBursts],
             asks: &[],
-            cannot: &["Whether it was a breach of personal data, when you became aware of it, and whether notice was given."],
+            cannot: &[
+                "Whether it was a breach of personal data, when you became aware of it, and whether notice was given.",
+            ],
         },
     ],
     beyond: &[
         Beyond { ids: "Art. 6, 7, 9", why: "legal bases and consent are decided before a call is made" },
-        Beyond { ids: "Art. 15–16, 18, 20–22", why: "rights of persons are met in the systems that hold their data" },
-        Beyond { ids: "Art. 17", why: "erasures are not in this report: the log has no records of them yet, so that it proves none" },
-        Beyond { ids: "Art. 35", why: "an impact assessment needs judgement; the records of processing below are a part of its material" },
-        Beyond { ids: "Art. 44–49", why: "the ground of a transfer is in contracts; recipients and the countries that the configuration names are below" },
+        Beyond {
+            ids: "Art. 15–16, 18, 20–22",
+            why: "rights of persons are met in the systems that hold their data",
+        },
+        Beyond {
+            ids: "Art. 17",
+            why: "erasures are not in this report: the log has no records of them yet, so that it proves none",
+        },
+        Beyond {
+            ids: "Art. 35",
+            why: "an impact assessment needs judgement; the records of processing below are a part of its material",
+        },
+        Beyond {
+            ids: "Art. 44–49",
+            why: "the ground of a transfer is in contracts; recipients and the countries that the configuration names are below",
+        },
     ],
     parts: &[Part::Processing, Part::Timeline],
 };

@@ -110,7 +110,10 @@ pub(crate) const FRAMEWORK: Framework = Framework {
         },
     ],
     beyond: &[
-        Beyond { ids: "164.308, other paragraphs", why: "risk analysis, workforce, training, contingency plans" },
+        Beyond {
+            ids: "164.308, other paragraphs",
+            why: "risk analysis, workforce, training, contingency plans",
+        },
         Beyond { ids: "164.310", why: "premises, workstations and media" },
         Beyond { ids: "164.314", why: "contracts with business associates" },
         Beyond { ids: "164.400–414", why: "notices of a breach: the timeline below is material for them" },

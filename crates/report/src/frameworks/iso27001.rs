@@ -156,9 +156,14 @@ pub(crate) const FRAMEWORK: Framework = Framework {
     ],
     beyond: &[
         Beyond { ids: "clauses 4–10", why: "the management system itself" },
-        Beyond { ids: "A.5.1–5.14, A.5.31–5.37", why: "policies, roles, assets, law and privacy of the organisation" },
+        Beyond {
+            ids: "A.5.1–5.14, A.5.31–5.37",
+            why: "policies, roles, assets, law and privacy of the organisation",
+        },
         Beyond { ids: "A.6.1–6.8", why: "people" },
-        Beyond { ids: "A.7.1–7.14", why: "premises and equipment: the log has no records of doors or power" },
+        Beyond {
+            ids: "A.7.1–7.14", why: "premises and equipment: the log has no records of doors or power"
+        },
         Beyond { ids: "the rest of A.8", why: "devices, development, backup, capacity" },
     ],
     parts: &[Part::Timeline, Part::Quantum],

@@ -88,7 +88,9 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             shows: &[CallsKilled, Alerts, IdentitiesRevoked, Findings],
             breaks: &[],
             asks: &[],
-            cannot: &["Whether an event was significant, when you became aware of it, and whether it was reported."],
+            cannot: &[
+                "Whether an event was significant, when you became aware of it, and whether it was reported.",
+            ],
         },
     ],
     beyond: &[

@@ -24,7 +24,7 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             about: "Nothing is downgraded silently",
             enforces: "Links below the profile in force are refused; peers that come back weaker than before are found.",
             shows: &[LinksRefused, LinksCut, CallsQuantumSafe],
-            breaks: &[Findings],
+            breaks: &[LinkFindings],
             asks: &[],
             cannot: &["Attempts that never reached the gateway."],
         },
@@ -66,8 +66,14 @@ pub(crate) const FRAMEWORK: Framework = Framework {
         },
     ],
     beyond: &[
-        Beyond { ids: "data at rest", why: "disks, backups and databases: the gateway does not store what it carries" },
-        Beyond { ids: "other protocols", why: "mail, file transfer, remote shells: see the inventory of each system" },
+        Beyond {
+            ids: "data at rest",
+            why: "disks, backups and databases: the gateway does not store what it carries",
+        },
+        Beyond {
+            ids: "other protocols",
+            why: "mail, file transfer, remote shells: see the inventory of each system",
+        },
         Beyond { ids: "suppliers", why: "their plans and dates have to be asked for" },
     ],
     parts: &[Part::Quantum],

@@ -68,7 +68,13 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             id: "CC7.1",
             about: "Detection of changes that bring new weaknesses",
             enforces: "Changes of policy, configuration, cryptography and tool definitions are checked whole, recorded, and turned down on any error.",
-            shows: &[PoliciesChanged, PoliciesTurnedDown, CryptoChanged, CryptoTurnedDown, DefinitionsApproved],
+            shows: &[
+                PoliciesChanged,
+                PoliciesTurnedDown,
+                CryptoChanged,
+                CryptoTurnedDown,
+                DefinitionsApproved,
+            ],
             breaks: &[],
             asks: &[],
             cannot: &["Weaknesses in servers, clients and the operating system."],
@@ -134,7 +140,9 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             shows: &[NodeStarted, NodeStopped],
             breaks: &[UncleanStarts, CallsFailed],
             asks: &[],
-            cannot: &["Power, cooling and networks of the premises, and the health of servers between two calls."],
+            cannot: &[
+                "Power, cooling and networks of the premises, and the health of servers between two calls.",
+            ],
         },
         Control {
             id: "C1.1",
@@ -147,10 +155,19 @@ pub(crate) const FRAMEWORK: Framework = Framework {
         },
     ],
     beyond: &[
-        Beyond { ids: "CC1–CC5", why: "governance, people, risk assessment: no record of a gateway speaks of them" },
-        Beyond { ids: "CC6.4, CC6.5", why: "premises and media: records of doors and disposal are kept elsewhere" },
+        Beyond {
+            ids: "CC1–CC5",
+            why: "governance, people, risk assessment: no record of a gateway speaks of them",
+        },
+        Beyond {
+            ids: "CC6.4, CC6.5",
+            why: "premises and media: records of doors and disposal are kept elsewhere",
+        },
         Beyond { ids: "CC9.1, A1.1, A1.3", why: "business risk, capacity and tests of recovery" },
-        Beyond { ids: "C1.2, P1–P8", why: "disposal and privacy: see the gdpr report for what records say of processing" },
+        Beyond {
+            ids: "C1.2, P1–P8",
+            why: "disposal and privacy: see the gdpr report for what records say of processing",
+        },
         Beyond { ids: "PI1.1–PI1.5", why: "correct processing happens in the servers" },
     ],
     parts: &[Part::Timeline, Part::Quantum],

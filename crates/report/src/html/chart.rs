@@ -30,7 +30,12 @@ pub(super) fn draw(page: &mut Page, days: &[Day]) {
     let bars: Vec<Bar<'_>> = days.chunks(per_bar).filter_map(bar).collect();
     let view = format!("0 0 {WIDTH} {HEIGHT}");
     let label = "Share of remote calls that were quantum-safe, by day, and the number of calls below";
-    let attributes = [("viewBox", view.as_str()), ("role", "img"), ("aria-label", label), ("xmlns", "http://www.w3.org/2000/svg")];
+    let attributes = [
+        ("viewBox", view.as_str()),
+        ("role", "img"),
+        ("aria-label", label),
+        ("xmlns", "http://www.w3.org/2000/svg"),
+    ];
     page.with("svg", &attributes, |page| {
         hatch(page);
         frame(page);
@@ -82,7 +87,10 @@ fn frame(page: &mut Page) {
 
 fn line(page: &mut Page, y: f64, colour: &str) {
     let (x1, x2, y) = (place(LEFT), place(WIDTH), place(y));
-    page.void("line", &[("x1", &x1), ("x2", &x2), ("y1", &y), ("y2", &y), ("stroke", colour), ("stroke-width", "1")]);
+    page.void(
+        "line",
+        &[("x1", &x1), ("x2", &x2), ("y1", &y), ("y2", &y), ("stroke", colour), ("stroke-width", "1")],
+    );
 }
 
 fn column(page: &mut Page, bar: &Bar<'_>, (x, step): (f64, f64), most: u64) {
@@ -90,8 +98,13 @@ fn column(page: &mut Page, bar: &Bar<'_>, (x, step): (f64, f64), most: u64) {
     let x = x + (step - width) / 2.0;
     let (safe, remote) = (bar.calls.quantum_safe, bar.calls.remote());
     let tip = match bar.first == bar.last {
-        true => format!("{}: {safe} of {remote} remote calls quantum-safe, {} local", bar.first, bar.calls.local),
-        false => format!("{} to {}: {safe} of {remote} remote calls quantum-safe, {} local", bar.first, bar.last, bar.calls.local),
+        true => {
+            format!("{}: {safe} of {remote} remote calls quantum-safe, {} local", bar.first, bar.calls.local)
+        }
+        false => format!(
+            "{} to {}: {safe} of {remote} remote calls quantum-safe, {} local",
+            bar.first, bar.last, bar.calls.local
+        ),
     };
     page.with("g", &[], |page| {
         page.with("title", &[], |page| page.text(&tip));

@@ -7,7 +7,7 @@ use crate::text::number;
 
 /// The overview, then each control.
 pub(super) fn all(page: &mut Page, report: &Report) {
-    page.with("h2", &[("class", "page")], |page| page.text("Controls"));
+    page.with("h2", &[], |page| page.text("Controls"));
     page.table("", &["Id", "About", "Standing", "#Records", "#Exceptions", "#Gaps"], |page| {
         for control in &report.controls {
             let sum = |all: &[Evidence]| number(all.iter().map(|one| one.count).sum());
@@ -26,7 +26,7 @@ pub(super) fn all(page: &mut Page, report: &Report) {
     report.controls.iter().for_each(|control| one(page, control));
     page.with("h2", &[], |page| page.text("Beyond this report"));
     page.text_in("p", "", "No record of Lockgate speaks of these. They need other evidence.");
-    page.table("", &["Ids", "Why"], |page| {
+    page.table("plain", &["Ids", "Why"], |page| {
         for beyond in report.beyond {
             page.row(|page| {
                 page.text_in("td", "", beyond.ids);
@@ -58,7 +58,9 @@ fn one(page: &mut Page, control: &Judged) {
         }
         if !control.gaps.is_empty() {
             page.text_in("h4", "", "Gaps");
-            page.with("ul", &[], |page| control.gaps.iter().for_each(|gap| page.text_in("li", "", &gap.what)));
+            page.with("ul", &[], |page| {
+                control.gaps.iter().for_each(|gap| page.text_in("li", "", &gap.what))
+            });
         }
         page.text_in("h4", "", "Cannot be known from the log");
         page.with("ul", &[], |page| control.cannot.iter().for_each(|text| page.text_in("li", "", text)));

@@ -16,7 +16,8 @@ use crate::report::{Progress, Report, Standing};
 use crate::text::number;
 
 /// Nothing may be loaded, run or sent; the style sheet is the page's own.
-const CONTENT_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const CONTENT_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// Writes the page.
 #[must_use]
@@ -41,7 +42,11 @@ fn head(page: &mut Page, report: &Report) {
     page.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
     page.void("meta", &[("name", "color-scheme"), ("content", "light")]);
     page.void("meta", &[("name", "robots"), ("content", "noindex")]);
-    page.text_in("title", "", &format!("{} · {} · {}", report.title, report.period.text, report.background.node));
+    page.text_in(
+        "title",
+        "",
+        &format!("{} · {} · {}", report.title, report.period.text, report.background.node),
+    );
     page.style(style::CSS);
 }
 
@@ -68,7 +73,11 @@ fn front(page: &mut Page, report: &Report) {
         fact(page, "Period", &format!("{} (UTC){state}", days(&report.period)));
         fact(page, "Node", &format!("{} in {}", report.background.node, report.background.trust_domain));
         let records = &report.records;
-        fact(page, "Records", &format!("{} in the period, {} read", number(records.in_period), number(records.in_log)));
+        fact(
+            page,
+            "Records",
+            &format!("{} in the period, {} read", number(records.in_period), number(records.in_log)),
+        );
         let config = report.background.config.as_deref().unwrap_or("none was named; defaults");
         fact(page, "Configuration", config);
         fact(page, "Made", &format!("{} by Lockgate {}", report.generated, report.background.version));
@@ -110,7 +119,9 @@ fn seal(page: &mut Page, report: &Report) {
             page.with("p", &[("class", "note")], |page| {
                 page.text("Check it yourself: ");
                 page.text_in("code", "", "lockgate audit verify");
-                page.text(", then compare the hash, and any record of the appendix with its line in the log.");
+                page.text(
+                    ", then compare the hash, and any record of the appendix with its line in the log.",
+                );
             });
         }
     });
@@ -155,7 +166,7 @@ fn findings(page: &mut Page, report: &Report) {
         page.text_in("p", "none", "Nothing is missing that log and configuration would show.");
         return;
     }
-    page.table("", &["What is missing", "What would close it"], |page| {
+    page.table("pair", &["What is missing", "What would close it"], |page| {
         for gap in &report.gaps {
             page.row(|page| {
                 page.text_in("td", "", &gap.what);

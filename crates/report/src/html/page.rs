@@ -18,7 +18,12 @@ impl Page {
     }
 
     /// Writes an element with what `inside` writes into it.
-    pub(crate) fn with(&mut self, tag: &'static str, attributes: &[(&'static str, &str)], inside: impl FnOnce(&mut Self)) {
+    pub(crate) fn with(
+        &mut self,
+        tag: &'static str,
+        attributes: &[(&'static str, &str)],
+        inside: impl FnOnce(&mut Self),
+    ) {
         self.begin(tag, attributes);
         self.out.push('>');
         self.open.push(tag);

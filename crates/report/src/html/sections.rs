@@ -22,12 +22,19 @@ pub(super) fn all(page: &mut Page, report: &Report) {
 }
 
 fn wire(page: &mut Page, quantum: &Quantum) {
-    page.with("h2", &[("class", "page")], |page| page.text("Cryptography on the wire"));
+    page.with("h2", &[], |page| page.text("Cryptography on the wire"));
     let calls = quantum.calls;
     page.with("div", &[("class", "figures")], |page| {
         for (figure, what) in [
             (percent(calls.quantum_safe, calls.remote()), "of remote calls were quantum-safe".to_owned()),
-            (percent(quantum.links.quantum_safe, quantum.links.remote()), format!("of {}{} links", if quantum.links_left_out { "more than " } else { "" }, number(quantum.links.remote()))),
+            (
+                percent(quantum.links.quantum_safe, quantum.links.remote()),
+                format!(
+                    "of {}{} links",
+                    if quantum.links_left_out { "more than " } else { "" },
+                    number(quantum.links.remote())
+                ),
+            ),
             (number(calls.classical), "calls over links that are not quantum-safe".to_owned()),
             (number(calls.local), "calls without a tunnel, on the node’s own machine".to_owned()),
         ] {
@@ -73,7 +80,11 @@ fn weakest(page: &mut Page, weakest: &[WeakLink], left_out: u64) {
         }
     });
     if left_out > 0 {
-        page.text_in("p", "note", &format!("{} more calls came over weak links that are not listed.", number(left_out)));
+        page.text_in(
+            "p",
+            "note",
+            &format!("{} more calls came over weak links that are not listed.", number(left_out)),
+        );
     }
 }
 
@@ -87,7 +98,9 @@ fn shares(page: &mut Page, title: &'static str, heading: &str, parts: &[Part]) {
             let Share { quantum_safe, classical, local } = *calls;
             page.row(|page| {
                 page.text_in("td", "", name);
-                [quantum_safe, classical, local].iter().for_each(|count| page.text_in("td", "n", &number(*count)));
+                [quantum_safe, classical, local]
+                    .iter()
+                    .for_each(|count| page.text_in("td", "n", &number(*count)));
                 page.text_in("td", "n", &percent(quantum_safe, calls.remote()));
             });
         }
@@ -125,18 +138,26 @@ fn ways(page: &mut Page, quantum: &Quantum) {
                 page.row(|page| {
                     page.text_in("td", "", &server.name);
                     page.text_in("td", "", &server.way);
-                    page.text_in("td", "k", match server.quantum_safe {
-                        Some(true) => "yes, by its profile",
-                        Some(false) => "no",
-                        None => "stays on this machine",
-                    });
+                    page.text_in(
+                        "td",
+                        "k",
+                        match server.quantum_safe {
+                            Some(true) => "yes, by its profile",
+                            Some(false) => "no",
+                            None => "stays on this machine",
+                        },
+                    );
                 });
             }
         });
     }
     page.with("h3", &[], |page| page.text("What ends when"));
     if quantum.dates.is_empty() {
-        return page.text_in("p", "none", "No algorithm, profile or exception in the configuration has a date.");
+        return page.text_in(
+            "p",
+            "none",
+            "No algorithm, profile or exception in the configuration has a date.",
+        );
     }
     page.table("", &["Day", "What", "Then", "By"], |page| {
         for date in &quantum.dates {
@@ -144,14 +165,14 @@ fn ways(page: &mut Page, quantum: &Quantum) {
                 page.text_in("td", "t", &date.day);
                 page.text_in("td", "", &date.what);
                 page.text_in("td", "", &date.then);
-                page.text_in("td", "quiet", &date.source);
+                page.text_in("td", "quiet k", &date.source);
             });
         }
     });
 }
 
 fn records_of_processing(page: &mut Page, processing: &Processing) {
-    page.with("h2", &[("class", "page")], |page| page.text("Records of processing"));
+    page.with("h2", &[], |page| page.text("Records of processing"));
     page.text_in("p", "", "One activity for each server that received calls. Categories are names of tools and arguments: what they mean, and whose data they are, has to be added by people.");
     if processing.activities.is_empty() {
         page.text_in("p", "none", "No call of the period reached a server.");
@@ -162,7 +183,8 @@ fn records_of_processing(page: &mut Page, processing: &Processing) {
                 page.text_in("span", "id", &activity.recipient);
                 page.text(&activity.place);
             });
-            let or_none = |list: &[String], none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
+            let or_none =
+                |list: &[String], none: &str| if list.is_empty() { none.to_owned() } else { list.join(", ") };
             let transfer = match activity.leaves {
                 None => "unknown: the configuration at hand does not name this server",
                 Some(true) => "leaves this machine",
@@ -173,12 +195,24 @@ fn records_of_processing(page: &mut Page, processing: &Processing) {
                     page.text_in("dt", "", name);
                     page.text_in("dd", "", value);
                 };
-                fact("Purposes", &or_none(&activity.purposes, "none is written in the policies that permitted the calls"));
+                fact(
+                    "Purposes",
+                    &or_none(&activity.purposes, "none is written in the policies that permitted the calls"),
+                );
                 fact("Agents", &or_none(&activity.agents, "none"));
                 fact("Tools", &or_none(&activity.tools, "none"));
                 fact("Arguments", &or_none(&activity.categories, "no names of arguments were recorded"));
                 fact("Transfer", &format!("{transfer}; country: {}", activity.country));
-                fact("Volume", &format!("{} calls, {} refused; {} bytes sent, {} received", number(activity.calls), number(activity.refused), number(activity.bytes_sent), number(activity.bytes_received)));
+                fact(
+                    "Volume",
+                    &format!(
+                        "{} calls, {} refused; {} bytes sent, {} received",
+                        number(activity.calls),
+                        number(activity.refused),
+                        number(activity.bytes_sent),
+                        number(activity.bytes_received)
+                    ),
+                );
                 if activity.and_more {
                     fact("Note", "some list is longer than it is shown");
                 }
@@ -188,13 +222,21 @@ fn records_of_processing(page: &mut Page, processing: &Processing) {
     if processing.left_out > 0 {
         page.text_in("p", "note", &format!("{} more servers are in report.json.", processing.left_out));
     }
-    page.text_in("p", "note", "Erasures: the log has no records of them yet, so that this report proves none.");
+    page.text_in(
+        "p",
+        "note",
+        "Erasures: the log has no records of them yet, so that this report proves none.",
+    );
 }
 
 fn interventions(page: &mut Page, report: &Report) {
     page.with("h2", &[], |page| page.text("Where Lockgate stepped in"));
     if report.interventions.is_empty() {
-        return page.text_in("p", "none", "Nothing was refused, held, withheld, revoked or cut in the period.");
+        return page.text_in(
+            "p",
+            "none",
+            "Nothing was refused, held, withheld, revoked or cut in the period.",
+        );
     }
     controls::evidence(page, &report.interventions);
     if report.denials.is_empty() {
@@ -215,7 +257,11 @@ fn happenings(page: &mut Page, timeline: &[Incident], left_out: u64) {
     page.with("h2", &[], |page| page.text("Timeline"));
     page.text_in("p", "", "What may have to be reported, with the end of 72 hours from the record. Duties count from becoming aware, and only for what was a breach or a significant incident: both are for people to say.");
     if timeline.is_empty() {
-        return page.text_in("p", "none", "No kill, alert, revocation, finding, burst of refusals or trouble of the log in the period.");
+        return page.text_in(
+            "p",
+            "none",
+            "No kill, alert, revocation, finding, burst of refusals or trouble of the log in the period.",
+        );
     }
     page.table("", &["Recorded (UTC)", "72 hours end", "What", "Who", "Record"], |page| {
         for incident in timeline {
@@ -238,26 +284,50 @@ fn happenings(page: &mut Page, timeline: &[Incident], left_out: u64) {
 
 fn availability(page: &mut Page, availability: &Availability) {
     page.with("h2", &[], |page| page.text("When the node was up"));
-    page.text_in("p", "", &format!(
-        "{} starts and {} orderly stops in the period, as far as the node recorded them.",
-        number(availability.starts), number(availability.stops)
-    ));
+    page.text_in(
+        "p",
+        "",
+        &format!(
+            "{} starts and {} orderly stops in the period, as far as the node recorded them.",
+            number(availability.starts),
+            number(availability.stops)
+        ),
+    );
     if !availability.down.is_empty() {
-        page.table("", &["Down since (UTC)", "Until", "#Minutes, at most", "How it ended before", "Record"], |page| {
-            for gone in &availability.down {
-                page.row(|page| {
-                    page.text_in("td", "t", &gone.from);
-                    page.text_in("td", "t", gone.to.as_deref().unwrap_or("not back"));
-                    page.text_in("td", "n", &number(gone.seconds.unsigned_abs().div_ceil(60)));
-                    page.text_in("td", "", if gone.orderly { "in order" } else { "without a stop: killed, crashed, or power lost" });
-                    references(page, &[gone.record]);
-                });
-            }
-        });
+        page.table(
+            "",
+            &["Down since (UTC)", "Until", "#Minutes, at most", "How it ended before", "Record"],
+            |page| {
+                for gone in &availability.down {
+                    page.row(|page| {
+                        page.text_in("td", "t", &gone.from);
+                        page.text_in("td", "t", gone.to.as_deref().unwrap_or("not back"));
+                        page.text_in("td", "n", &number(gone.seconds.unsigned_abs().div_ceil(60)));
+                        page.text_in(
+                            "td",
+                            "",
+                            if gone.orderly {
+                                "in order"
+                            } else {
+                                "without a stop: killed, crashed, or power lost"
+                            },
+                        );
+                        references(page, &[gone.record]);
+                    });
+                }
+            },
+        );
     }
     if availability.clock_back_ms_max > 0 {
         let seconds = availability.clock_back_ms_max.unsigned_abs().div_ceil(1000);
-        page.text_in("p", "", &format!("The clock went back by up to {} seconds; times are no order there, numbers of records are.", number(seconds)));
+        page.text_in(
+            "p",
+            "",
+            &format!(
+                "The clock went back by up to {} seconds; times are no order there, numbers of records are.",
+                number(seconds)
+            ),
+        );
     }
 }
 
@@ -297,7 +367,9 @@ pub(super) fn appendix(page: &mut Page, report: &Report) {
                 page.text_in("td", "t", &cited.time.get(..19).unwrap_or(&cited.time).replace('T', " "));
                 page.with("td", &[], |page| {
                     page.text(&cited.says);
-                    page.with("span", &[("class", "note")], |page| page.text_in("span", "mono", &cited.sha256));
+                    page.with("span", &[("class", "note")], |page| {
+                        page.text_in("span", "mono", &cited.sha256)
+                    });
                 });
             });
         }

@@ -36,6 +36,9 @@ table { width: 100%; border-collapse: collapse; margin: .5rem 0 1.25rem; font-si
 thead { display: table-header-group; }
 tr { break-inside: avoid; }
 th { text-align: left; font-weight: 400; color: var(--quiet); font-size: .8rem; border-bottom: 1px solid var(--ink); padding: .2rem .9rem .3rem 0; vertical-align: bottom; }
+th, td { min-width: 5.2rem; }
+th.n, td.n { min-width: 3.2rem; }
+table.pair th:first-child { width: 60%; }
 td { border-bottom: 1px solid var(--hair); padding: .36rem .9rem .38rem 0; vertical-align: top; overflow-wrap: anywhere; }
 th:last-child, td:last-child { padding-right: 0; }
 th.n, td.n { text-align: right; white-space: nowrap; font-variant-numeric: lining-nums tabular-nums; overflow-wrap: normal; }

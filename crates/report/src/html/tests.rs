@@ -78,7 +78,12 @@ proptest! {
 
 #[test]
 fn the_reader_of_these_tests_finds_mistakes() {
-    for bad in ["<p>", "<!DOCTYPE html>\n<p><b></p></b>", "<!DOCTYPE html>\n<p>a > b</p>", "<!DOCTYPE html>\n<p a=\"></p>"] {
+    for bad in [
+        "<p>",
+        "<!DOCTYPE html>\n<p><b></p></b>",
+        "<!DOCTYPE html>\n<p>a > b</p>",
+        "<!DOCTYPE html>\n<p a=\"></p>",
+    ] {
         assert!(well_formed(bad).is_err(), "{bad}");
     }
 }

@@ -18,12 +18,9 @@ use crate::verbs::policy::set::reasons;
 pub(super) async fn gather(state: &State, config: Option<&Path>) -> Result<Background, Failure> {
     let flags = Flags { config: config.map(Path::to_owned), ..Flags::default() };
     let (settings, ..) = config::load(&flags, variables())?;
-    let purposes = match reasons(state, config).await {
-        Ok(reasons) => reasons,
-        Err(failure) => {
-            tracing::warn!("the reasons of policies are not known: {}", failure.human());
-            Default::default()
-        }
+    let (purposes, policies_unread) = match reasons(state, config).await {
+        Ok(reasons) => (reasons, None),
+        Err(failure) => (Default::default(), failure.0.first().map(|problem| problem.what.clone())),
     };
     let listeners = settings.listeners().map(|plan| Listener {
         name: plan.name.clone(),
@@ -41,6 +38,7 @@ pub(super) async fn gather(state: &State, config: Option<&Path>) -> Result<Backg
         dates: dates(&settings),
         durable: settings.audit.durable.clone(),
         records_arguments: settings.record_arguments,
+        policies_unread,
         purposes,
     })
 }
@@ -60,15 +58,20 @@ fn server(plan: &ServerPlan) -> Server {
             let reached = match (is_here(host), plan.is_https()) {
                 (true, _) => Reached::Loopback,
                 (false, false) => Reached::Plain,
-                (false, true) => Reached::Tls {
-                    profile: plan.profile.name.to_owned(),
-                    classical: classical(plan.profile),
-                },
+                (false, true) => {
+                    Reached::Tls { profile: plan.profile.name.to_owned(), classical: classical(plan.profile) }
+                }
             };
             (Some(host.to_owned()), reached)
         }
     };
-    Server { name: plan.name.clone(), host, reached, groups: plan.groups.clone(), country: plan.country.clone() }
+    Server {
+        name: plan.name.clone(),
+        host,
+        reached,
+        groups: plan.groups.clone(),
+        country: plan.country.clone(),
+    }
 }
 
 /// Whether a host is this machine.
@@ -79,8 +82,11 @@ fn is_here(host: &str) -> bool {
 
 /// What ends by itself: algorithms and profiles that listeners and servers use, sunsets of the signed document, exceptions.
 fn dates(settings: &Settings) -> Vec<Ending> {
-    let profiles: Vec<&Profile> =
-        settings.listeners().map(|plan| plan.profile).chain(settings.https().map(|(_, profile)| profile)).collect();
+    let profiles: Vec<&Profile> = settings
+        .listeners()
+        .map(|plan| plan.profile)
+        .chain(settings.https().map(|(_, profile)| profile))
+        .collect();
     let mut dates = BTreeSet::new();
     for profile in &profiles {
         for id in profile.groups.iter().chain(profile.signatures).chain(profile.ciphers) {
@@ -108,8 +114,11 @@ fn dates(settings: &Settings) -> Vec<Ending> {
             ExceptionTarget::Upstream(name) => ("server", name),
         };
         dates.insert(Ending {
-            day: moment(i64::try_from(exception.until_ms).unwrap_or(i64::MAX)),
-            what: format!("exception for the {kind} {name}: {}, {}", exception.profile.name, exception.reason),
+            day: last_day(exception.until_ms),
+            what: format!(
+                "exception for the {kind} {name}: {}, {}",
+                exception.profile.name, exception.reason
+            ),
             source: "configuration".to_owned(),
             then: "it is held to the profile of its listener again".to_owned(),
         });
@@ -117,8 +126,20 @@ fn dates(settings: &Settings) -> Vec<Ending> {
     dates.into_iter().collect()
 }
 
+/// The last day of what ends at midnight, else the moment at which it ends.
+fn last_day(until_ms: u64) -> String {
+    let until = i64::try_from(until_ms).unwrap_or(i64::MAX);
+    let text = moment(until);
+    match text.strip_suffix(" 00:00:00") {
+        Some(_) => moment(until - 1).get(..10).unwrap_or_default().to_owned(),
+        None => text,
+    }
+}
+
 fn ending(dates: &mut BTreeSet<Ending>, id: &str, (warn, end): (Option<&str>, Option<&str>), source: &str) {
-    for (day, then) in [(warn, "each use is worth a warning from the day after"), (end, "it leaves every profile by itself")] {
+    for (day, then) in
+        [(warn, "each use is worth a warning from the day after"), (end, "it leaves every profile by itself")]
+    {
         if let Some(day) = day {
             dates.insert(Ending {
                 day: day.to_owned(),

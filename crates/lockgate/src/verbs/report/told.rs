@@ -24,18 +24,26 @@ pub(super) fn human(report: &Report, out: &Path, page: &str) -> String {
         facts.row(&["head hash", hash]);
     }
     facts.row(&["records", &format!("{} in the period", number(report.records.in_period))]);
-    facts.row(&["controls", &format!(
-        "{} with evidence and no exception, {} with exceptions, {} without evidence",
-        summary.enforced, summary.with_exceptions, summary.without_evidence
-    )]);
+    facts.row(&[
+        "controls",
+        &format!(
+            "{} with evidence and no exception, {} with exceptions, {} without evidence",
+            summary.enforced, summary.with_exceptions, summary.without_evidence
+        ),
+    ]);
     let table = facts.render(2);
     let facts = table.split_once('\n').map_or("", |(_, rest)| rest);
     let mut text = format!("{}\n{facts}", report.title);
     if !report.exceptions.is_empty() {
         text.push_str("\nExceptions\n");
         for exception in report.exceptions.iter().take(SHOWN_MAX) {
-            let first = exception.records.first().map_or_else(String::new, |seq| format!(" (first: record {seq})"));
-            text.push_str(&format!("  {:>9}  {}{first}\n", number(exception.count), visible(&exception.what)));
+            let first =
+                exception.records.first().map_or_else(String::new, |seq| format!(" (first: record {seq})"));
+            text.push_str(&format!(
+                "  {:>9}  {}{first}\n",
+                number(exception.count),
+                visible(&exception.what)
+            ));
         }
         more(&mut text, report.exceptions.len());
     }
