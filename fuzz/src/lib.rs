@@ -25,6 +25,7 @@ pub mod facts;
 pub mod mutate;
 pub mod policies;
 pub mod probe;
+pub mod report;
 pub mod tokens;
 
 use bytes::Bytes;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "role_file", run: policies::role_file, seeds: policies::ROLE_FILE_SEEDS },
     Target { name: "cedar_file", run: policies::cedar_file, seeds: policies::CEDAR_FILE_SEEDS },
     Target { name: "project", run: arguments::projection, seeds: arguments::PROJECT_SEEDS },
+    Target { name: "report_lines", run: report::lines, seeds: report::LINES_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
     Target { name: "proof", run: tokens::proof, seeds: tokens::PROOF_SEEDS },

@@ -53,8 +53,8 @@ pub(crate) fn add(flows: &mut Tally<Flow>, record: &Record<'_>) {
         }
         _ => return,
     }
-    flow.bytes_in += record.bytes_in.unwrap_or(0);
-    flow.bytes_out += record.bytes_out.unwrap_or(0);
+    flow.bytes_in = flow.bytes_in.saturating_add(record.bytes_in.unwrap_or(0));
+    flow.bytes_out = flow.bytes_out.saturating_add(record.bytes_out.unwrap_or(0));
     flow.agents.add(record.agent.as_deref().unwrap_or("anonymous"));
     let name = record.name.as_deref().filter(|_| record.method.as_deref() == Some("tools/call"));
     flow.subjects.add(name.or(record.method.as_deref()).unwrap_or("unknown"));

@@ -67,7 +67,7 @@ impl Timeline {
         }
         // One record can stand for many refusals.
         let before = *count;
-        *count += record.count.unwrap_or(1).max(1);
+        *count = count.saturating_add(record.count.unwrap_or(1).max(1));
         before < BURST && *count >= BURST
     }
 

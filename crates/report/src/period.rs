@@ -10,6 +10,9 @@ use crate::error::ReportError;
 /// Longest period in days, five years and a bit: there is a bucket in memory for each day.
 pub const DAYS_MAX: usize = 1_830;
 
+/// Years that a log can be of. Time stamps reach further, but not to the end of the year 9999.
+const YEARS: std::ops::RangeInclusive<i16> = 1970..=2999;
+
 /// Whole days in UTC.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Period {
@@ -86,6 +89,9 @@ fn span(text: &str) -> Option<(Date, Date)> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = text.split('-').collect();
     let year: i16 = parts.first().filter(|year| year.len() == 4 && digits(year))?.parse().ok()?;
+    if !YEARS.contains(&year) {
+        return None;
+    }
     let two = |text: &str| text.len() == 2 && digits(text);
     match parts.get(1..)? {
         [] => Some((Date::new(year, 1, 1).ok()?, Date::new(year, 12, 31).ok()?)),
@@ -107,8 +113,7 @@ fn span(text: &str) -> Option<(Date, Date)> {
 }
 
 fn midnight_ms(date: Date) -> i64 {
-    let zoned =
-        date.to_zoned(TimeZone::UTC).expect("every day with a year of four digits has a midnight in UTC");
+    let zoned = date.to_zoned(TimeZone::UTC).expect("every day of these years has a midnight in UTC");
     zoned.timestamp().as_millisecond()
 }
 
@@ -163,6 +168,9 @@ mod tests {
             "..",
             "2026..2036",
             "now",
+            "9999",
+            "0001",
+            "9999-12-31..9999-12-31",
             "2026-11-01T00:00:00Z",
             "+026",
             "2026-Q\u{661}",

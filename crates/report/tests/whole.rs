@@ -202,7 +202,7 @@ fn the_same_log_gives_the_same_report() {
 /// Whether all markup is of a kind that ours is: no script, no image, nothing that is loaded, no handler.
 fn is_inert(page: &str) -> bool {
     const TAGS: &str = " !DOCTYPE html head body meta title style header section footer div span p h1 h2 h3 h4 dl dt dd strong b \
-        code a ul li table thead tbody tr th td figure figcaption svg defs pattern rect line g text ";
+        code a ul li table thead tbody tr th td figure figcaption wbr svg defs pattern rect line g text ";
     const ATTRIBUTES: &str = " lang charset http-equiv content name class id href viewBox role aria-label xmlns x y x1 x2 y1 y2 \
         width height fill stroke stroke-width patternUnits patternTransform text-anchor ";
     page.split('<').skip(1).all(|markup| {

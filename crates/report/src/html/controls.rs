@@ -52,6 +52,9 @@ fn one(page: &mut Page, control: &Judged) {
             page.text_in("h4", "", "Evidence");
             evidence(page, &control.evidence);
         }
+        if !control.evidence.is_empty() && !control.absent.is_empty() {
+            page.text_in("p", "note", &format!("None in the period: {}.", control.absent.join("; ")));
+        }
         if !control.exceptions.is_empty() {
             page.text_in("h4", "bad", "Exceptions");
             evidence(page, &control.exceptions);
@@ -64,15 +67,12 @@ fn one(page: &mut Page, control: &Judged) {
         }
         page.text_in("h4", "", "Cannot be known from the log");
         page.with("ul", &[], |page| control.cannot.iter().for_each(|text| page.text_in("li", "", text)));
-        if !control.evidence.is_empty() && !control.absent.is_empty() {
-            page.text_in("p", "note", &format!("None in the period: {}.", control.absent.join("; ")));
-        }
     });
 }
 
 /// Counts with the records to look at.
 pub(super) fn evidence(page: &mut Page, all: &[Evidence]) {
-    page.table("", &["What was counted", "#Count", "First (UTC)", "Last (UTC)", "Records"], |page| {
+    page.table("evidence", &["What was counted", "#Count", "First (UTC)", "Last (UTC)", "Records"], |page| {
         for one in all {
             page.row(|page| {
                 page.with("td", &[], |page| {

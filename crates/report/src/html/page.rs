@@ -52,7 +52,12 @@ impl Page {
 
     /// A text.
     pub(crate) fn text(&mut self, text: &str) {
-        self.out.push_str(&escape(&visible(text, TEXT_CHARS_MAX)));
+        let escaped = escape(&visible(text, TEXT_CHARS_MAX));
+        // Ids and paths may be broken after a slash, better than within a word.
+        match self.open.last() {
+            Some(&("td" | "dd" | "p" | "li" | "span")) => self.out.push_str(&escaped.replace('/', "/<wbr/>")),
+            _ => self.out.push_str(&escaped),
+        }
     }
 
     /// A style sheet of ours.

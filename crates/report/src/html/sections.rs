@@ -2,6 +2,7 @@
 
 use super::page::Page;
 use super::{chart, controls, references};
+use crate::background::Ending;
 use crate::parts::{Availability, Incident, Part, Processing, Quantum, WeakLink};
 use crate::report::{Named, Report};
 use crate::text::{number, percent};
@@ -159,11 +160,22 @@ fn ways(page: &mut Page, quantum: &Quantum) {
             "No algorithm, profile or exception in the configuration has a date.",
         );
     }
+    // What ends alike is one row.
+    let mut rows: Vec<(&Ending, Vec<&str>)> = Vec::new();
+    for date in &quantum.dates {
+        let alike = |row: &&mut (&Ending, Vec<&str>)| {
+            (&row.0.day, &row.0.then, &row.0.source) == (&date.day, &date.then, &date.source)
+        };
+        match rows.iter_mut().find(alike) {
+            Some((_, names)) => names.push(&date.what),
+            None => rows.push((date, vec![&date.what])),
+        }
+    }
     page.table("", &["Day", "What", "Then", "By"], |page| {
-        for date in &quantum.dates {
+        for (date, names) in rows {
             page.row(|page| {
                 page.text_in("td", "t", &date.day);
-                page.text_in("td", "", &date.what);
+                page.text_in("td", "", &names.join(", "));
                 page.text_in("td", "", &date.then);
                 page.text_in("td", "quiet k", &date.source);
             });
@@ -178,7 +190,7 @@ fn records_of_processing(page: &mut Page, processing: &Processing) {
         page.text_in("p", "none", "No call of the period reached a server.");
     }
     for activity in &processing.activities {
-        page.with("section", &[("class", "control")], |page| {
+        page.with("section", &[("class", "control activity")], |page| {
             page.with("h3", &[], |page| {
                 page.text_in("span", "id", &activity.recipient);
                 page.text(&activity.place);

@@ -39,6 +39,13 @@ th { text-align: left; font-weight: 400; color: var(--quiet); font-size: .8rem; 
 th, td { min-width: 5.2rem; }
 th.n, td.n { min-width: 3.2rem; }
 table.pair th:first-child { width: 60%; }
+table.evidence { table-layout: fixed; }
+table.evidence th { width: 17%; }
+table.evidence th:nth-child(1) { width: 38%; }
+table.evidence th:nth-child(2) { width: 8%; }
+table.evidence th:nth-child(5) { width: 20%; }
+.activity { break-inside: avoid; }
+h2 + p, h3 + p { break-after: avoid; }
 td { border-bottom: 1px solid var(--hair); padding: .36rem .9rem .38rem 0; vertical-align: top; overflow-wrap: anywhere; }
 th:last-child, td:last-child { padding-right: 0; }
 th.n, td.n { text-align: right; white-space: nowrap; font-variant-numeric: lining-nums tabular-nums; overflow-wrap: normal; }
@@ -56,9 +63,9 @@ td.refs { font-size: .8rem; font-variant-numeric: lining-nums tabular-nums; colo
 .control h4, .label { margin: .8rem 0 .1rem; font-size: .8rem; font-weight: 400; color: var(--quiet); break-after: avoid; }
 .control h4.bad { color: var(--bad); }
 .control p { margin-bottom: .4rem; }
-ul { margin: .15rem 0 .9rem; padding-left: 1.05rem; font-size: .92rem; }
-li { margin: .12rem 0; max-width: 44rem; break-inside: avoid; }
-li::marker { color: var(--quiet); }
+ul { margin: .15rem 0 .9rem; padding: 0; list-style: none; font-size: .92rem; }
+li { position: relative; margin: .12rem 0; padding-left: 1.05rem; max-width: 44rem; break-inside: avoid; }
+li::before { content: '–'; position: absolute; left: 0; color: var(--quiet); }
 .id { font-weight: 400; color: var(--accent); padding-right: .55rem; white-space: nowrap; }
 figure { margin: 1rem 0 1.4rem; break-inside: avoid; }
 figcaption { font-size: .86rem; color: var(--quiet); margin-top: .4rem; max-width: 42rem; }

@@ -64,8 +64,9 @@ proptest! {
         });
         let html = page.finish();
         let tags = well_formed(&html).map_err(TestCaseError::fail)?;
+        let tags: Vec<String> = tags.into_iter().filter(|tag| tag != "wbr").collect();
         prop_assert_eq!(tags, ["html", "td"]);
-        prop_assert!(html.len() < 12_000, "{}", html.len());
+        prop_assert!(html.len() < 24_000, "{}", html.len());
         prop_assert!(!html.chars().any(|c| c.is_control() && c != '\n'));
     }
 
