@@ -95,7 +95,9 @@ pub fn projection(data: &[u8]) {
 
 /// What a server says beside its results is a message of the same method and id, or nothing.
 fn beside(params: &str, fields: &Fields) {
-    for (method, id) in [("notifications/progress", ""), ("notifications/tasks", ""), ("roots/list", "\"id\":1,")] {
+    for (method, id) in
+        [("notifications/progress", ""), ("notifications/tasks", ""), ("roots/list", "\"id\":1,")]
+    {
         let text = format!(r#"{{"jsonrpc":"2.0",{id}"method":"{method}","params":{params}}}"#);
         let Ok(message) = Message::decode(text.into(), &Limits::default()) else { continue };
         let Some(passed) = said(&message, fields) else { continue };

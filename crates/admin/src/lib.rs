@@ -74,15 +74,15 @@ mod session;
 
 pub use api::{
     AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
-    CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr, Document, DocumentView, Draining,
-    Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports, FactAnswer, FactQuestion, FactReceipt,
-    FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities, InventoryFormat,
-    Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery, LiveSummary,
-    MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins, Place, PlaceKind, Plan,
-    PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer, PlannedPlace, ProviderView,
-    RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView, RevokeRequest, RollbackRequest,
-    RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Ticket, TicketRequest, Upstream,
-    UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr, Document, DocumentView,
+    Draining, Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports, FactAnswer, FactQuestion,
+    FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities,
+    InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery,
+    LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins, Place,
+    PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer, PlannedPlace,
+    ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView, RevokeRequest,
+    RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, Threat, Threats, Ticket, TicketRequest,
+    Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;
