@@ -175,8 +175,10 @@ fn received(folder: &Path) -> BTreeSet<u64> {
         assert_eq!((host, app), ("gateway", "lockgate"), "{line}");
         let record: Value = serde_json::from_str(message.trim_start_matches('\u{feff}')).unwrap();
         assert!(!kind.is_empty() && kind != "-", "{line}");
-        assert_eq!(data, format!("[lockgate seq=\"{}\"]", record["seq"]), "{line}");
-        record["seq"].as_u64().unwrap()
+        // Each record is an event of OCSF.
+        let seq = &record["metadata"]["sequence"];
+        assert_eq!(data, format!("[lockgate seq=\"{seq}\"]"), "{line}");
+        seq.as_u64().unwrap()
     });
     numbers.collect()
 }
