@@ -94,10 +94,14 @@ impl Change {
     pub(crate) fn keep(&self, state: &State) -> Result<(), Diagnostic> {
         self.list.write(state)?;
         let folder = folder(state);
+        let signing = self.sealing.signers.iter().map(|signer| paths(state, signer.public().algorithm()).0);
+        let signing: Vec<PathBuf> = signing.collect();
         let entries = fs::read_dir(&folder).map_err(|error| unusable(&folder, &error))?;
-        let old = entries.flatten().map(|entry| entry.path());
-        for path in old.filter(|path| path.to_string_lossy().ends_with(OLD)) {
-            fs::remove_file(&path).map_err(|error| unusable(&path, &error))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let is_key = path.extension().is_some_and(|extension| extension == "pem");
+            if is_key && !signing.contains(&path) {
+                fs::remove_file(&path).map_err(|error| unusable(&path, &error))?;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,9 @@ use crate::state::State;
 /// Pause between two looks whether algorithms changed, in seconds.
 const LOOK_S: u64 = 1;
 
+/// Longest wait for a checkpoint by new keys, in seconds. One takes a moment; a disk that cannot be written takes for ever.
+const SIGNED_S_MAX: u64 = 30;
+
 /// Opens the log. If its keys are not those of the profile in force, one checkpoint is signed by both, and a record says so.
 pub(super) async fn open(
     settings: &Settings,
@@ -56,7 +59,19 @@ async fn put_in_force(log: &Log, state: &State, change: Change) -> Result<(), Di
     log.record(&record, Durability::Durable).await.map_err(failed)?;
     log.change_signers(change.sealing.clone());
     // The old keys are gone after this, so both must have signed.
-    log.signed_by(&change.sealing.signers).await.map_err(failed)?;
+    let signed =
+        tokio::time::timeout(Duration::from_secs(SIGNED_S_MAX), log.signed_by(&change.sealing.signers));
+    match signed.await {
+        Ok(signed) => signed.map_err(failed)?,
+        // The old keys stay, so the next start tries again.
+        Err(_) => {
+            return Err(Diagnostic::new(
+                "LG-A002",
+                "no checkpoint of the audit log could be signed by its new keys",
+            )
+            .hint("see to the disk: lockgate doctor"));
+        }
+    }
     change.keep(state)
 }
 
