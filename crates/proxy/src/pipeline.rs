@@ -218,6 +218,7 @@ async fn subscribe(
         params.insert(member.to_owned(), name.as_str().into());
         let bytes = reply::call(Some("0"), method, Some(&Value::from(params).to_string()));
         let asked = Message::decode(bytes, &call.node.limits.requests()).map_err(Refusal::Decode)?;
+        bearer::reaches(&call.node, &call.link, inbound, Some(server), &asked)?;
         let _ = clearance(call, server, &inbound.headers, asked).await?;
         call.note_subject(method, name);
     }
