@@ -153,7 +153,7 @@ const WITHOUT_THE_CLIENT_LEG = [
   },
   {
     why: 'the suite\'s tokens are words (test-token-…), which only its own server can judge, and so are their scopes; '
-      + 'issuer.mjs has the SDKs step up at the gateway, with an authorization server that signs its tokens',
+      + 'issuer.mjs has the SDK step up at the gateway, with an authorization server that signs its tokens',
     scenarios: ['scope-step-up', 'scope-retry-limit'],
   },
   {
