@@ -1,12 +1,7 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
-<<<<<<< HEAD
-//! definitions and arguments that `lockgate-policy` types, its role files, and the answers that the prober of
-//! `lockgate-transport` reads.
-=======
-//! definitions and arguments that `lockgate-policy` types, the answers that the prober of
-//! `lockgate-transport` reads, and what auditors read of `lockgate-audit`.
->>>>>>> d4e3832 (docs: the audit trail; fuzz: what auditors read)
+//! definitions and arguments that `lockgate-policy` types, its role files, the answers that the prober of
+//! `lockgate-transport` reads, and what auditors and reports read of `lockgate-audit`.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
