@@ -13,7 +13,7 @@ use support::{Node, call, place, run, shake_hands};
 fn covered(node: &Node, seq: u64) {
     for _ in 0..200 {
         let status = node.run(&["status", "--output", "json"]).json();
-        if status["audit"]["checkpoint"]["covers_seq"].as_u64() >= Some(seq) {
+        if status["node"]["audit"]["checkpoint"]["covers_seq"].as_u64() >= Some(seq) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -30,6 +30,8 @@ fn a_call_is_proved_to_somebody_who_has_only_the_key() {
     let node = Node::up();
     let mut client = node.connect("sample");
     shake_hands(&mut client);
+    // A definition is known once it was listed.
+    client.ask(&json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}));
     client.ask(&call(2, "echo", json!({"text": "here"})));
     client.ask(&call(3, "echo", json!({"text": "again"})));
     let tail = node.run(&["audit", "tail", "-n", "1000", "--output", "json"]).json();

@@ -49,7 +49,7 @@ fn sent(node: &Node) -> Value {
 
 /// The log as it stands; reading it leaves no record.
 fn log(node: &Node) -> Vec<String> {
-    let tail = node.run(&["audit", "tail", "-n", "100000", "--output", "jsonl"]);
+    let tail = node.run(&["audit", "tail", "-n", "100000", "--raw"]);
     tail.stdout.lines().map(str::to_owned).collect()
 }
 

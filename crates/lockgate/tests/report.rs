@@ -56,6 +56,12 @@ fn used() -> (TempDir, std::path::PathBuf) {
     (folder, state)
 }
 
+/// A line of the log as the facts that it states.
+fn flat(line: &str) -> Value {
+    let flat = lockgate_audit::flat(&[line.to_owned()]);
+    serde_json::from_str(&flat[0]).unwrap()
+}
+
 /// What is in the log, counted without the report's code.
 fn counted(state: &Path, wanted: impl Fn(&Value) -> bool) -> u64 {
     let mut files: Vec<_> =
@@ -63,7 +69,7 @@ fn counted(state: &Path, wanted: impl Fn(&Value) -> bool) -> u64 {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     let text: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines = text.lines().map(|line| flat(line));
     u64::try_from(lines.filter(|line| wanted(line)).count()).unwrap()
 }
 
@@ -95,7 +101,7 @@ fn a_report_says_what_is_in_the_log_and_every_sample_can_be_checked() {
     let prevs: Vec<String> = fs::read_to_string(first_segment(&state))
         .unwrap()
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap()["prev"].as_str().unwrap().to_owned())
+        .map(|line| flat(line)["prev"].as_str().unwrap().to_owned())
         .collect();
     for (seq, one) in cited {
         let seq: usize = seq.parse().unwrap();

@@ -321,7 +321,13 @@ mod tests {
     use super::*;
 
     fn sleeping(program: &Path) -> Child {
-        let child = Command::new(program).arg("60").spawn().unwrap();
+        // A program that was just written is busy while a test beside this one forks with it open.
+        let child = loop {
+            match Command::new(program).arg("60").spawn() {
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                child => break child.unwrap(),
+            }
+        };
         // Until exec is through, /proc shows the test itself, and for a moment no arguments.
         for _ in 0..200 {
             if fs::read_link(format!("/proc/{}/exe", child.id()))

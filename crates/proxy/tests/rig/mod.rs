@@ -412,7 +412,9 @@ pub(crate) fn records(rig: &Rig) -> Vec<Value> {
     files.sort();
     for file in files.iter().filter(|f| f.extension().is_some_and(|e| e == "jsonl")) {
         let text = std::fs::read_to_string(file).unwrap();
-        lines.extend(text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()));
+        let flat = lockgate_audit::flat(&text.lines().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(flat.len(), text.lines().count(), "every line is a record");
+        lines.extend(flat.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()));
     }
     lines
 }
