@@ -69,7 +69,7 @@ fn counted(state: &Path, wanted: impl Fn(&Value) -> bool) -> u64 {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
     files.sort();
     let text: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    let lines = text.lines().map(|line| flat(line));
+    let lines = text.lines().map(flat);
     u64::try_from(lines.filter(|line| wanted(line)).count()).unwrap()
 }
 
