@@ -41,8 +41,9 @@ pub fn lines(data: &[u8]) {
         damage: None,
         anchors: Vec::new(),
     };
-    let inputs =
-        Inputs { framework, integrity, background: Background::default(), now_ms: 1_796_428_800_000 };
+    let (node, trust_domain, version) = ("gw".to_owned(), "d".to_owned(), "1.0.0".to_owned());
+    let background = Background { node, trust_domain, version, ..Background::default() };
+    let inputs = Inputs { framework, integrity, background, now_ms: 1_796_428_800_000 };
     let report = Report::new(inputs, &log, cited.collect()).expect("the tables are sound");
     let page = html::render(&report);
     assert!(!page.contains("<script") && !page.contains("<img"), "markup came through");
