@@ -239,7 +239,7 @@ pub(crate) fn in_force(call: &Call, server: &Server) -> Result<Cuts, Refusal> {
     }
     // That it was closed meanwhile is no deed of the caller, whatever would follow from a call now.
     connect(&call.node, &policies, &call.link, &server.id).map_err(|_| Refusal::Nowhere)?;
-    if !allows(&policies, &call.link, &server.id, call.method(), call.name()) {
+    if !allows(&policies, &call.link, (&server.id, call.method(), call.name())) {
         return Err(Refusal::Nowhere);
     }
     let now = Cuts::at_most(&call.node, &call.link, (&server.id, call.method(), call.name()));
@@ -324,12 +324,12 @@ async fn judge_list(
             "tasks" => tasks.is_of_another(&server.id, &item.name, party),
             _ => hidden.contains(item.name.as_ref()),
         };
-        !is_hidden && allows(&policies, &link, &server.id, of, Some(&item.name))
+        !is_hidden && allows(&policies, &link, (&server.id, of, Some(&item.name)))
     };
     let mut kept = list::retain(&message, key, may_use).map_err(malformed)?;
     if key == "tools" {
         // What is cut is not what the definition promises, and clients hold results against it.
-        let cut = |item: &Item<'_>| may_cut(&policies, &link, &server.id, of, Some(&item.name));
+        let cut = |item: &Item<'_>| may_cut(&policies, &link, (&server.id, of, Some(&item.name)));
         kept = list::without(&kept, key, "outputSchema", cut).map_err(malformed)?;
     }
     if key == "tasks" {

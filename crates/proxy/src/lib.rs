@@ -25,7 +25,6 @@ pub mod body;
 pub mod call;
 pub mod circuit;
 pub mod decode;
-mod delegation;
 pub mod face;
 pub mod facts;
 pub mod gather;

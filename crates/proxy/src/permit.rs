@@ -8,17 +8,17 @@ use lockgate_identity::Caller;
 use lockgate_mcp::{Era, Kind, Message};
 use lockgate_policy::{
     Approval, Circumstances, Consequence, Denial, FactShape, FactValues, Permit, Policies, Query, RESPONSE,
-    Refused, ResultFields,
+    Refused,
 };
 use lockgate_store::StoreError;
 
 use crate::approvals::{ApprovalError, Approvals, HeldCall, Question};
 use crate::call::Call;
-use crate::delegation::both;
 use crate::facts::Subject;
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::refusal::{Hold, Refusal};
+use crate::results::Cuts;
 use crate::upstream::carried;
 
 /// What is asked for, and what travels with it.
@@ -43,8 +43,14 @@ pub(crate) struct Decided {
     pub(crate) result: Result<Permit, Refusal>,
     /// SHA-256 of the facts, where any was read.
     pub(crate) facts: Option<String>,
-    /// What of the result may pass for those in whose names the caller acts; none is all of it.
-    pub(crate) fields: Option<ResultFields>,
+    /// What is taken from the result for those in whose names the caller acts.
+    pub(crate) cuts: Cuts,
+}
+
+impl Decided {
+    fn refused(refusal: Refusal) -> Self {
+        Self { result: Err(refusal), facts: None, cuts: Cuts::default() }
+    }
 }
 
 impl<'a> Asked<'a> {
@@ -57,27 +63,20 @@ impl<'a> Asked<'a> {
     pub(crate) async fn decide(&self, message: Message) -> Decided {
         let policies = self.link.own.clone().unwrap_or_else(|| self.node.policies.load_full());
         if let Err(refused) = connect(self.node, &policies, self.link, self.server) {
-            return Decided {
-                result: Err(Refusal::NotConnected(Box::new(refused))),
-                facts: None,
-                fields: None,
-            };
+            return Decided::refused(Refusal::NotConnected(Box::new(refused)));
         }
-        let (mut message, mut fields) = (message, None);
+        let (mut message, mut cuts) = (message, Cuts::default());
         for caller in self.link.caller.acts_for.iter() {
             match self.decide_as(&policies, caller, message).await {
                 Ok(permit) => {
-                    fields = match (fields, permit.result()) {
-                        (Some(held), Some(further)) => Some(both(&held, further)),
-                        (held, further) => held.or_else(|| further.cloned()),
-                    };
+                    cuts = cuts.and(&Cuts::of_fields(permit.result()));
                     message = permit.into_message();
                 }
-                Err(denial) => return Decided { result: Err(denied(denial)), facts: None, fields: None },
+                Err(denial) => return Decided::refused(denied(denial)),
             }
         }
         let decided = self.decide_for_itself(&policies, message).await;
-        Decided { fields, ..decided }
+        Decided { cuts, ..decided }
     }
 
     /// What one in whose name the caller acts may do. What a person would have to approve for that one is denied: an approval is
@@ -112,7 +111,7 @@ impl<'a> Asked<'a> {
             Ok(permit) => Ok(permit),
             Err(denial) => self.held_or_denied(policies, query, &circumstances, denial).await,
         };
-        Decided { result, facts: digest, fields: None }
+        Decided { result, facts: digest, cuts: Cuts::default() }
     }
 
     async fn facts(&self, caller: &Caller, needed: Vec<Arc<FactShape>>, message: &Message) -> FactValues {
@@ -218,30 +217,24 @@ pub(crate) fn connect(
         .try_for_each(|caller| policies.connect(caller, server, posture, loopback, node.now_ms()).map(drop))
 }
 
-/// Whether the caller of `link`, and all in whose names it acts, could ever be allowed this.
-pub(crate) fn allows(
-    policies: &Policies,
-    link: &LinkContext,
-    server: &str,
-    method: &str,
-    name: Option<&str>,
-) -> bool {
+/// What could be asked for: a server, a method and its subject.
+pub(crate) type What<'a> = (&'a str, &'a str, Option<&'a str>);
+
+/// The same question of the caller of `link`, and of all in whose names it acts.
+pub(crate) fn queries<'a>(link: &'a LinkContext, what: What<'a>) -> impl Iterator<Item = Query<'a>> {
+    let (server, method, name) = what;
     let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-    let mut callers = link.caller.everybody();
-    callers.all(|caller| policies.allows(&Query { caller, server, method, name, posture, loopback }))
+    link.caller.everybody().map(move |caller| Query { caller, server, method, name, posture, loopback })
+}
+
+/// Whether the caller of `link`, and all in whose names it acts, could ever be allowed this.
+pub(crate) fn allows(policies: &Policies, link: &LinkContext, what: What<'_>) -> bool {
+    queries(link, what).all(|query| policies.allows(&query))
 }
 
 /// Whether something may be taken from the results of this for the caller of `link`, or one in whose name it acts.
-pub(crate) fn may_cut(
-    policies: &Policies,
-    link: &LinkContext,
-    server: &str,
-    method: &str,
-    name: Option<&str>,
-) -> bool {
-    let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
-    let mut callers = link.caller.everybody();
-    callers.any(|caller| policies.may_cut(&Query { caller, server, method, name, posture, loopback }))
+pub(crate) fn may_cut(policies: &Policies, link: &LinkContext, what: What<'_>) -> bool {
+    queries(link, what).any(|query| policies.may_cut(&query))
 }
 
 /// Whether the caller of `link` may connect with `server` under what is in force now.

@@ -30,7 +30,6 @@ use crate::node::Node;
 use crate::permit::{self, Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
-use crate::results::Cuts;
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::unread::{self, Received};
@@ -195,7 +194,7 @@ pub(crate) async fn permit(
     call.note_facts(decided.facts);
     let permit = decided.result?;
     call.note_permit(&permit);
-    call.narrow(call.cuts().and(&Cuts::of_fields(decided.fields.as_ref())));
+    call.narrow(call.cuts().and(&decided.cuts));
     if is_listening(permit.message().method().unwrap_or_default()) {
         subscribe(call, inbound, server, permit.message()).await?;
     }
@@ -270,7 +269,7 @@ pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
     let may_open = |server: &str| {
         ["initialize", "server/discover"]
             .iter()
-            .any(|method| permit::allows(&policies, link, server, method, None))
+            .any(|method| permit::allows(&policies, link, (server, method, None)))
     };
     let own = node.servers().map(|server| server.id.as_str());
     let own = own.filter(|id| may_connect(node, link, id) && may_open(id));

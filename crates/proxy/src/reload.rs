@@ -41,7 +41,7 @@ impl Node {
         let policies = self.policies.load();
         servers.iter().all(|server| {
             let listens = |(method, name): &(String, Option<String>)| {
-                allows(&policies, link, server, method, name.as_deref())
+                allows(&policies, link, (server, method, name.as_deref()))
             };
             may_connect(self, link, server) && listened.iter().all(listens)
         })

@@ -9,10 +9,9 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use lockgate_identity::Caller;
 use lockgate_mcp::project::{Fields, Projected, project, said};
 use lockgate_mcp::{Kind, Message};
-use lockgate_policy::{Permit, Query, ResultFields};
+use lockgate_policy::{Permit, ResultFields};
 use lru::LruCache;
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -20,6 +19,7 @@ use serde_json::Value;
 use crate::call::Call;
 use crate::link::LinkContext;
 use crate::node::Node;
+use crate::permit::{What, queries};
 
 /// Tasks that are remembered; the one not asked after for longest makes room.
 const TASKS_MAX: usize = 10_000;
@@ -32,40 +32,26 @@ const HANDLE_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Cuts(Option<Arc<[Fields]>>);
 
 impl Cuts {
-    /// What policy says, and what is said of it otherwise.
-    fn of(fields: Option<&ResultFields>, more: &Cuts) -> Self {
-        let Some(fields) = fields else { return more.clone() };
-        Self(Some(more.iter().cloned().chain([read(fields)]).collect()))
-    }
-
     /// What policy says alone.
     pub(crate) fn of_fields(fields: Option<&ResultFields>) -> Self {
-        Self::of(fields, &Self::default())
+        Self(fields.map(|fields| [read(fields)].into()))
     }
 
-    /// What it says of the caller of `link`, and of all in whose names that one acts.
-    fn of_all(link: &LinkContext, fields: impl Fn(&Caller) -> Option<ResultFields>) -> Self {
-        let everybody = link.caller.everybody();
-        everybody.fold(Self::default(), |cuts, caller| cuts.and(&Self::of_fields(fields(caller).as_ref())))
+    /// All that is said of several.
+    fn of_all(said: impl Iterator<Item = Option<ResultFields>>) -> Self {
+        said.fold(Self::default(), |cuts, fields| cuts.and(&Self::of_fields(fields.as_ref())))
     }
 
     /// What is taken from messages of `server` to the caller of `link` of which nobody knows the call.
     pub(crate) fn beside(node: &Node, link: &LinkContext, server: &str) -> Self {
         let policies = node.policies.load();
-        Self::of_all(link, |caller| policies.kept_back(caller, server))
+        Self::of_all(link.caller.everybody().map(|caller| policies.kept_back(caller, server)))
     }
 
     /// What policies in force now take at least from the result of a call to a server: its method and subject.
-    pub(crate) fn at_most(
-        node: &Node,
-        link: &LinkContext,
-        (server, method, name): (&str, &str, Option<&str>),
-    ) -> Self {
-        let (posture, loopback) = (link.posture.as_deref(), link.is_loopback());
+    pub(crate) fn at_most(node: &Node, link: &LinkContext, what: What<'_>) -> Self {
         let policies = node.policies.load();
-        Self::of_all(link, |caller| {
-            policies.at_most(&Query { caller, server, method, name, posture, loopback })
-        })
+        Self::of_all(queries(link, what).map(|query| policies.at_most(&query)))
     }
 
     /// Both.
@@ -165,7 +151,7 @@ pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
             }
             None => Cuts::beside(&call.node, &call.link, server),
         });
-    Cuts::of(permit.result(), &of_task.unwrap_or_default())
+    of_task.unwrap_or_default().and(&Cuts::of_fields(permit.result()))
 }
 
 /// Whether results of a method are of the protocol rather than of the server's data: there is nothing to cut in them.
@@ -207,4 +193,50 @@ fn task_id(message: &Message) -> Option<String> {
         None => message.result_member_raw("taskId").and_then(read),
     };
     id?.as_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_mcp::Limits;
+    use serde_json::json;
+
+    use super::*;
+
+    type Paths = Option<&'static [&'static str]>;
+
+    fn cuts(only: Paths, hidden: &[&str]) -> Cuts {
+        let set = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Cuts::of_fields(Some(&ResultFields { only: only.map(set), hidden: set(hidden) }))
+    }
+
+    /// What of a result with fields of two depths passes.
+    fn passes(cuts: &Cuts) -> Value {
+        let bytes = r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"structuredContent":
+            {"a":{"b":{"c":1,"d":2},"e":3},"ab":4,"b":5,"c":6,"x":7,"y":8,"z":9}}}"#;
+        let answer = cuts.answer(Message::decode(bytes.into(), &Limits::default()).unwrap());
+        let answer: Value = serde_json::from_slice(answer.bytes()).unwrap();
+        answer["result"]["structuredContent"].clone()
+    }
+
+    #[test]
+    fn what_passes_passes_for_both() {
+        let everything = json!({"a": {"b": {"c": 1, "d": 2}, "e": 3}, "ab": 4, "b": 5, "c": 6, "z": 9});
+        let cases: [(Paths, Paths, Value); 6] = [
+            (None, None, everything),
+            (Some(&["a.e"]), None, json!({"a": {"e": 3}})),
+            (Some(&["a", "b"]), Some(&["b", "c"]), json!({"b": 5})),
+            (Some(&["a"]), Some(&["a.b", "c"]), json!({"a": {"b": {"c": 1, "d": 2}}})),
+            (Some(&["a.b.c", "ab"]), Some(&["a"]), json!({"a": {"b": {"c": 1}}})),
+            (Some(&["b"]), Some(&["c"]), json!({})),
+        ];
+        for (one, other, wanted) in cases {
+            let (one, other) = (cuts(one, &["x"]), cuts(other, &["y"]));
+            assert_eq!((passes(&one.and(&other)), passes(&other.and(&one))), (wanted.clone(), wanted));
+        }
+        assert!(Cuts::of_all([None, None].into_iter()).is_empty());
+        let all = Cuts::of_all(
+            [None, Some(ResultFields { only: None, hidden: ["a".to_owned()].into() })].into_iter(),
+        );
+        assert!(passes(&all).get("a").is_none());
+    }
 }
