@@ -23,6 +23,28 @@ pub(crate) struct Clause {
     tree: Value,
     text: String,
     expression: Option<Expression>,
+    /// The operands of an operator with two.
+    left: Option<Operand>,
+    right: Option<Operand>,
+}
+
+/// One side of an operator, read once: a denial is not to parse Cedar.
+#[derive(Debug)]
+struct Operand {
+    tree: Value,
+    /// As Cedar text, cut to a readable length.
+    text: Option<String>,
+    expression: Option<Expression>,
+}
+
+impl Operand {
+    fn of(tree: &Value, side: &str) -> Option<Self> {
+        let (_, operands) = only(tree.as_object()?)?;
+        let tree = operands.get(side)?.clone();
+        let text = cedar(&tree);
+        let expression = text.as_ref().and_then(|text| text.parse().ok());
+        Some(Operand { tree, text: text.map(|text| cut(&text, CLAUSE_CHARS_MAX)), expression })
+    }
 }
 
 /// What is known of a policy's clauses for one call.
@@ -64,7 +86,8 @@ impl Clause {
     fn new(tree: Value) -> Self {
         let text = cedar(&tree).unwrap_or_default();
         let expression = text.parse().ok();
-        Clause { tree, text, expression }
+        let (left, right) = (Operand::of(&tree, "left"), Operand::of(&tree, "right"));
+        Clause { tree, text, expression, left, right }
     }
 
     /// Whether it is true; what fails is not.
@@ -74,34 +97,34 @@ impl Clause {
     }
 
     fn in_words(&self, request: &Request, entities: &Entities) -> String {
-        let evaluate = |tree: &Value| -> Option<EvalResult> {
-            eval_expression(request, entities, &cedar(tree)?.parse().ok()?).ok()
+        let evaluate = |operand: &Operand| -> Option<EvalResult> {
+            eval_expression(request, entities, operand.expression.as_ref()?).ok()
         };
         self.explained(&evaluate).unwrap_or_else(|| format!("not {}", cut(&self.text, CLAUSE_CHARS_MAX)))
     }
 
     /// The clauses that people write most, said as people say them.
-    fn explained(&self, evaluate: &dyn Fn(&Value) -> Option<EvalResult>) -> Option<String> {
+    fn explained(&self, evaluate: &dyn Fn(&Operand) -> Option<EvalResult>) -> Option<String> {
         let (operator, operand) = only(self.tree.as_object()?)?;
-        let side = |name: &str| operand.get(name);
+        let (left, right) = (self.left.as_ref(), self.right.as_ref());
         match operator {
             "." | "Var" => Some(format!("{} is false", name(&context_path(&self.tree)?))),
-            "!" => Some(format!("{} is true", name(&context_path(side("arg")?)?))),
+            "!" => Some(format!("{} is true", name(&context_path(operand.get("arg")?)?))),
             "has" => Some(missing(&has_path(operand)?)),
-            "containsAll" => extra(side("left")?, side("right")?, evaluate),
+            "containsAll" => extra(left?, right?, evaluate),
             "contains" => {
-                let path = context_path(side("right")?)?;
-                let is = value(&path, &evaluate(side("right")?)?)?;
-                Some(format!("{} is {is}, which is not in {}", name(&path), short(side("left")?)?))
+                let path = context_path(&right?.tree)?;
+                let is = value(&path, &evaluate(right?)?)?;
+                Some(format!("{} is {is}, which is not in {}", name(&path), left?.text.as_ref()?))
             }
             "like" => {
-                let path = context_path(side("left")?)?;
+                let path = context_path(&left?.tree)?;
                 let (_, pattern) = self.text.rsplit_once(" like ")?;
-                let is = value(&path, &evaluate(side("left")?)?);
+                let is = value(&path, &evaluate(left?)?);
                 let is = is.map_or_else(String::new, |is| format!(" is {is}, which"));
                 Some(format!("{}{is} is not like {}", name(&path), cut(pattern, VALUE_CHARS_MAX)))
             }
-            "==" | "!=" | "<" | "<=" | ">" | ">=" => compared(operator, operand, evaluate),
+            "==" | "!=" | "<" | "<=" | ">" | ">=" => compared(operator, (left?, right?), evaluate),
             _ => None,
         }
     }
@@ -116,12 +139,11 @@ pub(crate) fn fit(clauses: &[Clause], request: &Request, entities: &Entities) ->
 
 fn compared(
     operator: &str,
-    operand: &Value,
-    evaluate: &dyn Fn(&Value) -> Option<EvalResult>,
+    (left, right): (&Operand, &Operand),
+    evaluate: &dyn Fn(&Operand) -> Option<EvalResult>,
 ) -> Option<String> {
-    let (left, right) = (operand.get("left")?, operand.get("right")?);
-    let path = context_path(left)?;
-    let wanted = short(right)?;
+    let path = context_path(&left.tree)?;
+    let wanted = right.text.as_ref()?;
     match value(&path, &evaluate(left)?) {
         Some(is) => Some(format!("{} is {is}, and must be {operator} {wanted}", name(&path))),
         None => Some(format!("{} is not {operator} {wanted}", name(&path))),
@@ -129,15 +151,15 @@ fn compared(
 }
 
 /// `[…].containsAll(path)`: what is too much.
-fn extra(list: &Value, of: &Value, evaluate: &dyn Fn(&Value) -> Option<EvalResult>) -> Option<String> {
-    let path = context_path(of)?;
+fn extra(list: &Operand, of: &Operand, evaluate: &dyn Fn(&Operand) -> Option<EvalResult>) -> Option<String> {
+    let path = context_path(&of.tree)?;
     let (EvalResult::Set(allowed), EvalResult::Set(given)) = (evaluate(list)?, evaluate(of)?) else {
         return None;
     };
     let extra = given.iter().find(|item| !allowed.contains(item))?;
     let is = value(&path, extra);
     let has = is.map_or_else(|| "more than is".to_owned(), |is| format!("{is}, which is not"));
-    Some(format!("{} has {has} in {}", name(&path), short(list)?))
+    Some(format!("{} has {has} in {}", name(&path), list.text.as_ref()?))
 }
 
 fn missing(path: &[&str]) -> String {
@@ -169,11 +191,6 @@ fn value(path: &[&str], value: &EvalResult) -> Option<String> {
         _ => return None,
     };
     (own && text.chars().count() <= VALUE_CHARS_MAX).then_some(text)
-}
-
-/// An expression as Cedar text, cut to a readable length.
-fn short(tree: &Value) -> Option<String> {
-    Some(cut(&cedar(tree)?, CLAUSE_CHARS_MAX))
 }
 
 fn cut(text: &str, chars_max: usize) -> String {

@@ -1,121 +1,38 @@
 //! The decision.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use cedar_policy::Request;
 use lockgate_crypto::Posture;
 use lockgate_identity::Caller;
 use lockgate_mcp::Message;
-use parking_lot::Mutex;
 
 use crate::{
-    clock::Zones,
+    Policies,
     context::{Gap, Means},
-    digest, entity,
-    error::PolicyError,
-    explain,
-    facts::FactShape,
-    frame::{Found, Frame, Slice},
+    digest, explain,
+    frame::{Found, Frame},
     framing::key,
-    index::Index,
     link::Link,
-    load::{Library, Loaded, load},
-    members::Members,
-    memo::Memo,
     method,
-    options::Options,
     permit::{Cause, Consequence, Denial, Permit, Refused},
     possible,
     query::{Circumstances, Query, describes},
-    rates::Ledger,
-    reads::Reads,
-    rule::Rule,
-    schema::{Actions, Tool, Vocabulary},
-    shapes::Shapes,
-    source::Source,
     terms::Violation,
     verdict::{Court, Outcome},
 };
 
-/// A checked set of policies, ready to decide. Immutable but for what it
-/// remembers: a reload makes the next one and swaps it in.
-pub struct Policies {
-    pub(crate) index: Index,
-    files: Vec<String>,
-    members: Members,
-    zones: Zones,
-    pub(crate) shapes: Shapes,
-    pub(crate) facts: Vec<Arc<FactShape>>,
-    /// Server → the groups that it is in.
-    pub(crate) groups: HashMap<String, Vec<String>>,
-    vocabulary: Vocabulary,
-    library: Library,
-    warnings: Vec<PolicyError>,
-    /// Every needle of every policy.
-    pub(crate) needles: Vec<String>,
-    pub(crate) slices: Mutex<HashMap<Arc<[u32]>, Arc<Slice>>>,
-    pub(crate) frames: Memo<Option<Arc<Frame>>>,
-    ledger: Arc<Ledger>,
-    generation: u64,
+/// What is known of a call when it is denied.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    query: &'a Query<'a>,
+    circumstances: &'a Circumstances<'a>,
+    frame: Option<&'a Frame>,
+    /// What was evaluated.
+    request: Option<&'a Request>,
 }
 
 impl Policies {
-    /// Parses, validates and files all sources as one set. No policy at all is
-    /// a valid set that denies everything.
-    ///
-    /// # Errors
-    /// Every mistake of every file at once, in reading order.
-    pub fn parse(sources: &[Source<'_>], options: &Options<'_>) -> Result<Self, Vec<PolicyError>> {
-        let loaded = load(sources, options, None)?;
-        Ok(Self::new(loaded, sources, options, Arc::default()))
-    }
-
-    /// Like [`parse`](Self::parse), reusing what has not changed since, and
-    /// going on with the counts of rates.
-    ///
-    /// # Errors
-    /// As [`parse`](Self::parse); this set stays as it is.
-    pub fn parse_again(
-        &self,
-        sources: &[Source<'_>],
-        options: &Options<'_>,
-    ) -> Result<Self, Vec<PolicyError>> {
-        let loaded = load(sources, options, Some((&self.library, &self.shapes)))?;
-        Ok(Self::new(loaded, sources, options, self.ledger.clone()))
-    }
-
-    fn new(loaded: Loaded, sources: &[Source<'_>], options: &Options<'_>, ledger: Arc<Ledger>) -> Self {
-        let Loaded { rules, members, zones, shapes, warnings, library, vocabulary } = loaded;
-        let mut groups: HashMap<String, Vec<String>> = HashMap::new();
-        for (group, servers) in options.groups {
-            for server in servers {
-                groups.entry(server.clone()).or_default().push(group.clone());
-            }
-        }
-        let mut reads = Reads::default();
-        rules.iter().for_each(|rule| reads.add(&rule.known.reads));
-        Policies {
-            index: Index::new(rules),
-            files: sources.iter().map(|source| source.name.to_owned()).collect(),
-            members,
-            zones,
-            shapes,
-            facts: options.facts.iter().cloned().map(Arc::new).collect(),
-            groups,
-            vocabulary,
-            library,
-            warnings,
-            needles: reads.needles.into_iter().collect(),
-            slices: Mutex::default(),
-            frames: Memo::new(),
-            ledger,
-            generation: options.generation,
-        }
-    }
-
     /// Whether a caller may be connected with a server at all: asked before
     /// anything is dialled or opened. No `forbid` may cover connecting, and
     /// something must permit it, or permit this caller anything there.
@@ -160,40 +77,6 @@ impl Policies {
         if reach.is_empty() { Err(explain::unreachable(&query, None)) } else { Ok(reach.clone()) }
     }
 
-    /// The facts that policies read for such a call.
-    pub fn needed_facts(&self, query: &Query<'_>) -> Vec<Arc<FactShape>> {
-        self.frame(query).map(|frame| frame.slice.facts.clone()).unwrap_or_default()
-    }
-
-    /// The roles of a caller: those of its registration and those that role
-    /// files give it.
-    pub fn roles(&self, caller: &Caller) -> Vec<String> {
-        self.members.of(caller)
-    }
-
-    /// The roles of role files, each with its `agents` sorted.
-    pub fn memberships(&self) -> BTreeMap<String, Vec<String>> {
-        self.members.written()
-    }
-
-    /// What is not wrong but worth a look, such as policies on tools that no
-    /// server has shown yet.
-    pub fn warnings(&self) -> &[PolicyError] {
-        &self.warnings
-    }
-
-    /// The whole schema that these policies are checked against, in Cedar
-    /// schema syntax: with the tools, facts and time zones that they know.
-    pub fn schema(&self) -> String {
-        let mut tools: BTreeMap<String, String> = BTreeMap::new();
-        for (server, tool, shape) in self.shapes.iter() {
-            let action = entity::tool_action(server, tool).id().unescaped().to_owned();
-            tools.insert(action, shape.cedar_type().to_owned());
-        }
-        let tools = tools.into_iter().map(|(action, input)| Tool { action, input: Some(input) });
-        self.vocabulary.with_actions(&Actions::all(tools.collect()))
-    }
-
     /// Decides one call. The permit owns the message that was decided on.
     ///
     /// # Errors
@@ -206,14 +89,14 @@ impl Policies {
         circumstances: &Circumstances<'_>,
         message: Message,
     ) -> Result<Permit, Denial> {
+        let case = Case { query: &query, circumstances, frame: None, request: None };
         if !describes(&query, &message) {
-            let outcome = Outcome::failed(Cause::Mismatch, None);
-            return Err(self.denial(&query, None, outcome, None, circumstances, message));
+            return Err(self.denial(&case, Outcome::failed(Cause::Mismatch, None), None, message));
         }
         let Some(frame) = self.frame(&query) else {
-            let outcome = Outcome::failed(Cause::NoSubject, None);
-            return Err(self.denial(&query, None, outcome, None, circumstances, message));
+            return Err(self.denial(&case, Outcome::failed(Cause::NoSubject, None), None, message));
         };
+        let case = Case { frame: Some(&frame), ..case };
         let link = Link::new(query.posture, query.loopback);
         let means = self.means(&frame, &query, &link);
         let found = match self.found(&frame, &means, circumstances, &message) {
@@ -223,7 +106,7 @@ impl Policies {
                     Gap::Misfit(why) => Outcome::failed(Cause::Misfit, Some(why)),
                     Gap::Failed(why) => Outcome::failed(Cause::PolicyFailed, Some(why)),
                 };
-                return Err(self.denial(&query, Some(&frame), outcome, None, circumstances, message));
+                return Err(self.denial(&case, outcome, None, message));
             }
         };
         if let Some(policies) = &found.plain {
@@ -236,7 +119,9 @@ impl Policies {
                 let permit = self.permit(&query, policies, message);
                 Ok(Permit { result, shadow, approved_by, ..permit })
             }
-            denied => Err(self.denial(&query, Some(&frame), denied, shadow, circumstances, message)),
+            denied => {
+                Err(self.denial(&Case { request: found.request.as_ref(), ..case }, denied, shadow, message))
+            }
         }
     }
 
@@ -245,7 +130,7 @@ impl Policies {
             message,
             server: query.server.to_owned(),
             policies,
-            generation: self.generation,
+            generation: self.generation(),
             result: None,
             shadow: None,
             approved_by: None,
@@ -267,40 +152,6 @@ impl Policies {
         })
     }
 
-    /// The number that the set was parsed with.
-    pub fn generation(&self) -> u64 {
-        self.generation
-    }
-
-    /// How many policies there are.
-    pub fn len(&self) -> usize {
-        self.index.rules().len()
-    }
-
-    /// Whether there is no policy, so that everything is denied.
-    pub fn is_empty(&self) -> bool {
-        self.index.rules().is_empty()
-    }
-
-    /// The ids of all policies, in reading order.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.index.rules().iter().map(Rule::id)
-    }
-
-    /// How many policies Cedar evaluates for such a call: those whose scope
-    /// fits it, whatever the size of the set.
-    pub fn considered(&self, query: &Query<'_>) -> usize {
-        self.frame(query).map_or(0, |frame| frame.slice.rules.len())
-    }
-
-    pub(crate) fn index(&self) -> &Index {
-        &self.index
-    }
-
-    pub(crate) fn files(&self) -> &[String] {
-        &self.files
-    }
-
     /// What matches the call; remembered if it rests on the link alone.
     fn found(
         &self,
@@ -311,11 +162,11 @@ impl Policies {
     ) -> Result<Arc<Found>, Gap> {
         if !frame.slice.reads.is_plain() {
             let request = self.request(frame, means, circumstances, message)?;
-            return Ok(Arc::new(frame.evaluate(&self.index, &request)));
+            return Ok(Arc::new(frame.evaluate(&self.index, request)));
         }
         frame.found(means.link, || {
             let request = means.plain().and_then(|context| frame.request(context).map_err(Gap::Failed))?;
-            Ok(Arc::new(frame.evaluate(&self.index, &request)))
+            Ok(Arc::new(frame.evaluate(&self.index, request)))
         })
     }
 
@@ -328,18 +179,6 @@ impl Policies {
     ) -> Result<Request, Gap> {
         let context = means.full(message, circumstances, &frame.slice.facts)?;
         frame.request(context).map_err(Gap::Failed)
-    }
-
-    /// The call as policies see it, for explaining.
-    pub(crate) fn seen(
-        &self,
-        frame: &Frame,
-        query: &Query<'_>,
-        circumstances: &Circumstances<'_>,
-        message: &Message,
-    ) -> Option<Request> {
-        let link = Link::new(query.posture, query.loopback);
-        self.request(frame, &self.means(frame, query, &link), circumstances, message).ok()
     }
 
     pub(crate) fn means<'a>(&'a self, frame: &'a Frame, query: &Query<'a>, link: &'a Link<'a>) -> Means<'a> {
@@ -382,15 +221,8 @@ impl Policies {
         (outcome, shadow)
     }
 
-    fn denial(
-        &self,
-        query: &Query<'_>,
-        frame: Option<&Frame>,
-        outcome: Outcome,
-        shadow: Option<String>,
-        circumstances: &Circumstances<'_>,
-        message: Message,
-    ) -> Denial {
+    fn denial(&self, case: &Case<'_>, outcome: Outcome, shadow: Option<String>, message: Message) -> Denial {
+        let Case { query, circumstances, frame, request } = *case;
         let Outcome::Deny { cause, policies, detail, violation, retry_ms } = outcome else {
             unreachable!("only denials are explained")
         };
@@ -399,7 +231,7 @@ impl Policies {
             (cause, _) => cause,
         };
         let why = explain::Why { cause, policies: &policies, detail: detail.as_deref(), retry_ms };
-        let text = explain::denial(self, query, frame, &why, circumstances, &message);
+        let text = explain::denial(self, query, frame, &why, request);
         let consequence = match violation {
             Violation::Deny => Consequence::Deny,
             Violation::Kill => Consequence::Kill,
@@ -417,20 +249,10 @@ impl Policies {
             policies,
             retry_ms,
             shadow,
-            generation: self.generation,
+            generation: self.generation(),
             reason: text.reason,
             hint: text.hint,
             message,
         }
-    }
-}
-
-impl std::fmt::Debug for Policies {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Policies")
-            .field("generation", &self.generation)
-            .field("files", &self.files)
-            .field("policies", &self.len())
-            .finish_non_exhaustive()
     }
 }

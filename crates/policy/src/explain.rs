@@ -1,19 +1,19 @@
 //! Denials that a person can act on: who, what, where, why, and the line that
 //! would allow it.
 
+use cedar_policy::Request;
 use lockgate_identity::Principal;
-use lockgate_mcp::Message;
 
 use crate::{
+    Policies,
     clause::{self, Fit},
-    decide::Policies,
     entity,
     frame::{Frame, Matched},
     index::Index,
     link::Link,
     method::{self, Group, Method, RESPONSE, Subject},
     permit::{Cause, Consequence, Refused},
-    query::{Circumstances, Query},
+    query::Query,
     rule::Rule,
     source::base_name,
     terms::Violation,
@@ -54,8 +54,7 @@ pub(crate) fn denial(
     query: &Query<'_>,
     frame: Option<&Frame>,
     why: &Why<'_>,
-    circumstances: &Circumstances<'_>,
-    message: &Message,
+    request: Option<&Request>,
 ) -> Text {
     let method = method::find(query.method);
     let what = format!("{} may not {}", who(query), what(query, method));
@@ -63,7 +62,7 @@ pub(crate) fn denial(
     let detail = why.detail.unwrap_or("no detail");
     match why.cause {
         Cause::NotPermitted | Cause::UnknownMethod => {
-            let near = frame.and_then(|frame| nearest(policies, query, frame, circumstances, message));
+            let near = frame.and_then(|frame| nearest(policies, frame, request));
             not_permitted(policies, query, near, &what)
         }
         Cause::Forbidden => forbidden(query, &what, rule),
@@ -195,17 +194,10 @@ struct Nearest<'a> {
     reads_link: bool,
 }
 
-fn nearest<'a>(
-    policies: &'a Policies,
-    query: &Query<'_>,
-    frame: &Frame,
-    circumstances: &Circumstances<'_>,
-    message: &Message,
-) -> Option<Nearest<'a>> {
+fn nearest<'a>(policies: &'a Policies, frame: &Frame, request: Option<&Request>) -> Option<Nearest<'a>> {
     let rules = frame.slice.rules.iter().map(|&n| policies.index().rule(n));
     let permits: Vec<&Rule> = rules.filter(|rule| rule.is_permit() && !rule.terms().shadow).collect();
-    let request = policies.seen(frame, query, circumstances, message);
-    let fits = permits.iter().take(COMPARED_MAX).map(|rule| match &request {
+    let fits = permits.iter().take(COMPARED_MAX).map(|rule| match request {
         Some(request) => clause::fit(rule.known.clauses(), request, frame.entities()),
         None => Fit::default(),
     });

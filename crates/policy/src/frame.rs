@@ -89,6 +89,8 @@ pub(crate) struct Found {
     pub(crate) tried: Option<Matched>,
     /// The ids of the permits, where they say nothing but yes.
     pub(crate) plain: Option<Arc<[String]>>,
+    /// What was evaluated, for explaining.
+    pub(crate) request: Option<Request>,
 }
 
 /// What is remembered of a link.
@@ -159,13 +161,13 @@ impl Frame {
     }
 
     /// Which policies match.
-    pub(crate) fn evaluate(&self, index: &Index, request: &Request) -> Found {
-        let live = self.matched(index, request, &self.slice.live);
-        let tried = self.slice.tried.as_ref().map(|set| self.matched(index, request, set));
+    pub(crate) fn evaluate(&self, index: &Index, request: Request) -> Found {
+        let live = self.matched(index, &request, &self.slice.live);
+        let tried = self.slice.tried.as_ref().map(|set| self.matched(index, &request, set));
         let plain = (tried.is_none() && live.failed.is_none() && live.forbids.is_empty())
             .then(|| plain_ids(index, &live.permits))
             .flatten();
-        Found { live, tried, plain }
+        Found { live, tried, plain, request: Some(request) }
     }
 
     fn matched(&self, index: &Index, request: &Request, set: &PolicySet) -> Matched {

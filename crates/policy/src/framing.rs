@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cedar_policy::Entities;
 
 use crate::{
+    Policies,
     arguments::Needles,
-    decide::Policies,
     entity,
     frame::{Frame, Slice, Triple},
     index::Names,

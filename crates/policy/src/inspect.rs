@@ -6,8 +6,8 @@ use cedar_policy::{Entities, Policy, Request};
 use lockgate_mcp::Message;
 
 use crate::{
+    Policies,
     context::Gap,
-    decide::Policies,
     link::Link,
     query::{Circumstances, Query},
 };

@@ -7,7 +7,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
 
-use crate::{decide::Policies, inspect::Placed, rule::Rule, terms::Violation};
+use crate::{Policies, inspect::Placed, rule::Rule, terms::Violation};
 
 /// A prohibition that is in force no more.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 // Clippy takes only functions marked #[test] for tests.
 #![allow(clippy::unwrap_used)]
 
+mod clauses;
 mod decisions;
 mod denials;
 mod loading;
