@@ -185,8 +185,14 @@ fn interop(root: &Path) -> Result<Tally> {
         "workload.mjs",
         "issuer.mjs",
         "exchange.mjs",
+        "telemetry.mjs",
     ];
-    scripts_with(root, &names, &[("TEST_NGINX", nginx)])
+    let mut more = vec![("TEST_NGINX", nginx)];
+    match peers::promtool() {
+        Ok(promtool) => more.push(("TEST_PROMTOOL", promtool)),
+        Err(error) => println!("the test with promtool is skipped: {error:#}"),
+    }
+    scripts_with(root, &names, &more)
 }
 
 fn browser(root: &Path) -> Result<Tally> {

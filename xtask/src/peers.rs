@@ -119,6 +119,40 @@ pub(crate) fn rsyslog() -> Result<()> {
     Ok(())
 }
 
+/// Prometheus's own tool out of Debian's package, which is not installed: it would start a server.
+///
+/// # Errors
+/// Why it cannot be had.
+pub(crate) fn promtool() -> Result<PathBuf> {
+    if let Some(found) = find("promtool") {
+        return Ok(found);
+    }
+    let folder = cache()?.join("prometheus");
+    let tool = folder.join("usr/bin/promtool");
+    if tool.is_file() {
+        return Ok(tool);
+    }
+    ensure!(on_path("apt-get") && on_path("dpkg-deb"), "there is no promtool, and no Debian to have it from");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder)?;
+    let fetch = || {
+        let mut fetch = Command::new("apt-get");
+        fetch.current_dir(&folder).args(["download", "-q", "prometheus"]);
+        process::run(fetch, |_| {})
+    };
+    if !fetch()? {
+        // The lists of packages may be old, or missing.
+        apt("prometheus", &[&["update", "-q"]])?;
+        ensure!(fetch()?, "apt-get download prometheus failed");
+    }
+    let package = fs::read_dir(&folder)?.filter_map(Result::ok).map(|entry| entry.path());
+    let package = package.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "deb"));
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("--extract").arg(package.context("apt-get has fetched nothing")?).arg(&folder);
+    ensure!(process::run(unpack, |_| {})? && tool.is_file(), "the package of Prometheus has no promtool");
+    Ok(tool)
+}
+
 /// The user's cache folder for this project.
 fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {
@@ -206,8 +240,14 @@ fn find(command: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|folder| folder.join(command)).find(|file| file.is_file())
 }
 
-/// Installs one of Debian's packages, as root or through `sudo` when it asks for no password.
+/// Installs one of Debian's packages.
 fn debian(package: &str) -> Result<()> {
+    let install = ["install", "-q", "-y", "--no-install-recommends", package];
+    apt(package, &[&["update", "-q"], &install])
+}
+
+/// Runs `apt-get` for the sake of a package, as root or through `sudo` when it asks for no password.
+fn apt(package: &str, steps: &[&[&str]]) -> Result<()> {
     let root = process::read(uid())?.trim() == "0";
     let prefix: &[&str] = match (root, on_path("sudo")) {
         _ if !on_path("apt-get") => bail!("install `{package}` by your system's own means"),
@@ -215,12 +255,8 @@ fn debian(package: &str) -> Result<()> {
         (false, true) => &["sudo", "-n"],
         (false, false) => bail!("run as root: apt-get install {package}"),
     };
-    let steps: [&[&str]; 2] = [
-        &["apt-get", "update", "-q"],
-        &["apt-get", "install", "-q", "-y", "--no-install-recommends", package],
-    ];
     for step in steps {
-        let words: Vec<&str> = prefix.iter().chain(step).copied().collect();
+        let words: Vec<&str> = prefix.iter().chain(&["apt-get"]).chain(*step).copied().collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).env("DEBIAN_FRONTEND", "noninteractive");
         ensure!(process::run(command, |_| {})?, "run as root: apt-get install {package}");

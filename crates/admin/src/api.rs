@@ -27,7 +27,7 @@ pub(crate) use dashboard::{Session, SessionRequest};
 pub use dashboard::{Ticket, TicketRequest};
 pub use live::{Live, LiveQuery, LiveSummary};
 
-pub use exports::{ExportView, Exports};
+pub use exports::{ExportView, Exports, TelemetryView};
 pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
 
 pub use enforcement::{

@@ -371,7 +371,7 @@ impl Node for Sample {
     }
 
     fn exports(&self) -> lockgate_admin::Exports {
-        lockgate_admin::Exports { exports: Vec::new() }
+        lockgate_admin::Exports { exports: Vec::new(), telemetry: Vec::new() }
     }
 
     fn facts(&self) -> Facts {

@@ -45,6 +45,15 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// Whether the same may be taken another time, as the protocol of OpenTelemetry has it.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            ExportError::Refused { status, .. } => matches!(status, 429 | 502 | 503 | 504),
+            ExportError::Rejected { .. } => false,
+            _ => true,
+        }
+    }
+
     /// How long the other side asks to be left alone.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

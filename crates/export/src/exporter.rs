@@ -171,9 +171,7 @@ impl<S: Source> Work<S> {
     }
 
     fn failed(&self, error: &ExportError, rest: Duration) {
-        let first = self.exporter.standing.view().problem.is_none();
-        self.exporter.standing.failed(error.to_string());
-        if first {
+        if self.exporter.standing.failed(error.to_string()) {
             tracing::warn!(
                 export = %self.exporter.name, %error, retry_ms = rest.as_millis(),
                 "audit records are not taken; they wait in the log"

@@ -12,11 +12,15 @@
 //! | [`Sink::Splunk`] | HTTP Event Collector | `"code":0`, and its `ackId` is confirmed where acknowledgement is on |
 //! | [`Sink::Syslog`] | RFC 5424 over TLS, RFC 5425 | it was written and the connection held: syslog knows no answer |
 //! | [`Sink::File`] | JSON lines | the file is synced |
+//!
+//! Beside the records, [`telemetry`] brings traces and figures to a collector of OpenTelemetry.
 
 mod error;
 mod exporter;
+mod otlp;
 mod sink;
 mod standing;
+pub mod telemetry;
 
 pub use error::ExportError;
 pub use exporter::{Exporter, Keep, Source};

@@ -1,7 +1,7 @@
 //! Where records go, and how each place says that it has them.
 
 mod file;
-mod http;
+pub(crate) mod http;
 mod otlp;
 mod splunk;
 mod syslog;

@@ -51,10 +51,11 @@ impl Standing {
         self.0.lock().lost += records;
     }
 
-    pub(crate) fn failed(&self, problem: String) {
+    /// Notes a failure; whether it is the first since all went well.
+    pub(crate) fn failed(&self, problem: String) -> bool {
         let mut view = self.0.lock();
         view.failing_since_ms.get_or_insert_with(now_ms);
-        view.problem = Some(problem);
+        view.problem.replace(problem).is_none()
     }
 }
 

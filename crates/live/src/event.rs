@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::trace::Trace;
+
 /// Longest text that is kept of a caller, a server or a policy, in bytes: what fits on a screen. The audit log has more.
 pub const TEXT_BYTES_MAX: usize = 512;
 
@@ -172,6 +174,9 @@ pub struct Call {
     /// Bytes of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_out: Option<u64>,
+    /// The trace that it is kept in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Trace>,
 }
 
 impl Call {

@@ -143,6 +143,7 @@ mod tests {
             findings: Vec::new(),
             bytes_in: None,
             bytes_out: None,
+            trace: None,
         };
         Event { at_ms: 1, seq: None, what: What::Call(Box::new(call)) }
     }

@@ -23,6 +23,7 @@ mod filter;
 mod latency;
 mod ring;
 mod summary;
+mod trace;
 
 pub use event::{
     Call, Event, Found, LinkChange, LinkFacts, Note, Numbered, STAGES, StageTimes, TEXT_BYTES_MAX, Verdict,
@@ -35,3 +36,4 @@ pub use summary::{
     Edge, FindingSeen, Handshake, Latency, Part, PostureSample, RefusalGroup, RuleHits, Second, Summary,
     WINDOW_S, Wanted,
 };
+pub use trace::{SpanId, Trace, TraceId, TraceParent};

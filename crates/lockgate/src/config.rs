@@ -22,6 +22,7 @@ mod scopes;
 mod servers;
 mod settings;
 mod target;
+mod telemetry;
 mod tree;
 
 pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
@@ -36,6 +37,8 @@ pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 use scopes::ScopeNeed;
 pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use target::Target;
+use telemetry::Telemetry;
+pub(crate) use telemetry::TelemetryPlan;
 pub(crate) use tree::{Origin, Tree};
 
 /// Lockgate's configuration file. Everything in it is optional.
@@ -56,6 +59,8 @@ pub(crate) struct Config {
     /// Where audit records are brought.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) export: Vec<Export>,
+    /// Traces and figures for a collector of OpenTelemetry.
+    pub(crate) telemetry: Telemetry,
     /// How the algorithms in force may change while the node runs.
     pub(crate) crypto: Crypto,
     /// Those who are held to another profile for a while.

@@ -32,6 +32,7 @@ pub(crate) mod policies;
 mod ready;
 mod reload;
 mod sealing;
+mod telemetry;
 mod tokens;
 mod views;
 mod watch;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lockgate_audit::{ARGUMENTS_BYTES_MAX, Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::Finding;
-use lockgate_live::{Event, Found};
+use lockgate_live::{Event, Found, Trace};
 use lockgate_mcp::{Era, Kind as MessageKind, Message};
 use lockgate_policy::Permit;
 use serde::de::IgnoredAny;
@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 use crate::results::{self, Cuts};
 use crate::session::{Owed, Session};
 use crate::stage::Stage;
-use crate::tell::{Said, Times};
+use crate::tell::{Beside, Said, Times};
 
 /// Findings of one call that are shown with what they rest on.
 const FOUND_MAX: usize = 8;
@@ -36,6 +36,8 @@ pub struct Call {
     pub session: Option<Arc<Session>>,
     /// The protocol era, once known.
     pub era: Era,
+    /// The trace that it is kept in.
+    pub(crate) trace: Option<Trace>,
     pub(crate) times: Times,
     facts: Facts,
     /// What those who look on are told once its record has settled.
@@ -80,6 +82,7 @@ impl Call {
             link: link.clone(),
             session: None,
             era: Era::Legacy,
+            trace: None,
             times: Times::begin(),
             facts: Facts::default(),
             untold: None,
@@ -385,7 +388,8 @@ impl Call {
         };
         if self.node.live.is_open() {
             let seq = appended.as_ref().ok().map(Receipt::seq);
-            self.untold = Some(crate::tell::ended(&self.link, &record, said, (&self.facts.found, seq)));
+            let beside = Beside { found: &self.facts.found, seq, trace: self.trace };
+            self.untold = Some(crate::tell::ended(&self.link, &record, said, beside));
         }
         appended.map_err(|error| {
             self.tell();

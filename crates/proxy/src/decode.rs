@@ -72,7 +72,7 @@ pub struct Inbound {
 /// # Errors
 /// The refusals of stage 4.
 pub async fn request(call: &mut Call, request: Request<Received>) -> Result<(Inbound, Message), Refusal> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let node = call.node.clone();
     check_size(&parts.headers, &node)?;
     check_host(&call.link, &parts)?;
@@ -101,6 +101,8 @@ pub async fn request(call: &mut Call, request: Request<Received>) -> Result<(Inb
         return Err(Refusal::Verb(parts.method));
     }
     call.era = era;
+    let (trace, message) = node.tracing.begin(message, &mut parts.headers);
+    call.trace = trace;
     let session_id = match era {
         Era::Legacy => parts.headers.get(SESSION_ID).map(|v| v.to_str().unwrap_or_default().to_owned()),
         Era::Modern => None,

@@ -51,6 +51,7 @@ pub mod session;
 pub mod stage;
 mod stall;
 mod tell;
+pub mod trace;
 mod unread;
 pub mod upstream;
 pub mod wellknown;

@@ -24,6 +24,12 @@ pub struct CallLabels {
     outcome: &'static str,
 }
 
+/// The label of a method: one of the specification's, or `other`.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct MethodLabels {
+    method: &'static str,
+}
+
 /// The labels of a handshake.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct HandshakeLabels {
@@ -96,7 +102,7 @@ impl LinkMoves {
 pub struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
-    call_seconds: Histogram,
+    call_seconds: Family<MethodLabels, Histogram>,
     handshakes: Family<HandshakeLabels, Counter>,
     handshake_seconds: Family<GroupLabels, Histogram>,
     stage_seconds: Family<StageLabels, Histogram>,
@@ -157,7 +163,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("lockgate");
         let metrics = Self {
             calls: Family::default(),
-            call_seconds: Histogram::new(SECONDS),
+            call_seconds: Family::new_with_constructor(seconds),
             handshakes: Family::default(),
             handshake_seconds: Family::new_with_constructor(seconds),
             stage_seconds: Family::new_with_constructor(seconds),
@@ -222,7 +228,8 @@ impl Metrics {
             },
         };
         self.calls.get_or_create(&labels).inc();
-        self.call_seconds.observe(elapsed.as_secs_f64());
+        let method = MethodLabels { method: labels.method };
+        self.call_seconds.get_or_create(&method).observe(elapsed.as_secs_f64());
     }
 
     pub(crate) fn handshake(&self, posture: &Posture) {

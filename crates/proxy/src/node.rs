@@ -35,6 +35,7 @@ use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::results::Tasks;
 use crate::session::Sessions;
+use crate::trace::Tracing;
 use crate::upstream::Transport;
 use crate::wellknown::{Counter, Enrolment};
 
@@ -109,6 +110,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// What those who look on get to see.
     pub live: Feed,
+    /// Which calls are traced.
+    pub tracing: Tracing,
     /// Bounds.
     pub limits: Arc<Limits>,
     /// The authority's side of enrolment.
@@ -145,6 +148,7 @@ impl Node {
             links: Arc::new(Links::new(Moving::new(metrics.moves.clone()))),
             metrics,
             live: Feed::default(),
+            tracing: Tracing::default(),
             limits,
             enrolment: parts.enrolment,
             revocations: parts.revocations,
@@ -164,6 +168,11 @@ impl Node {
             durable: parts.durable,
             since_ms: now_ms(),
         })
+    }
+
+    /// When it was put together, Unix milliseconds.
+    pub fn since_ms(&self) -> u64 {
+        self.since_ms
     }
 
     /// Who finds facts out now.

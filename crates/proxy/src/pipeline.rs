@@ -74,8 +74,8 @@ pub async fn serve_call(
 ) -> Response<Body> {
     let (request, rest) = unread::watch(request);
     let response = serve_request(node, link.clone(), request).await;
-    // A stream of HTTP/2 is closed by itself, and the last answer of a condemned link waits for nobody.
-    if !link.multiplexes && !link.condemned.is_cancelled() {
+    // The last answer of a condemned link waits for nobody.
+    if !link.condemned.is_cancelled() {
         rest.discard().await;
     }
     response

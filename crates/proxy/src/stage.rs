@@ -40,6 +40,11 @@ impl Stage {
         Stage::Record,
     ];
 
+    /// Its number, from 1.
+    pub fn number(self) -> u8 {
+        self as u8 + 1
+    }
+
     /// The stage's stable name.
     pub fn name(self) -> &'static str {
         match self {

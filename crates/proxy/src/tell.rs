@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use lockgate_audit::{AuditError, Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::{Finding, Severity};
 use lockgate_live::{
-    Call as CallSeen, Event, Found, LinkChange, LinkFacts, Note, StageTimes, Verdict, What, cut,
+    Call as CallSeen, Event, Found, LinkChange, LinkFacts, Note, StageTimes, Trace, Verdict, What, cut,
 };
 
 use crate::face::{Face, LinkRefused};
@@ -143,13 +143,19 @@ fn severity(severity: Severity) -> &'static str {
     }
 }
 
+/// What is known of a call beside its record.
+pub(crate) struct Beside<'a> {
+    /// What detection found.
+    pub(crate) found: &'a [Found],
+    /// The record's number, if there is one.
+    pub(crate) seq: Option<u64>,
+    /// The trace that it is kept in.
+    pub(crate) trace: Option<Trace>,
+}
+
 /// A call that ended as its record says.
-pub(crate) fn ended(
-    link: &LinkContext,
-    record: &Record<'_>,
-    said: &Said,
-    (found, seq): (&[Found], Option<u64>),
-) -> Event {
+pub(crate) fn ended(link: &LinkContext, record: &Record<'_>, said: &Said, beside: Beside<'_>) -> Event {
+    let Beside { found, seq, trace } = beside;
     let outcome = match record.outcome {
         Outcome::Ok => Verdict::Ok,
         Outcome::Refused => Verdict::Refused,
@@ -187,6 +193,7 @@ pub(crate) fn ended(
         },
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
+        trace,
     };
     Event { at_ms: now_ms(), seq, what: What::Call(Box::new(call)) }
 }
@@ -355,6 +362,7 @@ mod tests {
             findings: Vec::new(),
             bytes_in: None,
             bytes_out: None,
+            trace: None,
         };
         let mut event = Event { at_ms: 1, seq: None, what: What::Call(Box::new(seen)) };
         times.settle(&mut event);

@@ -2,7 +2,8 @@
 //!
 //! A connection that is closed while bytes of its peer lie unread is reset, and a reset may overtake the answer: a client
 //! whose request was refused by its headers alone would then see a broken connection in place of the reason (RFC 9112,
-//! section 9.6). So the rest of a short body is taken in and thrown away before the answer leaves.
+//! section 9.6). A stream of HTTP/2 is reset by itself, and there are clients that take even that for a failure while they
+//! still send. So the rest of a short body is taken in and thrown away before the answer leaves.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

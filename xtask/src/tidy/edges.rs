@@ -20,7 +20,7 @@ const OURS: [(&str, &[&str]); 24] = [
     ("live", &[]),
     ("transport", &["crypto", "identity"]),
     ("tunnel", &["crypto", "identity", "transport"]),
-    ("export", &["crypto", "audit", "transport"]),
+    ("export", &["crypto", "audit", "live", "transport"]),
     ("facts", &["crypto", "mcp", "identity", "policy", "transport"]),
     ("authority", &["crypto", "identity", "store", "transport"]),
     ("analysis", &["crypto", "mcp", "identity", "policy", "audit"]),

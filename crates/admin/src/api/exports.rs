@@ -2,11 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Every export of the configuration.
+/// Every export of the configuration, and telemetry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exports {
     /// By name.
     pub exports: Vec<ExportView>,
+    /// Traces and figures; empty where none are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub telemetry: Vec<TelemetryView>,
+}
+
+/// How traces or figures stand.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryView {
+    /// `traces` or `metrics`.
+    pub kind: String,
+    /// Where they go.
+    pub to: String,
+    /// Calls, or reports of all figures, that were taken since the telemetry began.
+    pub sent: u64,
+    /// Calls that found no room in the queue, or were refused.
+    pub lost: u64,
+    /// When something was taken last.
+    pub sent_ms: Option<u64>,
+    /// Why the last attempt failed; none while all goes well.
+    pub problem: Option<String>,
+    /// Since when it fails.
+    pub failing_since_ms: Option<u64>,
 }
 
 /// How an export stands.

@@ -18,16 +18,16 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// What one request needs.
-pub(super) struct Post<'a> {
-    pub(super) pool: &'a Pool,
-    pub(super) path: &'a Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Post<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) path: &'a Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Post<'_> {
     /// Sends it as JSON. Any status but 200 is a refusal.
-    pub(super) async fn send(self) -> Result<Vec<u8>, ExportError> {
+    pub(crate) async fn send(self) -> Result<Vec<u8>, ExportError> {
         let mut request = Request::new(Full::new(Bytes::from(self.body)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();
@@ -56,7 +56,7 @@ impl Post<'_> {
 }
 
 /// The header `Authorization: SCHEME TOKEN`, if the place wants one.
-pub(super) fn authorized(sink: Option<&dyn Token>, scheme: &str) -> Result<HeaderMap, ExportError> {
+pub(crate) fn authorized(sink: Option<&dyn Token>, scheme: &str) -> Result<HeaderMap, ExportError> {
     let mut headers = HeaderMap::new();
     if let Some(token) = sink {
         let token = token.read().map_err(ExportError::Token)?;
@@ -71,12 +71,12 @@ pub(super) fn authorized(sink: Option<&dyn Token>, scheme: &str) -> Result<Heade
 impl HttpSink {
     /// The same place for whoever sends.
     pub(super) fn again(&self) -> Self {
-        Self {
-            pool: self.pool.clone(),
-            path: self.path.clone(),
-            token: self.token.clone(),
-            node: self.node.clone(),
-        }
+        self.at(self.path.clone())
+    }
+
+    /// Another path at the same place.
+    pub fn at(&self, path: Uri) -> Self {
+        Self { pool: self.pool.clone(), path, token: self.token.clone(), node: self.node.clone() }
     }
 }
 
@@ -95,7 +95,7 @@ fn unreachable(error: PoolError) -> ExportError {
 }
 
 /// The beginning of an answer, fit for a terminal and a log.
-pub(super) fn shown(answer: &[u8]) -> String {
+pub(crate) fn shown(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     text.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
 }

@@ -26,6 +26,7 @@ fn call(agent: &str, tool: &str, verdict: Verdict, duration_us: u64) -> What {
         findings: Vec::new(),
         bytes_in: None,
         bytes_out: None,
+        trace: None,
     }))
 }
 

@@ -198,7 +198,7 @@ impl Resolver<'_> {
 
 const NO_TLS: &str = "without TLS records go to loopback addresses only";
 
-fn web(text: &str) -> Result<(ExportTo, bool), &'static str> {
+pub(super) fn web(text: &str) -> Result<(ExportTo, bool), &'static str> {
     let url: Uri = text.parse().map_err(|_| "write it as a URL: https://HOST/PATH")?;
     let authority = url.authority().ok_or("it names no host")?;
     if authority.as_str().contains('@') {

@@ -15,7 +15,7 @@ use super::credential::CredentialPlan;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, ExportPlan, FactPlan, Limits, LogFormat, Target};
+use super::{Audit, Config, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
@@ -51,6 +51,7 @@ pub(crate) struct Settings {
     pub(crate) facts: Vec<FactPlan>,
     /// Where audit records are brought.
     pub(crate) exports: Vec<ExportPlan>,
+    pub(crate) telemetry: Option<TelemetryPlan>,
     /// Profiles, document, exceptions.
     pub(crate) crypto: CryptoPlan,
     /// How agents prove what they are, and who they are by that.
@@ -133,7 +134,7 @@ impl Settings {
     }
 
     /// Every place that this node reaches by https, with its profile: servers, facts, issuers of tokens, the authorization servers
-    /// of servers, exports.
+    /// of servers, exports, the collector of telemetry.
     pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
         let servers = self.servers.iter().filter(|plan| plan.is_https());
         let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
@@ -144,7 +145,9 @@ impl Settings {
             let from = plan.credential.as_ref()?.exchange()?;
             Some((from.place(), from.profile()?))
         });
-        servers.chain(facts).chain(issuers).chain(exchanges).chain(exports)
+        let telemetry = self.telemetry.iter();
+        let telemetry = telemetry.filter_map(|plan| Some((TelemetryPlan::PLACE.to_owned(), plan.profile?)));
+        servers.chain(facts).chain(issuers).chain(exchanges).chain(exports).chain(telemetry)
     }
 
     /// What the facts look like, which policies are read against.
@@ -237,6 +240,7 @@ impl Resolver<'_> {
         let servers = self.servers(config);
         let facts = self.facts(config);
         let exports = self.exports(config);
+        let telemetry = self.telemetry(config);
         let admin = self.admin(&config.admin.listen);
         let attest = self.attest(config);
         let scopes = self.scopes(config);
@@ -260,6 +264,7 @@ impl Resolver<'_> {
             servers: servers?,
             facts: facts?,
             exports: exports?,
+            telemetry: telemetry?,
             crypto,
             attest,
             scopes,

@@ -10,6 +10,7 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
+use super::telemetry::Telemetry;
 use crate::diagnostic::Diagnostic;
 
 /// Serves until `until` is cancelled, and collects what happens meanwhile.
@@ -21,7 +22,8 @@ pub(super) fn start(
     let runtime = crate::built(Builder::new_current_thread().enable_all().build())?;
     let (node, recent) = (Arc::clone(control.node()), Arc::clone(control.recent()));
     let inlet = node.live.open().expect("a node has one admin interface");
-    let collecting = collect(inlet, recent, Onlooking(node));
+    let onlooking = Onlooking { node, telemetry: Arc::clone(control.telemetry()) };
+    let collecting = collect(inlet, recent, onlooking);
     let serve = move || {
         runtime.block_on(async move {
             tokio::select! {
@@ -39,15 +41,19 @@ pub(super) fn start(
 }
 
 /// The node, as events pass on their way to those who look on.
-struct Onlooking(Arc<Node>);
+struct Onlooking {
+    node: Arc<Node>,
+    telemetry: Arc<Telemetry>,
+}
 
 impl Onlooker for Onlooking {
     fn look(&self) -> PostureSample {
-        sample(&self.0)
+        sample(&self.node)
     }
 
     fn seen(&self, event: &Event) {
-        self.0.metrics.stages(event);
+        self.node.metrics.stages(event);
+        self.telemetry.seen(event);
     }
 }
 

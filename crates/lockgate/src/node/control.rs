@@ -21,6 +21,7 @@ use super::agility::{Clock, Compiled, CryptoState, Dialled};
 use super::exports::Exports;
 use super::faces::{self, Served};
 use super::facts;
+use super::telemetry::Telemetry;
 use crate::authority::Registrar;
 use crate::config::{Flags, Settings, TUNNEL};
 use crate::diagnostic::Diagnostic;
@@ -36,6 +37,7 @@ pub(crate) struct Control {
     store: Store,
     facts: Arc<facts::InForce>,
     exports: Exports,
+    telemetry: Arc<Telemetry>,
     state: State,
     flags: Flags,
     endpoint: String,
@@ -133,6 +135,7 @@ impl Control {
             store,
             facts,
             exports: Exports::default(),
+            telemetry: Arc::default(),
             state,
             flags,
             endpoint,
@@ -207,6 +210,11 @@ impl Control {
     /// Where records are brought.
     pub(super) fn exports(&self) -> &Exports {
         &self.exports
+    }
+
+    /// Where traces and figures are sent.
+    pub(super) fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
     }
 
     pub(super) fn clock(&self) -> &Clock {

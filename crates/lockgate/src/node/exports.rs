@@ -1,9 +1,10 @@
 //! The exports of a node: made from its settings, each with its cursor in the store.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use http::Uri;
 use lockgate_admin::{ExportView, Exports as ExportsShown};
 use lockgate_audit::{Cursor, Log};
 use lockgate_export::{Exporter, HttpSink, Keep, Line, Sink, Source, Standing, SyslogSink, Token};
@@ -40,6 +41,16 @@ struct AtWork {
     plan: ExportPlan,
     standing: Arc<Standing>,
     end: CancellationToken,
+}
+
+/// A place that is reached by HTTP.
+pub(super) struct Place<'a> {
+    /// Its name among the upstreams.
+    pub(super) name: &'a str,
+    /// What is sent, for people.
+    pub(super) what: &'a str,
+    pub(super) url: &'a Uri,
+    pub(super) roots: Option<&'a Path>,
 }
 
 /// The cursor of one export.
@@ -190,30 +201,45 @@ impl Control {
         in_force: &Compiled,
         dialled: &mut Vec<Dialled>,
     ) -> Result<Sink, Diagnostic> {
-        let node = settings.name.clone();
-        let (host, port) = match &plan.to {
-            ExportTo::File(path) => return Ok(Sink::File(path.clone())),
-            ExportTo::Stream { host, port } => (host.clone(), *port),
+        let (name, what) = (plan.place(), format!("the export \"{}\"", plan.name));
+        let (name, what, roots) = (name.as_str(), what.as_str(), plan.roots.as_deref());
+        match &plan.to {
+            ExportTo::File(path) => Ok(Sink::File(path.clone())),
+            ExportTo::Stream { host, port } => {
+                let dialer = dialer(name, what, (roots, in_force), dialled)?;
+                let node = settings.name.clone();
+                Ok(Sink::Syslog(SyslogSink { dialer, host: host.clone(), port: *port, node }))
+            }
             ExportTo::Http(url) => {
-                let dialer = dialer(plan, in_force, dialled)?;
-                let target = Target::new(url, dialer).map_err(|error| {
-                    let what = format!("the export \"{}\" cannot go to {url}", plan.name);
-                    Diagnostic::new("LG-C007", what).because(&error)
-                })?;
-                let limits = Limits { links_max: LINKS_MAX, idle_max: LINKS_MAX, ..Limits::default() };
-                let token = plan.token.clone().map(|name| {
-                    let store = credentials::store(settings, self.state());
-                    Arc::new(Sealed { store, name }) as Arc<dyn Token>
-                });
-                let sink = HttpSink { pool: Pool::new(target, limits), path: url.clone(), token, node };
-                return Ok(match plan.kind {
+                let place = Place { name, what, url, roots };
+                let sink = self.web_sink(&place, plan.token.as_deref(), (settings, in_force), dialled)?;
+                Ok(match plan.kind {
                     ExportKind::Splunk => Sink::Splunk(sink),
                     _ => Sink::Otlp(sink),
-                });
+                })
             }
-        };
-        let dialer = dialer(plan, in_force, dialled)?;
-        Ok(Sink::Syslog(SyslogSink { dialer, host, port, node }))
+        }
+    }
+
+    /// A place that is reached by HTTP, with the secret that it wants to be shown.
+    pub(super) fn web_sink(
+        &self,
+        place: &Place<'_>,
+        token: Option<&str>,
+        (settings, in_force): (&Settings, &Compiled),
+        dialled: &mut Vec<Dialled>,
+    ) -> Result<HttpSink, Diagnostic> {
+        let dialer = dialer(place.name, place.what, (place.roots, in_force), dialled)?;
+        let target = Target::new(place.url, dialer).map_err(|error| {
+            Diagnostic::new("LG-C007", format!("{} cannot go to {}", place.what, place.url)).because(&error)
+        })?;
+        let limits = Limits { links_max: LINKS_MAX, idle_max: LINKS_MAX, ..Limits::default() };
+        let token = token.map(|name| {
+            let store = credentials::store(settings, self.state());
+            Arc::new(Sealed { store, name: name.to_owned() }) as Arc<dyn Token>
+        });
+        let (pool, node) = (Pool::new(target, limits), settings.name.clone());
+        Ok(HttpSink { pool, path: place.url.clone(), token, node })
     }
 
     /// Every export and how it stands.
@@ -233,29 +259,30 @@ impl Control {
                 failing_since_ms: standing.failing_since_ms,
             }
         });
-        ExportsShown { exports: views.collect() }
+        ExportsShown { exports: views.collect(), telemetry: self.telemetry().shown() }
     }
 }
 
 fn dialer(
-    plan: &ExportPlan,
-    in_force: &Compiled,
+    name: &str,
+    what: &str,
+    (roots, in_force): (Option<&Path>, &Compiled),
     dialled: &mut Vec<Dialled>,
 ) -> Result<Arc<Dialer>, Diagnostic> {
-    let Some(suite) = in_force.upstream(&plan.place()) else {
+    let Some(suite) = in_force.upstream(name) else {
         return Ok(Arc::new(Dialer::plain(dialer::Limits::default())));
     };
-    let roots = match &plan.roots {
+    let roots = match roots {
         Some(path) => ForeignRoots::from_pem_file(path),
         None => ForeignRoots::system(),
     };
     let roots = roots.map_err(|error| {
-        Diagnostic::new("LG-C009", format!("no roots for the export \"{}\"", plan.name))
+        Diagnostic::new("LG-C009", format!("no roots for {what}"))
             .because(&error)
-            .hint("name a PEM file with the other side's authority: roots = \"FILE\" in its [[export]]")
+            .hint("name a PEM file with the other side's authority: roots = \"FILE\"")
     })?;
     let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
     let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
-    dialled.push(Dialled { name: plan.place(), dialer: Arc::clone(&dialer), roots });
+    dialled.push(Dialled { name: name.to_owned(), dialer: Arc::clone(&dialer), roots });
     Ok(dialer)
 }

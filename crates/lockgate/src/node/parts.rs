@@ -152,6 +152,7 @@ pub(super) async fn put_together(
     let workload = workload::open(&control, svids)?;
     let settings = control.changing().lock().settings.clone();
     control.put_exports(&settings)?;
+    control.put_telemetry(&settings)?;
     let token = Token::generate();
     let admin = AdminServer::bind(admin_address, token.clone(), Arc::clone(&control) as _).await.map_err(
         |error| {

@@ -93,6 +93,7 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let mut changed = algorithms(control, &old, &settings)?;
     changed.extend(control.renew_facts(&old.facts, &settings)?);
     changed.extend(control.put_exports(&settings)?);
+    changed.extend(control.put_telemetry(&settings)?);
     if let Some(policies) = policies {
         changed.push(format!("{} policies, generation {generation}", policies.len()));
         let lost = control.node().policies.load().lost_in(&policies);
@@ -222,6 +223,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
     merged.crypto.clone_from(&new.crypto);
     merged.facts.clone_from(&new.facts);
     merged.exports.clone_from(&new.exports);
+    merged.telemetry.clone_from(&new.telemetry);
     merged.attest.registrations.clone_from(&new.attest.registrations);
     merged.attest.tokens.clone_from(&new.attest.tokens);
     merged.policy_files.clone_from(&new.policy_files);

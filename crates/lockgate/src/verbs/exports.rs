@@ -1,6 +1,6 @@
 //! `lockgate exports`: where audit records are brought, and how far.
 
-use lockgate_admin::{ExportView, Exports, Versioned};
+use lockgate_admin::{ExportView, Exports, TelemetryView, Versioned};
 
 use super::identity::time;
 use crate::cli::{Global, Output, OutputArgs};
@@ -15,26 +15,31 @@ pub(crate) async fn run(args: &OutputArgs, global: &Global) -> Result<Exit, Fail
     let state = State::locate(global.state.as_deref())?;
     let exports = client::admin(&state)?.exports().await.map_err(|error| client::unanswered(&error))?;
     match args.output {
-        Output::Human if exports.exports.is_empty() => {
-            print("Records stay on this node. Bring them elsewhere: [[export]] in the configuration\n");
+        Output::Human => {
+            match exports.exports.is_empty() {
+                true => print(
+                    "Records stay on this node. Bring them elsewhere: [[export]] in the configuration\n",
+                ),
+                false => print(&table(&exports)),
+            }
+            if !exports.telemetry.is_empty() {
+                print(&format!("\n{}", telemetry(&exports)));
+            }
         }
-        Output::Human => print(&table(&exports)),
         Output::Jsonl => exports.exports.iter().for_each(print_line),
         Output::Json => print_document(&Versioned::of(&exports)),
     }
     let well = |export: &ExportView| export.problem.is_none() && export.lost == 0;
-    Ok(if exports.exports.iter().all(well) { Exit::Ok } else { Exit::Negative })
+    // Telemetry may lose something: that it fails is what a check should tell.
+    let flows = |telemetry: &TelemetryView| telemetry.problem.is_none();
+    let is_well = exports.exports.iter().all(well) && exports.telemetry.iter().all(flows);
+    Ok(if is_well { Exit::Ok } else { Exit::Negative })
 }
 
 fn table(exports: &Exports) -> String {
     let mut table = Table::new(&["NAME", "TO", "NEXT", "BEHIND", "SENT", "LAST TAKEN", "STANDING"]);
     for export in &exports.exports {
-        let standing = match (&export.problem, export.failing_since_ms, export.lost) {
-            (Some(problem), Some(since), _) => format!("fails since {}: {}", time(since), visible(problem)),
-            (Some(problem), None, _) => format!("fails: {}", visible(problem)),
-            (None, _, 0) => "ok".to_owned(),
-            (None, _, lost) => format!("{lost} records left the log unsent"),
-        };
+        let lost = || format!("{} records left the log unsent", export.lost);
         table.row(&[
             &export.name,
             &export.to,
@@ -42,8 +47,34 @@ fn table(exports: &Exports) -> String {
             &export.behind.to_string(),
             &export.sent.to_string(),
             &export.sent_ms.map_or_else(|| "-".to_owned(), time),
-            &standing,
+            &standing(export.problem.as_deref(), export.failing_since_ms)
+                .unwrap_or_else(|| if export.lost == 0 { "ok".to_owned() } else { lost() }),
         ]);
     }
     table.render(0)
+}
+
+fn telemetry(exports: &Exports) -> String {
+    let mut table = Table::new(&["TELEMETRY", "TO", "SENT", "LOST", "LAST TAKEN", "STANDING"]);
+    for telemetry in &exports.telemetry {
+        table.row(&[
+            &telemetry.kind,
+            &telemetry.to,
+            &telemetry.sent.to_string(),
+            &telemetry.lost.to_string(),
+            &telemetry.sent_ms.map_or_else(|| "-".to_owned(), time),
+            &standing(telemetry.problem.as_deref(), telemetry.failing_since_ms)
+                .unwrap_or_else(|| "ok".to_owned()),
+        ]);
+    }
+    table.render(0)
+}
+
+/// What is wrong, if something is.
+fn standing(problem: Option<&str>, since_ms: Option<u64>) -> Option<String> {
+    let problem = visible(problem?);
+    Some(match since_ms {
+        Some(since) => format!("fails since {}: {problem}", time(since)),
+        None => format!("fails: {problem}"),
+    })
 }
