@@ -1,7 +1,7 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
 //! definitions and arguments that `lockgate-policy` types, its role files, the answers that the prober of
-//! `lockgate-transport` reads, and what auditors and reports read of `lockgate-audit`.
+//! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, and what `lockgate-privacy` takes apart.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -19,6 +19,7 @@ pub mod crypto;
 pub mod facts;
 pub mod mutate;
 pub mod policies;
+pub mod privacy;
 pub mod probe;
 pub mod report;
 pub mod tokens;
@@ -54,6 +55,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arguments", run: arguments::arguments, seeds: arguments::ARGUMENTS_SEEDS },
     Target { name: "role_file", run: policies::role_file, seeds: policies::ROLE_FILE_SEEDS },
     Target { name: "cedar_file", run: policies::cedar_file, seeds: policies::CEDAR_FILE_SEEDS },
+    Target { name: "privacy_text", run: privacy::text, seeds: privacy::TEXT_SEEDS },
+    Target { name: "privacy_subject", run: privacy::subject, seeds: privacy::SUBJECT_SEEDS },
     Target { name: "project", run: arguments::projection, seeds: arguments::PROJECT_SEEDS },
     Target { name: "report_lines", run: report::lines, seeds: report::LINES_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },

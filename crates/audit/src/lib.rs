@@ -89,7 +89,9 @@ pub use line::{Entry, LINE_BYTES_MAX, RECORD_SCHEMA, SCHEMA, SCHEMA_BEFORE, flat
 pub use log::{Durability, Log, Options, Receipt};
 pub use prove::{prove, prove_growth};
 pub use read::{Line, Reader, read};
-pub use record::{ARGUMENTS_BYTES_MAX, Kind, LIST_ENTRIES_MAX, Outcome, Record, TEXT_BYTES_MAX, Text};
+pub use record::{
+    ARGUMENTS_BYTES_MAX, Commitment, Content, Kind, LIST_ENTRIES_MAX, Outcome, Record, TEXT_BYTES_MAX, Text,
+};
 pub use room::FREE_BYTES_MIN;
 pub use shard::{Opening, Previous, SHARD_SCHEMA};
 pub use state::{CheckpointState, LogState, SignerState};

@@ -77,13 +77,34 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// A value that a record vouches for without holding it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commitment {
+    /// Where it stands, like `patient.names[0]`; `$` is all of it.
+    pub path: String,
+    /// Its size: of a text without its quotes and escapes, of anything else as JSON text.
+    pub bytes: u64,
+    /// A tag under a key of those whom the record is about, lower-case hex; none where there was no key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+}
+
+/// What was said in a call, encrypted under keys of those whom the record is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// What it may be used for, by the policy that had it kept.
+    pub purpose: String,
+    /// The ciphertext, base64.
+    pub sealed: String,
+}
+
 /// The facts of one record. Build it with struct update syntax from [`Record::new`] and hand it to
 /// [`Log::append`](crate::Log::append), which adds the schema, the sequence number, the hash of the line before, and the
 /// time.
 ///
 /// The format is flat and free of the types of policy, detection and cryptography on purpose: a log is read years
-/// after the code that wrote it is gone. Absent facts are absent from the line. Results are never part of a record, and
-/// the values of arguments only where the configuration asks for them (`policy.record_arguments`).
+/// after the code that wrote it is gone. Absent facts are absent from the line. Values of arguments and results are never part
+/// of a record in the open: they are committed to, and encrypted where policy opts in.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record<'a> {
@@ -145,13 +166,27 @@ pub struct Record<'a> {
     /// Roles of the caller by its registration. Those that policy files give it are not repeated here.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub roles: Cow<'a, [String]>,
-    /// Names of the call's arguments, outermost ones only.
+    /// Names of the call's arguments, outermost ones only. What does not read like the name of a field is `*`.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub argument_names: Cow<'a, [String]>,
-    /// The call's arguments as JSON text, byte for byte as they came. Only where `policy.record_arguments` is set, and
-    /// only up to [`ARGUMENTS_BYTES_MAX`]: what is here is whole.
+    /// The call's arguments as JSON text, byte for byte as they came, in logs of before; new ones have them in `content`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<Text<'a>>,
+    /// Pseudonyms of those whom the record is about, good for one month. Only the node's keys tie them to anybody.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub subjects: Cow<'a, [String]>,
+    /// The arguments: paths, sizes and tags.
+    #[serde(skip_serializing_if = "<[Commitment]>::is_empty")]
+    pub committed: Cow<'a, [Commitment]>,
+    /// The result: paths, sizes and tags.
+    #[serde(skip_serializing_if = "<[Commitment]>::is_empty")]
+    pub committed_result: Cow<'a, [Commitment]>,
+    /// Arguments and result, encrypted, where policy has them kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Cow<'a, Content>>,
+    /// What of arguments and result is missing above, and why.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub left_out: Cow<'a, [String]>,
     /// SHA-256 of the definition of the tool that was called, as it is pinned, lower-case hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool_definition: Option<Text<'a>>,
@@ -292,6 +327,11 @@ impl<'a> Record<'a> {
             roles,
             argument_names,
             arguments,
+            subjects,
+            committed,
+            committed_result,
+            content,
+            left_out,
             tool_definition,
             prev_event,
             findings,
@@ -340,17 +380,25 @@ impl<'a> Record<'a> {
             own_signature,
             profile,
         ];
-        let lists = [policies, roles, argument_names, findings, before, after];
+        let lists = [policies, roles, argument_names, subjects, left_out, findings, before, after];
         let texts = texts.into_iter().flatten().map(|text| text.len());
         // Each entry costs a comma and quotes, even an empty one.
         let entries = lists.into_iter().flat_map(|list| list.iter()).map(|text| text.len() + 3);
-        texts.chain(entries).fold(0, usize::saturating_add)
+        let committed = committed.iter().chain(committed_result.iter());
+        let committed = committed.map(|one| one.path.len() + one.tag.as_ref().map_or(0, String::len) + 32);
+        let content = content.iter().map(|content| content.purpose.len() + content.sealed.len());
+        texts.chain(entries).chain(committed).chain(content).fold(0, usize::saturating_add)
     }
 
     /// The same record with every field within its limit.
     pub(crate) fn cut(&self, cut: &Cut) -> Record<'static> {
         let text = |text: &Option<Text<'a>>| text.as_ref().map(|text| Cow::Owned(cut_text(text, cut)));
         let cut_list = |list: &[String]| cut_list(list, cut);
+        let keeps_content = cut.arguments_bytes > 0;
+        let mut left_out = cut_list(&self.left_out);
+        if self.content.is_some() && !keeps_content {
+            left_out.push("content: the record has no room for it".to_owned());
+        }
         Record {
             kind: self.kind,
             outcome: self.outcome,
@@ -374,6 +422,15 @@ impl<'a> Record<'a> {
             roles: Cow::Owned(cut_list(&self.roles)),
             argument_names: Cow::Owned(cut_list(&self.argument_names)),
             arguments: whole(self.arguments.as_ref(), cut),
+            subjects: Cow::Owned(cut_list(&self.subjects)),
+            committed: Cow::Owned(cut_committed(&self.committed, cut)),
+            committed_result: Cow::Owned(cut_committed(&self.committed_result, cut)),
+            content: self
+                .content
+                .as_ref()
+                .filter(|_| keeps_content)
+                .map(|content| Cow::Owned((**content).clone())),
+            left_out: Cow::Owned(left_out),
             tool_definition: text(&self.tool_definition),
             prev_event: text(&self.prev_event),
             findings: Cow::Owned(cut_list(&self.findings)),
@@ -406,6 +463,16 @@ fn cut_text(text: &str, cut: &Cut) -> String {
     }
     let end = text.floor_char_boundary(cut.text_bytes);
     format!("{}[cut, {} bytes in all]", &text[..end], text.len())
+}
+
+fn cut_committed(list: &[Commitment], cut: &Cut) -> Vec<Commitment> {
+    // The whole stands first. The texts of a commitment are short, unless somebody else made it.
+    let short = |one: &Commitment| Commitment {
+        path: cut_text(&one.path, cut),
+        bytes: one.bytes,
+        tag: one.tag.as_ref().map(|tag| cut_text(tag, cut)),
+    };
+    list.iter().take(cut.list_entries + 1).map(short).collect()
 }
 
 /// Arguments that fit, or none.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use lockgate_audit::tlog::checkpoint::Signer;
-use lockgate_audit::{Durability, Entry, Kind, Log, Options, Outcome, Record, Sealing, Text, prove, tail};
+use lockgate_audit::{
+    Commitment, Content, Durability, Entry, Kind, Log, Options, Outcome, Record, Sealing, Text, prove, tail,
+};
 use lockgate_crypto::PrivateKey;
 use lockgate_crypto::note::Signs;
 use proptest::prelude::*;
@@ -92,6 +94,11 @@ fn full(kind: Kind) -> Record<'static> {
         roles: list("support"),
         argument_names: list("id"),
         arguments: text("{\"id\":\"c-1\"}"),
+        subjects: list("00112233445566778899aabbccddeeff"),
+        committed: Cow::Owned(vec![committed("$", 12), committed("id", 3)]),
+        committed_result: Cow::Owned(vec![Commitment { tag: None, ..committed("$", 2_000_000) }]),
+        content: Some(Cow::Owned(Content { purpose: "treatment".to_owned(), sealed: "AQID".to_owned() })),
+        left_out: list("result: larger than is read"),
         tool_definition: text("7d86"),
         prev_event: text("0123456789abcdef-6"),
         findings: list("LG-F001"),
@@ -115,6 +122,10 @@ fn full(kind: Kind) -> Record<'static> {
         before: list("one"),
         after: list("two"),
     }
+}
+
+fn committed(path: &str, bytes: u64) -> Commitment {
+    Commitment { path: path.to_owned(), bytes, tag: Some("0011".repeat(8)) }
 }
 
 fn signer() -> Signer {

@@ -57,6 +57,7 @@ pub mod cbom;
 pub mod digest;
 pub mod document;
 pub mod jose;
+pub mod mac;
 pub mod note;
 pub mod profile;
 pub mod random;

@@ -95,7 +95,7 @@ pub(crate) enum Verb {
     /// What was found suspicious, and what waits for approval
     #[command(subcommand)]
     Threats(ThreatsVerb),
-    /// The hash-chained record of every call and every refusal
+    /// The signed, tamper-evident record of every call and every refusal
     #[command(subcommand)]
     Audit(AuditVerb),
     /// Where audit records are brought, and how far

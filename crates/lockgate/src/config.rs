@@ -21,6 +21,7 @@ mod load;
 mod scopes;
 mod servers;
 mod settings;
+mod subjects;
 mod target;
 mod telemetry;
 mod tree;
@@ -36,6 +37,7 @@ pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 use scopes::ScopeNeed;
 pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
+pub(crate) use subjects::SubjectPlace;
 pub(crate) use target::Target;
 use telemetry::Telemetry;
 pub(crate) use telemetry::TelemetryPlan;
@@ -77,7 +79,7 @@ pub(crate) struct Config {
     pub(crate) scope: Vec<ScopeNeed>,
     /// Bounds on everything that a peer can make grow.
     pub(crate) limits: Limits,
-    /// The hash-chained record of calls.
+    /// The signed, tamper-evident record of calls.
     pub(crate) audit: Audit,
     /// The rules that permit calls.
     pub(crate) policy: Policy,
@@ -212,7 +214,7 @@ pub(crate) struct Secrets {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// The hash-chained record of calls.
+/// The signed, tamper-evident record of calls.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Audit {
@@ -225,13 +227,16 @@ pub(crate) struct Audit {
     /// MCP methods, like tools/call, whose answers wait until their record is on the disk.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) durable: Vec<String>,
+    /// Whom calls are about, and where that stands in them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) subject: Vec<SubjectPlace>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
         let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } =
             lockgate_audit::Options::default();
-        Self { segment_bytes_max, sync_ms_max, durable: Vec::new() }
+        Self { segment_bytes_max, sync_ms_max, durable: Vec::new(), subject: Vec::new() }
     }
 }
 
@@ -242,7 +247,7 @@ pub(crate) struct Policy {
     /// Role files (*.toml) and Cedar files (*.cedar). Without any, all of both in STATE/policy.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) files: Vec<PathBuf>,
-    /// Whether the audit log holds the values of arguments, for `policy replay` and `policy suggest`. They can be personal: decide who reads the log first.
+    /// Whether the audit log keeps what is said in all calls, encrypted, for `policy replay` and `policy suggest`. Where a rule has it kept for a purpose of its own, it is kept for that one.
     pub(crate) record_arguments: bool,
 }
 

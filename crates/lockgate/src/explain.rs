@@ -64,7 +64,7 @@ fn about(stage: Stage) -> [&'static str; 4] {
             "A JSON-RPC error that says whether and when to try again.",
         ],
         Stage::Record => [
-            "Appends one record to the hash-chained audit log before the answer leaves; refusals at any stage are recorded too.",
+            "Appends one record to the signed, tamper-evident audit log before the answer leaves; refusals at any stage are recorded too.",
             "everything that is known about the call",
             "a receipt",
             "The call is refused: what cannot be recorded does not happen (LG-A002).",

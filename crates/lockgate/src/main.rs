@@ -33,6 +33,7 @@ mod registry;
 mod sample;
 mod signals;
 mod state;
+mod subjects;
 mod trouble;
 mod verbs;
 

@@ -130,6 +130,11 @@ const ENTRIES: &[Entry] = entries! {
     "A [[scope]] says what of scopes (RFC 6749) the token of a caller must have, for servers, tools and methods. One that names no server, an unknown one, a pattern that fits nothing, or no scope, would need nothing of anybody."
     ["The message names the setting, and the hint its form."]
 
+    "LG-C023" Configuration
+    "subject that is nowhere"
+    "An [[audit.subject]] says where calls name a person or whatever else records can be about: an argument, or the URIs of resources that begin alike. One without a kind, with both or neither, or of a server that does not exist would find nobody, and what cannot be found cannot be erased."
+    ["The message names the setting, and the hint its form."]
+
     "LG-C014" Configuration
     "exception that cannot be"
     "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."
@@ -604,6 +609,11 @@ const ENTRIES: &[Entry] = entries! {
     "audit proof does not hold"
     "A proof shows that a record is in a log whose checkpoint a trusted key signed. This one does not: the record, the path or the checkpoint was changed, or another key signed it."
     ["Get the key from the log's owner by a way that you trust: lockgate audit key", "Have the proof made again: lockgate audit prove SEQ"]
+
+    "LG-A005" Configuration
+    "keys of subjects cannot be used"
+    "Values in records are committed to, and content is encrypted, under keys of those whom the records are about. They lie in DIR/subjects, sealed under a master key that is replaced whenever keys are destroyed: a file of before does not open any more. A node without them would record what nobody could erase or read, so it does not start."
+    ["Put DIR/subjects and the key of the sealed store back as they belong together.", "Or move DIR/subjects away: what is encrypted in the log is lost then, and new keys are made."]
 
     "LG-A020" Usage
     "not a period"

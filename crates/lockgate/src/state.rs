@@ -4,9 +4,10 @@
 //! STATE/                  0700
 //!   authority/            the local authority's keys and certificates (lockgate-identity)
 //!   connectors/NAME/      keys and certificates of connectors on this machine, one folder for each gateway
-//!   audit/                the hash-chained log (lockgate-audit)
+//!   audit/                the signed log (lockgate-audit)
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
 //!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
+//!   subjects/             keys of those whom records are about; what is erased is erased here (lockgate-privacy)
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
 //!   run/node.lock         held by the running node
 //!   run/node.json  0600   where the running node is reached, and the token for its admin interface
@@ -108,6 +109,11 @@ impl State {
     /// Where sealed credentials are.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.root.join("secrets")
+    }
+
+    /// Where the keys of those are whom records are about.
+    pub(crate) fn subjects(&self) -> PathBuf {
+        self.root.join("subjects")
     }
 
     fn run(&self) -> PathBuf {

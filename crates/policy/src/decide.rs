@@ -115,9 +115,12 @@ impl Policies {
         let (outcome, shadow) = self.judge(&query, &frame, &found, circumstances, &message);
         match outcome {
             Outcome::Permit { policies, result, approved_by } => {
-                let policies = policies.iter().map(|&n| self.index.rule(n).id().to_owned()).collect();
+                let rules = || policies.iter().map(|&n| self.index.rule(n));
+                // The first that names a purpose: they stand in the order of their files.
+                let record_for = rules().find_map(|rule| rule.terms().record_for.clone());
+                let policies = rules().map(|rule| rule.id().to_owned()).collect();
                 let permit = self.permit(&query, policies, message);
-                Ok(Permit { result, shadow, approved_by, ..permit })
+                Ok(Permit { result, shadow, approved_by, record_for, ..permit })
             }
             denied => {
                 Err(self.denial(&Case { request: found.request.as_ref(), ..case }, denied, shadow, message))
@@ -134,6 +137,7 @@ impl Policies {
             result: None,
             shadow: None,
             approved_by: None,
+            record_for: None,
         }
     }
 

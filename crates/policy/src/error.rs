@@ -83,7 +83,7 @@ impl Fault {
             }
             Fault::Annotation => {
                 "annotations with a meaning are id, reason, hint, on_violation, approval, result_fields, \
-                 result_hidden, rate and mode"
+                 result_hidden, rate, record_for and mode"
             }
             Fault::Uncovered => {
                 "write: action in Lockgate::Action::\"tools/call\"; a call of a pinned tool is an action of its \

@@ -282,7 +282,8 @@ fn numbers(index: &Index, response: &Response) -> Vec<u32> {
 fn plain_ids(index: &Index, permits: &[u32]) -> Option<Arc<[String]>> {
     let says_more = |n: &u32| {
         let terms = index.rule(*n).terms();
-        terms.approval || terms.rate.is_some() || terms.only.is_some() || !terms.hidden.is_empty()
+        let cuts = terms.only.is_some() || !terms.hidden.is_empty();
+        terms.approval || terms.rate.is_some() || cuts || terms.record_for.is_some()
     };
     (!permits.is_empty() && !permits.iter().any(says_more))
         .then(|| permits.iter().map(|&n| index.rule(n).id().to_owned()).collect())

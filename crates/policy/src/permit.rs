@@ -19,6 +19,7 @@ pub struct Permit {
     pub(crate) result: Option<ResultFields>,
     pub(crate) shadow: Option<String>,
     pub(crate) approved_by: Option<String>,
+    pub(crate) record_for: Option<String>,
 }
 
 /// What of a result may pass.
@@ -64,6 +65,11 @@ impl Permit {
     /// Who approved the call, where it needed that.
     pub fn approved_by(&self) -> Option<&str> {
         self.approved_by.as_deref()
+    }
+
+    /// The purpose for which records keep what is said in the call, encrypted; `None` is not at all.
+    pub fn record_for(&self) -> Option<&str> {
+        self.record_for.as_deref()
     }
 
     /// Gives the message back for forwarding. The right to forward it ends

@@ -31,11 +31,13 @@ pub(crate) struct Terms {
     pub(crate) rate: Option<Rate>,
     /// `@mode("shadow")`.
     pub(crate) shadow: bool,
+    /// `@record_for`: the purpose for which records keep content.
+    pub(crate) record_for: Option<String>,
 }
 
 /// Annotations with a meaning. `rule` names the rule that several policies of
 /// a role file make up; rates count by it.
-const KNOWN: [&str; 11] = [
+const KNOWN: [&str; 12] = [
     "id",
     "reason",
     "hint",
@@ -47,7 +49,23 @@ const KNOWN: [&str; 11] = [
     "result_hidden",
     "rate",
     "mode",
+    "record_for",
 ];
+
+/// Longest word for a purpose, in bytes: it stands in every record that is kept for it.
+const PURPOSE_BYTES_MAX: usize = 32;
+
+/// What a purpose looks like.
+pub(crate) const PURPOSE_HINT: &str =
+    "write a word for the purpose: up to 32 lower-case letters, digits and hyphens, like \"treatment\"";
+
+/// Whether this word can name a purpose.
+pub(crate) fn is_purpose(word: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    word.len() <= PURPOSE_BYTES_MAX
+        && word.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.bytes().all(fits)
+}
 
 /// What is wrong with an annotation, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,7 +93,7 @@ impl Terms {
     }
 
     fn set(&mut self, name: &str, value: &str, forbid: bool) -> Result<(), Wrong> {
-        if forbid && matches!(name, "approval" | "rate" | "result_fields" | "result_hidden") {
+        if forbid && matches!(name, "approval" | "rate" | "result_fields" | "result_hidden" | "record_for") {
             let hint =
                 "put it on the permit; for a forbid that a person may lift, write @on_violation(\"hold\")";
             return Err(Wrong { what: format!("@{name} on a forbid means nothing"), hint: hint.to_owned() });
@@ -101,6 +119,10 @@ impl Terms {
             "rate" => {
                 self.rate = Rate::parse(value);
                 self.rate.is_some()
+            }
+            "record_for" => {
+                self.record_for = is_purpose(value).then(|| value.to_owned());
+                self.record_for.is_some()
             }
             "result_fields" => {
                 self.only = fields(value);
@@ -130,6 +152,7 @@ fn unreadable(name: &str, value: &str) -> Wrong {
         "on_violation" => "write \"deny\", \"hold\" or \"kill\"",
         "approval" => "write \"required\", or leave it out",
         "mode" => "write \"shadow\", or leave it out to enforce the policy",
+        "record_for" => PURPOSE_HINT,
         "rate" => "write a number from 1 to 1000000 and second, minute, hour or day: \"30/minute\"",
         _ => "write names of fields or dotted paths, with commas between them: \"name,address.city\"",
     };

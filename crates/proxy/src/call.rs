@@ -4,17 +4,18 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lockgate_audit::{ARGUMENTS_BYTES_MAX, Durability, Kind, Outcome, Receipt, Record};
+use lockgate_audit::{Durability, Kind, Outcome, Receipt, Record};
 use lockgate_detect::Finding;
 use lockgate_live::{Event, Found, Trace};
 use lockgate_mcp::{Era, Kind as MessageKind, Message};
 use lockgate_policy::Permit;
+use lockgate_privacy::{Called, Described, Describer, Told, redacted, shown};
 use serde::de::IgnoredAny;
 
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::refusal::Refusal;
-use crate::results::{self, Cuts};
+use crate::results::{self, Cuts, is_protocol};
 use crate::session::{Owed, Session};
 use crate::stage::Stage;
 use crate::tell::{Beside, Said, Times};
@@ -66,7 +67,11 @@ struct Facts {
     shadow: Option<String>,
     facts: Option<String>,
     argument_names: Vec<String>,
-    arguments: Option<String>,
+    /// What was asked, and what was answered: both share their bytes with what passes.
+    request: Option<Message>,
+    result: Option<Message>,
+    /// Why the content is kept, where policy has it kept.
+    record_for: Option<String>,
     findings: Vec<String>,
     found: Vec<Found>,
     bytes_in: Option<u64>,
@@ -102,12 +107,19 @@ impl Call {
         self.facts.id = message.id_raw().map(str::to_owned);
         self.facts.bytes_in = Some(message.bytes().len() as u64);
         self.asks = message.kind() == MessageKind::Request;
-        let Some(raw) = message.arguments_raw() else { return };
-        let names: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_str(raw);
-        self.facts.argument_names = names.map(|names| names.into_keys().collect()).unwrap_or_default();
-        if self.node.records_arguments() && raw.len() <= ARGUMENTS_BYTES_MAX {
-            self.facts.arguments = Some(raw.to_owned());
+        if let Some(raw) = message.arguments_raw() {
+            let names: Result<BTreeMap<String, IgnoredAny>, _> = serde_json::from_str(raw);
+            let names = names.map(|names| names.into_keys().collect::<Vec<_>>()).unwrap_or_default();
+            let mut names: Vec<String> = names.iter().map(|name| shown(name).to_owned()).collect();
+            names.dedup();
+            self.facts.argument_names = names;
         }
+        self.facts.request = Some(message.clone());
+    }
+
+    /// Notes what goes back.
+    pub fn note_result(&mut self, message: &Message) {
+        self.facts.result = (message.kind() == MessageKind::Result).then(|| message.clone());
     }
 
     /// Notes the id alone, of a message that could not be decoded.
@@ -162,6 +174,7 @@ impl Call {
         self.facts.policy_generation = Some(permit.generation());
         self.facts.approval = permit.approved_by().map(str::to_owned);
         self.facts.shadow = permit.shadow().map(str::to_owned);
+        self.facts.record_for = permit.record_for().map(str::to_owned);
     }
 
     /// Notes the SHA-256 of the facts that were decided on.
@@ -327,9 +340,20 @@ impl Call {
     async fn settle(&mut self, receipt: Receipt) -> Result<(), Refusal> {
         if self.node.is_durable(self.method()) {
             self.node.audit.synced(&receipt).await.map_err(Refusal::Unrecorded)?;
+            self.sync_keys().await;
         }
         self.tell();
         Ok(())
+    }
+
+    /// Waits until keys that were made for its record are on the disk. Without them content is lost, not evidence.
+    async fn sync_keys(&self) {
+        let describer = self.node.describer();
+        let Some(vault) = describer.vault().filter(|vault| vault.is_unsynced()).cloned() else { return };
+        let synced = tokio::task::spawn_blocking(move || vault.sync()).await;
+        if let Ok(Err(error)) = synced {
+            tracing::error!(target: "lockgate::record", %error, "keys of subjects cannot be brought to the disk");
+        }
     }
 
     /// Lets those who look on see it.
@@ -349,25 +373,31 @@ impl Call {
         self.recorded = true;
         self.times.end(Stage::Forward);
         let elapsed = self.times.elapsed();
+        let described = self.describe();
         let facts = &self.facts;
+        let arguments = facts.request.as_ref().and_then(Message::arguments_raw);
+        let said_of = |text: &'_ str| Cow::Owned(self.without_values(text, arguments));
         self.node.metrics.call(facts.server.as_deref(), facts.method.as_deref(), outcome, elapsed);
         let mut record = Record {
             stage: stage.map(|stage| Cow::Borrowed(stage.name())),
             server: facts.server.as_deref().map(Cow::Borrowed),
             method: facts.method.as_deref().map(Cow::Borrowed),
-            name: facts.name.as_deref().map(Cow::Borrowed),
+            name: facts.name.as_deref().map(|name| self.shown(name)),
             request_id: facts.id.as_deref().map(Cow::Borrowed),
             session: self.session.as_ref().map(|s| Cow::Borrowed(s.fingerprint.as_str())),
             code,
-            reason: said.reason.as_deref().map(Cow::Borrowed),
+            reason: said.reason.as_deref().map(said_of),
             policies: Cow::Borrowed(&facts.policies),
             policy_generation: facts.policy_generation,
             consequence: facts.consequence.map(Cow::Borrowed),
             approval: facts.approval.as_deref().map(Cow::Borrowed),
-            shadow: facts.shadow.as_deref().map(Cow::Borrowed),
+            shadow: facts.shadow.as_deref().map(said_of),
             facts: facts.facts.as_deref().map(Cow::Borrowed),
             argument_names: Cow::Borrowed(&facts.argument_names),
-            arguments: facts.arguments.as_deref().map(Cow::Borrowed),
+            subjects: Cow::Borrowed(&described.subjects),
+            committed: Cow::Borrowed(&described.committed),
+            committed_result: Cow::Borrowed(&described.committed_result),
+            left_out: Cow::Borrowed(&described.left_out),
             findings: Cow::Borrowed(&facts.findings),
             bytes_in: facts.bytes_in,
             bytes_out: facts.bytes_out,
@@ -382,6 +412,9 @@ impl Call {
             // Held over the write, so that the calls of a link are one chain.
             let mut before = self.link.recorded.lock();
             record.prev_event = before.map(|before| Cow::Owned(before.uid()));
+            // Content belongs to the place behind that event, so it is sealed here.
+            let after = record.prev_event.as_deref().unwrap_or_default();
+            record.content = described.seal(after).map(Cow::Owned);
             let appended = self.node.audit.append(&record, durability);
             *before = appended.as_ref().ok().copied().or(*before);
             appended
@@ -400,6 +433,51 @@ impl Call {
 }
 
 impl Call {
+    /// What the record says of what was said. What is of the protocol (lists, sessions) is nobody's data.
+    fn describe(&self) -> Described {
+        let facts = &self.facts;
+        let method = self.method();
+        let arguments = facts.request.as_ref().and_then(Message::arguments_raw);
+        let result = facts.result.as_ref().filter(|_| !is_protocol(method)).and_then(Message::result_raw);
+        if arguments.is_none() && result.is_none() {
+            return Described::default();
+        }
+        let called = Called {
+            agent: &self.link.caller.agent,
+            server: self.server(),
+            name: facts.name.as_deref().unwrap_or_default(),
+            arguments,
+        };
+        // Whom such an answer is about was said in another call, which is over.
+        if facts.request.is_none() || method.starts_with("tasks/") {
+            let mut described = Describer::default().describe(&Told { called, result, purpose: None });
+            described.left_out.push("tags: it belongs to a call that has a record of its own".to_owned());
+            return described;
+        }
+        let told = Told { called, result, purpose: facts.record_for.as_deref() };
+        self.node.describer().describe(&told)
+    }
+
+    /// The name of what is called, without whom it names.
+    fn shown<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        self.node.describer().rules().shown(self.server(), name)
+    }
+
+    /// A text about the call without what was said in it.
+    fn without_values(&self, text: &str, arguments: Option<&str>) -> String {
+        let text = redacted(text, arguments);
+        match self.facts.name.as_deref().map(|name| (name, self.shown(name))) {
+            Some((name, shown)) if name != shown => text.replace(name, &shown),
+            _ => text.into_owned(),
+        }
+    }
+
+    /// Why it was refused, as those may read it who were not told the arguments.
+    pub(crate) fn refused_for(&self, refusal: &Refusal) -> String {
+        let arguments = self.facts.request.as_ref().and_then(Message::arguments_raw);
+        self.without_values(&refusal.to_string(), arguments)
+    }
+
     /// SHA-256 of the definition that is trusted for the tool that is called.
     fn definition(&self) -> Option<String> {
         let tool = self.facts.name.as_deref().filter(|_| self.method() == "tools/call")?;

@@ -22,7 +22,7 @@ impl Node {
     pub(crate) async fn kill(self: &Arc<Self>, call: &Call, refusal: &Refusal) {
         let link = &call.link;
         let by = refusal.rule().map_or_else(|| "policy".to_owned(), |rule| format!("policy {rule}"));
-        let said = refusal.to_string();
+        let said = call.refused_for(refusal);
         let reason = said[..said.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
         let (mut is_first, mut kept) = (link.kill_once(), Vec::new());
         for revocation in revocations(link, &by, &reason, self.now_ms()) {

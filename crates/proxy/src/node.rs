@@ -5,7 +5,6 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -16,6 +15,7 @@ use lockgate_identity::Revocations;
 use lockgate_live::Feed;
 use lockgate_mcp::Message;
 use lockgate_policy::Policies;
+use lockgate_privacy::Describer;
 use lockgate_store::Store;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
@@ -73,8 +73,8 @@ pub struct Parts {
     pub approvals: Approvals,
     /// Who finds facts out.
     pub facts: Arc<dyn Facts>,
-    /// Whether records hold the values of arguments.
-    pub record_arguments: bool,
+    /// What goes into records of what is said in calls.
+    pub describer: Describer,
     /// Bounds.
     pub limits: Arc<Limits>,
     /// Methods whose records are synced to disk before the answer leaves.
@@ -104,7 +104,7 @@ pub struct Node {
     pub(crate) policy_changes: watch::Sender<u64>,
     /// What is taken from results that tasks will give later.
     pub(crate) tasks_cut: Tasks,
-    record_arguments: AtomicBool,
+    describer: ArcSwap<Describer>,
     facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
     pub metrics: Metrics,
@@ -156,7 +156,7 @@ impl Node {
             definitions_changed: Notify::new(),
             policy_changes: watch::Sender::new(0),
             tasks_cut: Tasks::default(),
-            record_arguments: AtomicBool::new(parts.record_arguments),
+            describer: ArcSwap::from_pointee(parts.describer),
             facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -185,14 +185,14 @@ impl Node {
         self.facts.store(Arc::new(facts));
     }
 
-    /// Whether records hold the values of arguments.
-    pub(crate) fn records_arguments(&self) -> bool {
-        self.record_arguments.load(Ordering::Relaxed)
+    /// What goes into records of what is said in calls.
+    pub fn describer(&self) -> Arc<Describer> {
+        self.describer.load_full()
     }
 
-    /// Has records hold the values of arguments from now on, or not any more.
-    pub fn set_record_arguments(&self, record: bool) {
-        self.record_arguments.store(record, Ordering::Relaxed);
+    /// Has records describe calls like this from now on.
+    pub fn set_describer(&self, describer: Describer) {
+        self.describer.store(Arc::new(describer));
     }
 
     /// Shows how many calls wait for a person.

@@ -101,6 +101,7 @@ impl OwnTools {
         match self.attempt(&mut call, &server, &question).await {
             Ok(message) => {
                 let (outcome, code, bytes) = summary(http::StatusCode::OK, Some(&message));
+                call.note_result(&message);
                 call.record(outcome, code, bytes).await.map_err(|unrecorded| unrecorded.to_string())?;
                 let failed = || format!("the server answered with error {}", code.unwrap_or_default());
                 message.result_raw().map(str::to_owned).ok_or_else(failed)

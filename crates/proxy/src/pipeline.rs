@@ -289,6 +289,7 @@ async fn record(mut call: Call, outcome: Result<Reply, Refusal>) -> Response<Bod
     let (status, headers, body) = match reply {
         Reply::Whole { status, headers, message } => {
             let (outcome, code, bytes) = summary(status, message.as_ref());
+            message.iter().for_each(|message| call.note_result(message));
             if let Err(unrecorded) = call.record(outcome, code, bytes).await {
                 return unrecorded.response(&call);
             }

@@ -258,6 +258,7 @@ impl Relay {
         let sent = match judge(&mut call, &server, message).await {
             Ok(message) => {
                 let (outcome, code, bytes) = summary(http::StatusCode::OK, Some(&message));
+                call.note_result(&message);
                 call.record(outcome, code, bytes).await.map(|()| message.bytes().clone())
             }
             Err(refusal) => {

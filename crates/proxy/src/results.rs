@@ -155,7 +155,7 @@ pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
 }
 
 /// Whether results of a method are of the protocol rather than of the server's data: there is nothing to cut in them.
-fn is_protocol(method: &str) -> bool {
+pub(crate) fn is_protocol(method: &str) -> bool {
     matches!(method, "initialize" | "ping" | "server/discover" | "logging/setLevel" | "subscriptions/listen")
         || method.ends_with("/list")
         || method.ends_with("subscribe")

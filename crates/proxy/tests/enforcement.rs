@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use http_body_util::BodyExt;
 use lockgate_identity::{Revocation, Target};
 use lockgate_policy::{Options, Policies, Source};
+use lockgate_privacy::{Describer, InMemory, Open, Place, Rule, Rules, Vault};
 use lockgate_proxy::revoke::{self, Cut};
 use lockgate_proxy::{Node, Parts};
 use rig::tunnel::{PATH, Tunnel};
@@ -323,14 +324,49 @@ async fn policies_that_close_a_server_end_what_is_open_there() {
 }
 
 #[tokio::test]
-async fn values_of_arguments_are_recorded_where_that_is_asked_for() {
-    let tunnel = Tunnel::with("pq-hybrid", |parts: &mut Parts| parts.record_arguments = true).await;
+async fn values_are_in_no_record_and_encrypted_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let vault = Arc::new(Vault::open(folder.path(), Box::new(InMemory::default())).unwrap());
+    let place = Place::Argument(vec!["patient".to_owned()]);
+    let rules = Rules::new(vec![Rule { server: None, tool: None, place, kind: "patient".to_owned() }]);
+    let describer = Describer::new(rules, Arc::clone(&vault), None);
+    let tunnel = Tunnel::with("pq-hybrid", |parts: &mut Parts| {
+        parts.describer = describer;
+        parts.policies = policies(
+            r#"@id("all") permit(principal, action, resource);
+               @id("kept") @record_for("treatment")
+               permit(principal, action in Lockgate::Action::"tools/call", resource) when { context.names.contains("note") };
+               @id("no") forbid(principal, action, resource) when { context.touched.contains("forbidden-word") };"#,
+            1,
+        );
+    })
+    .await;
     let mut link = tunnel.agent("a", "pq-hybrid").await;
-    link.call("echo", json!({"text": "x", "n": 1})).await.unwrap();
-    let record = records(&tunnel.rig).into_iter().find(|record| record["method"] == "tools/call").unwrap();
-    let arguments: Value = serde_json::from_str(record["arguments"].as_str().unwrap()).unwrap();
-    assert_eq!(arguments, json!({"text": "x", "n": 1}));
-    assert_eq!((&record["argument_names"], &record["policy_generation"]), (&json!(["n", "text"]), &json!(1)));
+    let arguments = json!({"patient": "P-4711", "text": "hepatitis", "ann@example.org": 1});
+    link.call("echo", arguments.clone()).await.unwrap();
+    let kept = json!({"patient": "P-4711", "text": "hepatitis", "note": "x"});
+    link.call("echo", kept.clone()).await.unwrap();
+    let denied = json!({"patient": "P-4711", "text": "a forbidden-word"});
+    link.call("echo", denied).await.unwrap();
+    let lines = lockgate_audit::tail(&tunnel.rig.dir.path().join("audit"), 100).unwrap();
+    for secret in ["4711", "hepatitis", "ann@example.org"] {
+        assert!(lines.iter().all(|line| !line.contains(secret)), "{secret} in {lines:#?}");
+    }
+    let entries: Vec<_> = lines.iter().filter_map(|line| lockgate_audit::Entry::parse(line).ok()).collect();
+    let calls: Vec<_> = entries
+        .iter()
+        .map(|entry| &entry.record)
+        .filter(|record| record.method.as_deref() == Some("tools/call"))
+        .collect();
+    let [plain, content, refused] = calls[..] else { panic!("three calls: {calls:#?}") };
+    assert_eq!(*plain.argument_names, ["*", "patient", "text"]);
+    assert!(plain.content.is_none() && plain.subjects.len() == 1 && plain.subjects == content.subjects);
+    assert_eq!(plain.committed[1].tag, content.committed[1].tag, "the same value of the same subject");
+    assert!(plain.committed_result.iter().any(|one| one.path == "content[0].text" && one.tag.is_some()));
+    assert_eq!(refused.subjects, plain.subjects, "what was refused is about somebody, too");
+    let open = Open::of(content, &vault).unwrap().expect("the keys are there");
+    assert_eq!(serde_json::from_str::<Value>(open.arguments.unwrap().get()).unwrap(), kept);
+    assert!(open.result.unwrap().get().contains("hepatitis"));
 }
 
 #[tokio::test]

@@ -54,14 +54,18 @@ pub(crate) fn answer(
             "durable = [\"tools/call\"] in [audit]",
         ),
         Ask::Arguments if background.records_arguments => gap(
-            "Records hold the values of arguments, which can be personal data.",
-            "record_arguments = false in [policy], unless replaying calls is worth it",
+            "What is said in every call is kept, encrypted, until its keys expire or are destroyed.",
+            "record_arguments = false in [policy], unless replaying calls is worth it; a rule keeps what it needs by record_for",
         ),
         Ask::Country => countries(log, background),
         Ask::Purpose => purposes(log, background),
         Ask::Anchor if integrity.verdict == Verdict::Whole && integrity.anchors.is_empty() => gap(
-            "Nothing outside of the log vouches for it: whoever can write its folder could have written it anew.",
+            "Nothing of the log is signed: whoever can write its folder could have written it anew.",
             "keep the head hash of `lockgate audit verify` elsewhere, from time to time",
+        ),
+        Ask::Anchor if integrity.verdict == Verdict::Whole && !integrity.is_signed() => gap(
+            "The log's checkpoints were not held against the log's public keys, which are not with this copy.",
+            "lockgate audit verify DIR --key KEYS, with the keys from the log's owner",
         ),
         Ask::Retention(days) => retention(days, log),
         Ask::Some(_) | Ask::Durable | Ask::Arguments | Ask::Anchor => None,

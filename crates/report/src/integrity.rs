@@ -36,7 +36,8 @@ pub struct Integrity {
     pub torn_bytes: u64,
     /// The first place that does not hold.
     pub damage: Option<Damage>,
-    /// What vouches for the log from outside, in a line each; empty if nothing does.
+    /// The checkpoints that vouch for it, in a line each, with the keys that signed them where these were checked; empty if
+    /// nothing of it is signed.
     pub anchors: Vec<String>,
 }
 
@@ -51,8 +52,29 @@ pub struct Damage {
     pub what: String,
 }
 
+/// Stands before the names of keys.
+const SIGNED_BY: &str = ", signed by ";
+
+/// A month of the log in a line.
+fn anchor(shard: &lockgate_audit::ShardReport) -> String {
+    let signed = match shard.signed_by.as_slice() {
+        [] => String::new(),
+        names => format!("{SIGNED_BY}{}", visible(&names.join(" and "), 300)),
+    };
+    let at = shard.time_s.and_then(|time| i64::try_from(time).ok()?.checked_mul(1000));
+    let at = at.map_or_else(String::new, |ms| format!(" at {}", crate::moment(ms)));
+    format!(
+        "{}: records {} to {}, {} leaves, root {}{signed}{at}",
+        visible(&shard.origin, 200),
+        shard.first,
+        shard.last,
+        shard.size,
+        shard.root
+    )
+}
+
 impl Integrity {
-    /// Out of what [`lockgate_audit::verify`] said.
+    /// Out of what [`lockgate_audit::verify_with`] said.
     ///
     /// # Errors
     /// The error, if it says that the log could not be read rather than that it is damaged.
@@ -78,6 +100,7 @@ impl Integrity {
                     head_hash: Some(report.head_hash.clone()),
                     end_known_to: report.end_known_to,
                     torn_bytes: report.torn_bytes,
+                    anchors: report.shards.iter().map(anchor).collect(),
                     ..empty
                 },
                 _ => empty,
@@ -94,6 +117,12 @@ impl Integrity {
             }),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the newest checkpoint was found to be signed by a key that was trusted.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.anchors.last().is_some_and(|last| last.contains(SIGNED_BY))
     }
 
     /// Says that the log was not the same when it was read after the check.

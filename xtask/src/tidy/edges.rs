@@ -8,7 +8,7 @@ use super::{Finding, finding};
 
 /// Our crates and what each may use of ours, without the `lockgate-` prefix. The order is that of
 /// the layers: a crate uses only what stands above it, so there is no circle.
-const OURS: [(&str, &[&str]); 24] = [
+const OURS: [(&str, &[&str]); 25] = [
     ("crypto", &[]),
     ("mcp", &[]),
     ("openapi", &["mcp"]),
@@ -17,6 +17,7 @@ const OURS: [(&str, &[&str]); 24] = [
     ("detect", &["mcp", "policy", "crypto"]),
     ("audit", &["crypto"]),
     ("store", &[]),
+    ("privacy", &["crypto", "audit", "store"]),
     ("live", &[]),
     ("transport", &["crypto", "identity"]),
     ("tunnel", &["crypto", "identity", "transport"]),
@@ -36,6 +37,7 @@ const OURS: [(&str, &[&str]); 24] = [
             "detect",
             "audit",
             "store",
+            "privacy",
             "live",
             "transport",
         ],
@@ -55,6 +57,7 @@ const OURS: [(&str, &[&str]); 24] = [
             "detect",
             "audit",
             "store",
+            "privacy",
             "live",
             "transport",
             "tunnel",

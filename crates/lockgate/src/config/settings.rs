@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use lockgate_crypto::{Profile, Profiles};
 use lockgate_facts::FactShape;
+use lockgate_privacy::Rules;
 use lockgate_proxy::scopes::Scopes;
 
 use super::attest::AttestPlan;
@@ -64,8 +65,10 @@ pub(crate) struct Settings {
     pub(crate) audit: Audit,
     /// Cedar files; none means those of the state directory.
     pub(crate) policy_files: Vec<PathBuf>,
-    /// Whether records hold the values of arguments.
+    /// Whether records keep what is said in all calls, encrypted.
     pub(crate) record_arguments: bool,
+    /// Whom calls are about.
+    pub(crate) subjects: Rules,
     /// The key of the sealed store, if it lies elsewhere.
     pub(crate) secrets_key: Option<PathBuf>,
     /// Where the admin interface listens.
@@ -244,6 +247,7 @@ impl Resolver<'_> {
         let admin = self.admin(&config.admin.listen);
         let attest = self.attest(config);
         let scopes = self.scopes(config);
+        let subjects = self.subjects(config);
         let settings = Settings {
             name: node.name.clone(),
             trust_domain: node.trust_domain.clone(),
@@ -271,6 +275,7 @@ impl Resolver<'_> {
             limits: config.limits.clone(),
             audit: config.audit.clone(),
             record_arguments: config.policy.record_arguments,
+            subjects,
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
             secrets_key: config.secrets.key.as_ref().map(|key| self.base.join(key)),
             admin: admin?,

@@ -33,6 +33,7 @@ use crate::authority::{Parts as RegistrarParts, Registrar};
 use crate::config::{CredentialPlan, ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::state::{State, write_private};
+use crate::subjects;
 use crate::trouble;
 use crate::verbs::policy;
 
@@ -85,6 +86,7 @@ pub(super) async fn put_together(
     let approvals = Approvals::load(store.clone(), moment_ms()).map_err(|error| unstored(&state, &error))?;
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = sealing::open(&settings, &state, &in_force).await?;
+    let vault = subjects::open(&settings, &state)?;
     let opened = faces::open(&settings, &authority, &in_force).await?;
     agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
@@ -113,7 +115,7 @@ pub(super) async fn put_together(
         revocations,
         approvals,
         facts: Arc::clone(&facts) as _,
-        record_arguments: settings.record_arguments,
+        describer: subjects::describer(&settings, &vault),
         limits,
         durable: settings.audit.durable.clone(),
     });

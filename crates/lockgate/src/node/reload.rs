@@ -14,9 +14,10 @@ use lockgate_policy::Lost;
 
 use super::control::Control;
 use super::{agility, faces, facts, parts, policies, tokens};
-use crate::config::{self, AttestPlan, ServerPlan, Settings};
+use crate::config::{self, AttestPlan, Audit, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
+use crate::subjects;
 use crate::verbs::config::variables;
 
 /// Most prohibitions that are shown as gone. The record of each reload names its own.
@@ -113,10 +114,17 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         drop(changing);
         control.node().put_policies(policies);
     }
-    if settings.record_arguments != old.record_arguments {
-        control.node().set_record_arguments(settings.record_arguments);
-        control.changing().lock().settings.record_arguments = settings.record_arguments;
-        changed.push(format!("policy.record_arguments {}", settings.record_arguments));
+    if (settings.record_arguments, &settings.subjects) != (old.record_arguments, &old.subjects) {
+        let describer = control.node().describer();
+        if let Some(vault) = describer.vault() {
+            control.node().set_describer(subjects::describer(&settings, vault));
+        }
+        let mut changing = control.changing().lock();
+        changing.settings.record_arguments = settings.record_arguments;
+        changing.settings.subjects.clone_from(&settings.subjects);
+        changing.settings.audit.subject.clone_from(&settings.audit.subject);
+        drop(changing);
+        changed.push(format!("policy.record_arguments {}, audit.subject", settings.record_arguments));
     }
     let issuers = control.renew_issuers(&old.attest.tokens, &settings)?;
     let registered = match settings.attest.registrations != old.attest.registrations {
@@ -243,6 +251,8 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
             .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), country: None, ..plan })
             .collect::<Vec<_>>()
     };
+    // Whom calls are about is taken up.
+    let audit = |settings: &Settings| Audit { subject: Vec::new(), ..settings.audit.clone() };
     let attestors = |settings: &Settings| {
         let (registrations, tokens) = (Registrations::default(), Vec::new());
         AttestPlan { registrations, tokens, ..settings.attest.clone() }
@@ -260,7 +270,7 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         ("servers", servers(old) != servers(new)),
         ("the socket of attest", attestors(old) != attestors(new)),
         ("limits", old.limits != new.limits),
-        ("audit", old.audit != new.audit),
+        ("audit", audit(old) != audit(new)),
         ("admin.listen", old.admin != new.admin),
         ("log.format", old.log_format != new.log_format),
     ]

@@ -7,7 +7,8 @@ use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use lockgate_audit::AuditError;
+use lockgate_audit::{AuditError, Checks};
+use lockgate_crypto::note::NoteKey;
 use lockgate_report::{
     Cited, Collector, Framework, Inputs, Integrity, Period, Report, ReportError, Verdict, cited_lines, html,
     oscal,
@@ -15,6 +16,7 @@ use lockgate_report::{
 use serde::Serialize;
 
 use self::background::gather;
+use crate::audit_keys::KeyList;
 use crate::cli::{FailOn, Global, Output, ReportArgs};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
@@ -50,7 +52,12 @@ pub(crate) async fn run(args: &ReportArgs, global: &Global) -> Result<Exit, Fail
     present(&folder)?;
     let out = Out::open(&args.out, args.force)?;
 
-    let mut integrity = checked(&folder)?;
+    // A copy may be of another node, whose keys are not here.
+    let keys = match (&args.from, KeyList::read(&state)?) {
+        (None, Some(list)) => list.active(&state)?,
+        _ => Vec::new(),
+    };
+    let mut integrity = checked(&folder, &keys)?;
     let log = collect(&folder, period, &mut integrity)?;
     let cited = out.copy_evidence(&folder, &log, framework)?;
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -104,9 +111,10 @@ fn present(folder: &Path) -> Result<(), Diagnostic> {
         .hint("if it runs with another state directory, name it: --state DIR; a copy of a log: --from DIR"))
 }
 
-fn checked(folder: &Path) -> Result<Integrity, Failure> {
+fn checked(folder: &Path, keys: &[NoteKey]) -> Result<Integrity, Failure> {
     progress("verifying the log");
-    let checked = Integrity::of(lockgate_audit::verify(folder));
+    let checks = Checks { keys, ..Checks::default() };
+    let checked = Integrity::of(lockgate_audit::verify_with(folder, &checks));
     Ok(checked.map_err(|error| unreadable(&error))?)
 }
 

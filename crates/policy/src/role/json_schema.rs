@@ -122,6 +122,10 @@ fn key_of_rule(key: &str, effect: Effect) -> Value {
             "properties": {"only": texts("These fields alone."), "hide": texts("All but these fields.")},
         }),
         "approval" => json!({"description": "A person says yes to each call.", "type": "boolean"}),
+        "record_for" => json!({
+            "description": "The purpose for which records keep what is said in these calls, encrypted for whom they are about.",
+            "type": "string", "pattern": "^[a-z][a-z0-9-]{0,31}$", "examples": ["treatment"]
+        }),
         key => unreachable!("{key} of {effect:?} has no shape"),
     }
 }

@@ -9,6 +9,7 @@ use super::read::{Section, shown};
 use super::target::{self, Action, Target, Targets};
 use super::{Known, Statement};
 use crate::arguments::Needles;
+use crate::terms;
 
 /// Whether a rule allows or forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ impl Effect {
     /// The keys that such a rule can have.
     pub(super) fn keys(self) -> Vec<&'static str> {
         let own: &[&str] = match self {
-            Effect::Allow => &["others", "rate", "result", "approval"],
+            Effect::Allow => &["others", "rate", "result", "approval", "record_for"],
             Effect::Never => &["touching"],
         };
         let both = [
@@ -327,11 +328,22 @@ fn read_annotations(section: &Section<'_>, effect: Effect, shadow: bool) -> Vec<
         }
         read_result(section, &mut annotations);
         annotations.extend(read_rate(section).map(|rate| ("rate", rate)));
+        annotations.extend(read_purpose(section).map(|purpose| ("record_for", purpose)));
     }
     if shadow {
         annotations.push(("mode", "shadow".to_owned()));
     }
     annotations
+}
+
+/// The purpose for which records keep what is said.
+fn read_purpose(section: &Section<'_>) -> Option<String> {
+    let text = section.text("record_for")?;
+    if !terms::is_purpose(text.value) {
+        section.report.say(text.at, format!("`{}` is no purpose", shown(text.value)), terms::PURPOSE_HINT);
+        return None;
+    }
+    Some(text.value.to_owned())
 }
 
 fn read_result(section: &Section<'_>, annotations: &mut Vec<(&'static str, String)>) {

@@ -28,6 +28,7 @@ use lockgate_detect::Detector;
 use lockgate_detect::links::{Continuity, LinkWatch};
 use lockgate_identity::{Authority, Principal, Role, SpiffeId, TrustBundle};
 use lockgate_policy::{Options as PolicyOptions, Policies, Source};
+use lockgate_privacy::Describer;
 use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::{self, Face};
 use lockgate_proxy::facts::NoFacts;
@@ -145,7 +146,7 @@ pub(crate) fn parts(servers: Vec<Server>, policy: &str, dir: &Path) -> Parts {
         revocations: Arc::default(),
         approvals: Approvals::load(Store::in_memory().unwrap(), 0).unwrap(),
         facts: Arc::new(NoFacts),
-        record_arguments: false,
+        describer: Describer::default(),
         limits: Arc::default(),
         durable: Vec::new(),
     }

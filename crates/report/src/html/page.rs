@@ -55,7 +55,10 @@ impl Page {
         let escaped = escape(&visible(text, TEXT_CHARS_MAX));
         // Ids and paths may be broken after a slash, better than within a word.
         match self.open.last() {
-            Some(&("td" | "dd" | "p" | "li" | "span")) => self.out.push_str(&escaped.replace('/', "/<wbr/>")),
+            Some(&("td" | "dd" | "p" | "li" | "span")) => {
+                let broken = escaped.replace('/', "/<wbr/>");
+                self.out.push_str(&broken.replace("/<wbr/>/<wbr/>", "//"));
+            }
             _ => self.out.push_str(&escaped),
         }
     }

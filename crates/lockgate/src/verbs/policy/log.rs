@@ -7,26 +7,31 @@ use lockgate_analysis::replay::{Recorded, Replayed, replay as decide_again};
 use lockgate_analysis::suggest::{Learning, Suggested, Suggestion, suggest as learn};
 use lockgate_audit::Entry;
 use lockgate_policy::Policies;
+use lockgate_privacy::Open;
 use serde::Serialize;
 
 use super::set::{self, Background, Set};
 use super::{File, proof, unanswered};
 use crate::cli::{Output, PolicyArgs, Seconds};
+use crate::config::{self, Flags};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
 use crate::output::{print, print_document, visible};
 use crate::state::State;
+use crate::subjects;
 use crate::verbs::audit::unreadable;
+use crate::verbs::config::variables;
 
 /// Most records that a question reads, the newest ones: about 300 MiB of log, read within seconds.
 const RECORDS_MAX: usize = 500_000;
 
 /// The calls of the log that policy decided, oldest first; none if there is no log.
 pub(super) fn all(state: &State) -> Vec<Recorded> {
-    read(state).unwrap_or_default()
+    read(state, None).unwrap_or_default()
 }
 
-fn read(state: &State) -> Result<Vec<Recorded>, Diagnostic> {
+/// Where content was kept for this, and its keys are still there, calls have their arguments.
+fn read(state: &State, config: Option<&Path>) -> Result<Vec<Recorded>, Diagnostic> {
     let folder = state.audit();
     if !folder.is_dir() {
         return Err(Diagnostic::new("LG-U002", format!("there is no audit log in {}", folder.display()))
@@ -34,12 +39,27 @@ fn read(state: &State) -> Result<Vec<Recorded>, Diagnostic> {
             .hint("if it runs with another state directory, name it: --state DIR"));
     }
     let lines = lockgate_audit::tail(&folder, RECORDS_MAX).map_err(|error| unreadable(&error))?;
-    Ok(lines.iter().filter_map(|line| Recorded::read(&Entry::parse(line).ok()?)).collect())
+    let flags = Flags { config: config.map(Path::to_owned), ..Flags::default() };
+    // Without keys the calls are known, and their arguments are not.
+    let settings = config::load(&flags, variables()).ok();
+    let vault = settings.and_then(|(settings, ..)| subjects::look(&settings, state).ok().flatten());
+    let recorded = |line: &String| {
+        let mut entry = Entry::parse(line).ok()?;
+        if let Some(vault) = &vault
+            && entry.record.arguments.is_none()
+        {
+            let open = Open::of(&entry.record, vault).ok().flatten();
+            let arguments = open.and_then(|open| open.arguments);
+            entry.record.arguments = arguments.map(|arguments| arguments.get().to_owned().into());
+        }
+        Recorded::read(&entry)
+    };
+    Ok(lines.iter().filter_map(recorded).collect())
 }
 
 /// One call of the log, by the number of its record.
 pub(super) fn record(state: &State, number: u64) -> Result<Recorded, Diagnostic> {
-    read(state)?.into_iter().find(|one| one.seq == number).ok_or_else(|| {
+    read(state, None)?.into_iter().find(|one| one.seq == number).ok_or_else(|| {
         Diagnostic::new("LG-U002", format!("record {number} is no call that policy decided"))
             .hint("find its number: lockgate audit tail")
     })
@@ -59,10 +79,10 @@ pub(super) fn tools(state: &State) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-fn since(state: &State, span: Seconds) -> Result<Vec<Recorded>, Failure> {
+fn since(state: &State, span: Seconds, config: Option<&Path>) -> Result<Vec<Recorded>, Failure> {
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
     let from = now.saturating_sub(span.0.saturating_mul(1000));
-    let mut recorded = read(state)?;
+    let mut recorded = read(state, config)?;
     recorded.retain(|one| one.call.at_ms >= from);
     if recorded.is_empty() {
         return Err(Diagnostic::new(
@@ -83,7 +103,7 @@ pub(super) async fn replay(
     output: Output,
 ) -> Result<Exit, Failure> {
     let (background, set) = set::of_flags(state, args).await?;
-    let recorded = since(state, span)?;
+    let recorded = since(state, span, args.background.config.as_deref())?;
     let replayed = again(&recorded, &set.policies, &background)?;
     match output {
         Output::Human => print(&replayed_text(&replayed)),
@@ -144,7 +164,7 @@ pub(super) async fn suggest(
             .hint("write an IANA name: --zone Europe/Berlin")
     })?;
     let (background, set) = set::of_flags(state, args).await?;
-    let recorded = since(state, span)?;
+    let recorded = since(state, span, args.background.config.as_deref())?;
     let learning = Learning {
         zone: zone.to_owned(),
         trust_domain: background.trust_domain.clone(),

@@ -118,12 +118,12 @@ pub(crate) async fn reasons(
     let args = BackgroundArgs { config: config.map(Path::to_owned), tools: Vec::new() };
     let set = Background::load(state, &args).await?.set(state, &[])?;
     let reasons = set.policies.cedar().filter_map(|policy| {
-        let reason = policy.annotation("reason")?.to_owned();
-        // Records name a rule by the id that its author gave it.
-        let id = policy.annotation("rule").map_or_else(|| policy.id().to_string(), str::to_owned);
-        Some((id, reason))
+        let reason = policy.annotation("reason")?;
+        // A rule can be several policies; records name either.
+        let names = [Some(policy.id().to_string()), policy.annotation("rule").map(str::to_owned)];
+        Some(names.into_iter().flatten().map(|name| (name, reason.to_owned())))
     });
-    Ok(reasons.collect())
+    Ok(reasons.flatten().collect())
 }
 
 /// The files of a verb that takes them as arguments.
