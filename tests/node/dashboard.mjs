@@ -1,9 +1,12 @@
 // The dashboard in a real browser, on a real node with calls flowing: what it shows, what it may do, what it cannot be
 // made to do. Frames under load are measured and told, never asserted.
+import { readdirSync } from 'node:fs';
 import http from 'node:http';
+import { join } from 'node:path';
 
 import { eventually, lockgate } from './lib/agility.mjs';
 import { browser } from './lib/browser.mjs';
+import { scratch } from './lib/processes.mjs';
 import { agent, HOSTILE, scene, visit } from './lib/scene.mjs';
 import { end, expect, note, same, section, test } from './lib/tap.mjs';
 
@@ -171,6 +174,26 @@ async function hostile(tab, ann) {
   });
 }
 
+async function proves(tab, node) {
+  await test('the proof of a record is saved, and holds on a machine that has the public key alone', async () => {
+    const folder = scratch('proofs');
+    await tab.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder });
+    await press(tab, '5');
+    await eventually('records', async () => (await rows(tab)).length > 2);
+    // The newest ones may wait for their checkpoint.
+    await tab.evaluate(`[...document.querySelectorAll('.window .row')].at(-1).click()`);
+    await press(tab, 'Enter');
+    await eventually('the record', async () => (await count(tab, '.detail footer button')) > 0);
+    await tab.evaluate(`document.querySelector('.detail footer button').click()`);
+    const file = await eventually('the file', async () => readdirSync(folder).find((name) => name.endsWith('.tlog-proof')));
+    const keys = await lockgate(node, 'audit', 'key');
+    const [key] = keys.json.active;
+    const { code, said } = await lockgate({ state: scratch('nobody') }, 'audit', 'verify', join(folder, file), '--key', key);
+    same(code, 0, said);
+    await press(tab, 'Escape', '1');
+  });
+}
+
 async function decides(tab, ann) {
   await test('a held call is approved with the keyboard alone, and passes once', async () => {
     const held = await ann.call('word_count', { text: 'one two' });
@@ -307,6 +330,7 @@ await section('dashboard', async () => {
   const tab = await opened.page();
   await tab.send('Emulation.setDeviceMetricsOverride', { width: 1440, height: 900, deviceScaleFactor: 1, mobile: false });
   await section('looks', () => looks(tab, node, ann));
+  await section('proves', () => proves(tab, node));
   await section('hostile', () => hostile(tab, ann));
   await section('decides', () => decides(tab, ann));
   await section('appears', () => appears(tab));

@@ -31,6 +31,7 @@
 //! | `POST /v1/threats/{id}/approve` | [`Approval`], `lockgate.approval/1` |
 //! | `GET /v1/pins` | [`Pins`], `lockgate.pins/1` |
 //! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
+//! | `GET /v1/audit/records/{seq}/proof` | a proof of C2SP tlog-proof, as text |
 //! | `POST /v1/reload` | [`Reloaded`], `lockgate.reload/1` |
 //! | `POST /v1/drain` | [`Draining`], `lockgate.drain/1` (202) |
 //! | `GET /v1/crypto` | [`CryptoShow`], `lockgate.crypto-show/1` |

@@ -122,6 +122,12 @@ pub trait Node: Send + Sync + 'static {
     /// 503 when the log cannot be read.
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault>;
 
+    /// The proof of the record with this number, a `.tlog-proof` (C2SP tlog-proof).
+    ///
+    /// # Errors
+    /// 404 while no checkpoint covers it, 503 when the log cannot be read.
+    fn audit_proof(&self, seq: u64) -> Result<String, Fault>;
+
     /// Reads configuration and policies again; on any error what was in force stays.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ mod enforcement;
 mod exports;
 mod facts;
 mod live;
+mod proof;
 
 pub use live::{LIVE_DEFAULT, STREAMS_MAX};
 
@@ -91,6 +92,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/pins", get(pins))
         .route("/threats/{id}/approve", post(approve_threat))
         .route("/audit/tail", get(audit_tail))
+        .route("/audit/records/{seq}/proof", get(proof::proof))
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .merge(crypto::routes())

@@ -74,6 +74,11 @@ export async function get<T>(session: Session, path: string): Promise<T> {
   return (await send('GET', `/v1${path}`, session.token)).json() as Promise<T>;
 }
 
+/** Asks for a text. */
+export async function text(session: Session, path: string): Promise<string> {
+  return (await send('GET', `/v1${path}`, session.token)).text();
+}
+
 /** Decides about something. */
 export async function post<T>(session: Session, path: string, body: unknown): Promise<T> {
   return (await send('POST', `/v1${path}`, session.token, body)).json() as Promise<T>;

@@ -215,14 +215,21 @@ impl lockgate_admin::Node for Control {
 
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
         let lines = lockgate_audit::tail(&self.state().audit(), count);
-        lines.map(|lines| lockgate_audit::flat(&lines)).map_err(|error| {
+        lines.map(|lines| lockgate_audit::flat(&lines)).map_err(|error| unreadable_log(&error))
+    }
+
+    fn audit_proof(&self, seq: u64) -> Result<String, Fault> {
+        let proof = lockgate_audit::prove(&self.state().audit(), seq);
+        let proof = proof.map_err(|error| unreadable_log(&error))?.ok_or_else(|| {
+            let message = format!("no checkpoint covers record {seq}");
             Fault::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "LG-A002",
-                error.to_string(),
-                "check the disk: lockgate doctor",
+                StatusCode::NOT_FOUND,
+                "LG-U002",
+                message,
+                "a checkpoint is made within a second of a record",
             )
-        })
+        })?;
+        Ok(proof.write())
     }
 
     fn reload(&self) -> Result<Reloaded, Fault> {
@@ -304,4 +311,13 @@ impl lockgate_admin::Node for Control {
     fn push_fact(&self, signed: &str) -> Result<FactReceipt, Fault> {
         self.take_statement(signed)
     }
+}
+
+fn unreadable_log(error: &lockgate_audit::AuditError) -> Fault {
+    Fault::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "LG-A002",
+        error.to_string(),
+        "check the disk: lockgate doctor",
+    )
 }
