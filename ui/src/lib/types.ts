@@ -307,3 +307,35 @@ export interface CryptoShow {
   bans: Ban[];
   endings: Ending[];
 }
+
+/** What `lockgate discover` found when it was last run here (`lockgate.discovery/1`); parts that are not shown are left out. */
+export interface Discovery {
+  at_ms: number;
+  nodes: (
+    | { kind: 'client' | 'gateway' | 'package' | 'credential'; id: string }
+    | {
+        kind: 'server';
+        id: string;
+        names: string[];
+        transport: 'stdio' | 'http' | 'sse';
+        url?: string;
+        configured: boolean;
+        running: boolean;
+        behind_gateway: boolean;
+        direct: boolean;
+        authentication: string;
+        tls?: { protocol: string | null; group?: string; quantum_safe_key_exchange: boolean | null };
+        used_from?: { client: string }[];
+      }
+  )[];
+  findings: Amiss[];
+}
+
+/** Something that is wrong around this node, and what to do about it. */
+export interface Amiss {
+  code: string;
+  severity: 'info' | 'low' | 'medium' | 'high';
+  about: string;
+  what: string;
+  fix: string;
+}
