@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::{AuditTail, Csr, Document, NewInvite, Versioned};
+use crate::api::{AuditTail, Csr, Document, NewInvite, SuppressRequest, Versioned};
 use crate::fault::Fault;
 use crate::guard::{self, Asker, Token};
 use crate::node::Node;
@@ -92,6 +92,8 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/threats", get(threats))
         .route("/pins", get(pins))
         .route("/threats/{id}/approve", post(approve_threat))
+        .route("/suppressions", post(suppress))
+        .route("/suppressions/{id}/lift", post(unsuppress))
         .route("/audit/tail", get(audit_tail))
         .route("/audit/records/{seq}/proof", get(proof::proof))
         .route("/reload", post(reload))
@@ -226,6 +228,19 @@ async fn approve_threat(
 ) -> Result<Response, Fault> {
     let Path(id) = id.map_err(|error| unreadable(error.body_text()))?;
     document(&on_node(access, move |node| node.approve_threat(&id)).await??)
+}
+
+async fn suppress(State(access): Asked, request: Request) -> Result<Response, Fault> {
+    let request: SuppressRequest = body(request).await?;
+    document(&on_node(access, move |node| node.suppress(&request)).await??)
+}
+
+async fn unsuppress(
+    State(access): Asked,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Fault> {
+    let Path(id) = id.map_err(|error| unreadable(error.body_text()))?;
+    document(&on_node(access, move |node| node.unsuppress(&id)).await??)
 }
 
 /// How many records.

@@ -64,6 +64,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Approvals(args) => on_one_thread(global, verbs::approvals::run(args, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
+        Verb::Scan(args) => on_one_thread(global, verbs::scan::run(args)),
         Verb::Dashboard(args) => on_one_thread(global, verbs::dashboard::run(args, global)),
         Verb::Discover(args) => on_one_thread(global, verbs::discover::run(args, global)),
         Verb::Adopt(args) => on_one_thread(global, verbs::adopt::run(args, global)),

@@ -10,7 +10,8 @@ use lockgate_admin::{
     Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall,
     HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
     MintedInvite, NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
-    Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest,
+    SuppressionView, Threats, Upstreams,
 };
 use lockgate_audit::Kind;
 use lockgate_detect::Pin;
@@ -183,7 +184,7 @@ impl lockgate_admin::Node for Control {
     }
 
     fn threats(&self) -> Threats {
-        Threats { threats: self.node().detector.pending().into_iter().map(views::threat).collect() }
+        self.threats_shown()
     }
 
     fn pins(&self) -> Result<Pins, Fault> {
@@ -199,21 +200,15 @@ impl lockgate_admin::Node for Control {
     }
 
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
-        self.record(Kind::Detect, "threats/approve", id)?;
-        let pin = self.node().detector.approve(id).map_err(|error| {
-            Fault::new(
-                StatusCode::NOT_FOUND,
-                "LG-D003",
-                error.to_string(),
-                "list what waits: lockgate threats list",
-            )
-        })?;
-        self.store().put_json(PINS, &pin.key(), &pin).map_err(|error| {
-            let hint = "the tool can be used now, but would wait again after a restart; mend the store and approve again";
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-S005", error.to_string(), hint)
-        })?;
-        self.node().definitions_changed.notify_one();
-        Ok(Approval { id: id.to_owned(), server: pin.server, tool: pin.tool, hash: pin.sha256 })
+        self.approve_held(id)
+    }
+
+    fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, Fault> {
+        self.silence(request)
+    }
+
+    fn unsuppress(&self, id: &str) -> Result<SuppressionView, Fault> {
+        self.unsilence(id)
     }
 
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {
