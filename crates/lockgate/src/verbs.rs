@@ -70,8 +70,10 @@ fn output_of(verb: &Verb) -> Output {
             AuditVerb::Tail { output, .. }
             | AuditVerb::Verify { output, .. }
             | AuditVerb::Prove { output, .. }
-            | AuditVerb::Key { output, .. },
+            | AuditVerb::Key { output, .. }
+            | AuditVerb::Witness(output),
         ) => output,
+        Verb::Audit(AuditVerb::Query(args)) => &args.output,
         Verb::Report(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
