@@ -232,7 +232,7 @@ fn processor_s() -> f64 {
 /// Calls as a busy gateway has them: 400 agents, 60 tools, some refusals, few links that are not quantum-safe.
 fn various(number: u64) -> Record<'static> {
     let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
-    let denied = mixed % 97 == 0;
+    let denied = mixed.is_multiple_of(97);
     let outcome = if denied { Outcome::Refused } else { Outcome::Ok };
     Record {
         agent: Some(format!("spiffe://example.org/agent/agent-{}", mixed % 400).into()),
@@ -241,8 +241,12 @@ fn various(number: u64) -> Record<'static> {
         stage: denied.then_some("permit".into()),
         code: denied.then_some(-31001),
         policies: vec![format!("rule-{}", mixed % 25)].into(),
-        findings: if mixed % 100_003 == 0 { vec!["LG-D007".to_owned()].into() } else { Vec::new().into() },
-        quantum_safe: Some(mixed % 10_007 != 0),
+        findings: if mixed.is_multiple_of(100_003) {
+            vec!["LG-D001".to_owned()].into()
+        } else {
+            Vec::new().into()
+        },
+        quantum_safe: Some(!mixed.is_multiple_of(10_007)),
         group: Some("X25519MLKEM768".into()),
         kind: if denied { Kind::Refusal } else { Kind::Call },
         outcome,
@@ -279,7 +283,7 @@ fn questions(dir: &Path, records: u64) {
     let any = Query::default;
     for (what, query) in [
         ("an agent that there is not", any().with(Field::Agent, is("nobody"))),
-        ("a finding", any().with(Field::Finding, is("LG-D007"))),
+        ("a finding", any().with(Field::Finding, is("LG-D001"))),
         (
             "an agent, denied by a rule, a tool",
             any()

@@ -3,7 +3,7 @@
 //! # The log
 //! A log is a directory of text files. Each line is one record, an event of OCSF, and carries the SHA-256 of the line before
 //! it, newline included, so that standard tools can check it too. Records become leaves of a Merkle tree, one for each month,
-//! whose head is signed once a second (C2SP tlog-tiles): see [`tlog`] for the formats and [`Sealing`] for who signs.
+//! whose head is signed twice a second (C2SP tlog-tiles): see [`tlog`] for the formats and [`Sealing`] for who signs.
 //!
 //! ```text
 //! {"unmapped":{"schema":"lockgate.audit/2","seq":7,"prev":"5d41…","kind":"call","outcome":"ok",…},"metadata":{…},…}

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::block::Builder;
+use super::builder::Builder;
 use super::shelf::{self, GROWING_RECORDS, Keys, Shelf, WholeLines};
 use crate::error::AuditError;
 use crate::segment::{self, Segment};

@@ -13,6 +13,7 @@
 //! for nothing, so it may be late, and a question reads the rest itself.
 
 mod block;
+mod builder;
 mod facets;
 mod indexer;
 mod postings;
@@ -121,7 +122,7 @@ impl Query {
 #[doc(hidden)]
 #[must_use]
 pub fn read_patched(lines: &[u8], patches: &[u8]) -> Option<u64> {
-    let mut builder = block::Builder::at(0, 0);
+    let mut builder = builder::Builder::at(0, 0);
     lines.split_inclusive(|byte| *byte == b'\n').for_each(|line| builder.push(line));
     let mut bytes = builder.finish()?;
     for patch in patches.chunks_exact(3) {

@@ -96,8 +96,8 @@ impl Search {
             if work.is_over {
                 break;
             }
-            let is_last = place + 1 == segments.len();
-            work.segment(segment, keys.as_ref().filter(|_| !is_last))?;
+            let grows = place + 1 == segments.len();
+            work.segment(segment, keys.as_ref().map(|_| grows))?;
         }
         Ok(work.found)
     }
@@ -108,7 +108,8 @@ impl Search {
 }
 
 impl Work<'_> {
-    fn segment(&mut self, segment: &Segment, keys: Option<&Keys>) -> Result<(), AuditError> {
+    /// Answers from one segment. `keeps` is given where its index may be written, and says whether it still grows.
+    fn segment(&mut self, segment: &Segment, keeps: Option<bool>) -> Result<(), AuditError> {
         let file = match File::open(&segment.path) {
             Ok(file) => file,
             // Taken away since it was listed, as old segments are.
@@ -125,12 +126,17 @@ impl Work<'_> {
             self.damaged(segment);
         }
         let mut indexed = shelf.blocks.len();
-        if keys.is_some() && !shelf.is_whole(segment, &file)? {
-            // If it cannot be kept it is made in memory.
-            if shelf::make(&search.dir, segment, &file, &go_on).unwrap_or(false) {
-                shelf = Shelf::open(&search.dir, segment, &file);
-                indexed = 0;
+        // What cannot be kept is made in memory.
+        let is_made = match keeps {
+            Some(true) => shelf.extend(&search.dir, segment, &file, &go_on).is_err(),
+            Some(false) if !shelf.is_whole(segment, &file)? => {
+                shelf::make(&search.dir, segment, &file, &go_on).unwrap_or(false)
             }
+            _ => false,
+        };
+        if is_made {
+            shelf = Shelf::open(&search.dir, segment, &file);
+            indexed = 0;
         }
         if !shelf.complete(segment, &file, &go_on)? {
             self.late(None);

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use lockgate_crypto::digest::sha256;
 
-use super::block::{Builder, HEADER_BYTES, Header, RECORDS_MAX, SetPlace, Stride, Values, read_strides};
+use super::block::{HEADER_BYTES, Header, RECORDS_MAX, SetPlace, Stride, Values, read_strides};
+use super::builder::Builder;
 use super::postings::Bits;
 use super::{Query, Wanted};
 use crate::error::AuditError;
@@ -159,7 +160,7 @@ impl Block {
 
     /// Where its records stand.
     pub(super) fn strides(&self) -> Result<Vec<Stride>, Damaged> {
-        read_strides(&*self.read(self.header.strides())?, &self.header).ok_or(Damaged)
+        read_strides(&self.read(self.header.strides())?, &self.header).ok_or(Damaged)
     }
 
     /// Whether its last line is in the segment where it was.
@@ -250,6 +251,25 @@ impl Shelf {
         }
         let mut rest = WholeLines::at(file, self.covered(), 0);
         Ok(rest.next().map_err(AuditError::io("read", &segment.path))?.is_none())
+    }
+
+    /// Takes in whole blocks of a segment that grows, and keeps them.
+    pub(super) fn extend(
+        &mut self,
+        dir: &Path,
+        segment: &Segment,
+        file: &File,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<(), AuditError> {
+        let builder = self.following();
+        let blocks = build(builder, (segment, file), (u64::MAX, GROWING_RECORDS), go_on)?;
+        for block in blocks.unwrap_or_default() {
+            let header = Header::read(&block[..HEADER_BYTES]).expect("it was just written");
+            if header.records >= GROWING_RECORDS {
+                self.append(dir, segment, &block)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes one more block behind those that are believed.

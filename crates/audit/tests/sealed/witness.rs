@@ -7,7 +7,8 @@ use std::path::Path;
 use lockgate_audit::tlog::checkpoint::{Signed, Signer};
 use lockgate_audit::tlog::witness::{AddCheckpoint, BODY_BYTES_MAX};
 use lockgate_audit::witness::{
-    Answered, Outcome, Roles, Witness, cosign_request, keep_cosigned, newest_checkpoint,
+    Answered, Compared, Outcome, Roles, Seen, Shown, Witness, cosign_request, is_beginning, keep_cosigned,
+    newest_checkpoint,
 };
 use lockgate_audit::{AuditError, Checks, What, verify_with};
 use lockgate_crypto::PrivateKey;
@@ -268,6 +269,60 @@ fn nothing_is_signed_that_cannot_be_kept_and_no_time_twice() {
     let earlier = AddCheckpoint { old: 21, ..request };
     assert_eq!(cosigned_size(&witness.add(earlier.write().as_bytes(), NOW_S - 100)), 21);
     assert_eq!(Witness::list(&dir).unwrap().0[0].time_s, Some(NOW_S));
+}
+
+/// Two ends of a link: what the log shows to somebody who had seen it before, and what each makes of it.
+#[test]
+fn a_peer_finds_a_log_that_is_less_or_other_than_it_was() {
+    let scene = Scene::new();
+    let keys = [scene.log.public().clone()];
+    let seen = Seen::at(&scene.dir("seen"));
+    let show = |name: &str| {
+        let known = seen.newest().unwrap();
+        Shown::of(&scene.dir(name), &keys, known.as_ref()).unwrap().unwrap()
+    };
+    let is_held = |name: &str| {
+        let known = seen.newest().unwrap().unwrap();
+        is_beginning(&scene.dir(name), &keys, &known).unwrap()
+    };
+    scene.grow("log", 1, 20);
+    copy(&scene.dir("log"), &scene.dir("before"));
+    assert_eq!(seen.compare(&show("log")).unwrap(), Compared::First);
+    scene.grow("log", 21, 300);
+    let early = show("log");
+    assert_eq!(seen.compare(&early).unwrap(), Compared::GoesOn);
+    assert_eq!(seen.newest().unwrap().unwrap().checkpoint.head.size, 321);
+    assert_eq!(seen.compare(&show("log")).unwrap(), Compared::GoesOn);
+    assert_eq!(is_held("log"), Some(true));
+    // An older answer that comes late is what a log looks like that was put back.
+    assert!(
+        matches!(seen.compare(&show("before")).unwrap(), Compared::Differs(how) if how.contains("its end is gone"))
+    );
+    assert_eq!((is_held("before"), seen.differences()), (Some(false), 1));
+    scene.grow("before", 1000, 300);
+    assert!(
+        matches!(seen.compare(&show("before")).unwrap(), Compared::Differs(how) if how.contains("two histories"))
+    );
+    scene.grow("before", 2000, 30);
+    assert!(
+        matches!(seen.compare(&show("before")).unwrap(), Compared::Differs(how) if how.contains("does not go on"))
+    );
+    assert_eq!(is_held("before"), Some(false));
+    assert_eq!(
+        seen.newest().unwrap().unwrap().checkpoint.head.size,
+        321,
+        "what differs is not believed from then on"
+    );
+    assert_eq!(seen.compare(&show("log")).unwrap(), Compared::GoesOn);
+
+    // What another key signed says nothing of this log.
+    let other = [cosigner("example.org/other/audit").public().clone()];
+    assert_eq!(is_beginning(&scene.dir("log"), &other, &seen.newest().unwrap().unwrap()).unwrap(), None);
+    let unsigned = Shown { keys: vec![other[0].to_string()], ..show("log") };
+    assert!(seen.compare(&unsigned).is_err());
+    assert!(seen.compare(&Shown { schema: "lockgate.checkpoints/2".to_owned(), ..show("log") }).is_err());
+    seen.remember(&newest_checkpoint(&scene.dir("before")).unwrap().unwrap()).unwrap();
+    assert_eq!(seen.newest().unwrap().unwrap().checkpoint.head.size, 351);
 }
 
 #[test]
