@@ -73,6 +73,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "audit_proof", run: audit::proof, seeds: audit::TLOG_PROOF_SEEDS },
     Target { name: "audit_tile", run: audit::tile, seeds: audit::TILE_SEEDS },
     Target { name: "audit_line", run: audit::line, seeds: audit::LINE_SEEDS },
+    Target { name: "audit_witness", run: audit::witness, seeds: audit::WITNESS_SEEDS },
+    Target { name: "audit_index", run: audit::index, seeds: audit::INDEX_SEEDS },
 ];
 
 const ENVELOPE_SEEDS: &[&[u8]] = &[

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: builds what is measured, installs what it is measured beside, and runs it.
 //!
 //! What is measured, and how, stands in the package `lockgate-bench`; its arguments are passed on. `bench policy` is a
-//! package of its own, `lockgate-bench-policy`, in a workspace of its own: the engines beside us do not ship.
+//! package of its own, `lockgate-bench-policy`, in a workspace of its own: the engines beside us do not ship. `bench audit` is
+//! an example of `lockgate-audit`.
 
 use std::{env, path::Path, process::Command};
 
@@ -15,6 +16,9 @@ const TABLE: &str = "bench/results/latest.md";
 /// The table of the last full run of `bench policy`, which is committed too.
 const POLICY_TABLE: &str = "bench/results/policy.md";
 
+/// The table of the last full run of `bench audit`.
+const AUDIT_TABLE: &str = "bench/results/audit.md";
+
 /// The workspace of `bench policy`.
 const POLICY_MANIFEST: &str = "bench/policy/Cargo.toml";
 
@@ -25,6 +29,9 @@ const POLICY_MANIFEST: &str = "bench/policy/Cargo.toml";
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<bool> {
     if let Some(("policy", arguments)) = arguments.split_first().map(|(word, rest)| (word.as_str(), rest)) {
         return policy(root, arguments);
+    }
+    if let Some(("audit", arguments)) = arguments.split_first().map(|(word, rest)| (word.as_str(), rest)) {
+        return audit(root, arguments);
     }
     peers::nginx()?;
     let mut cargo = process::cargo(root);
@@ -53,6 +60,30 @@ fn policy(root: &Path, arguments: &[String]) -> Result<bool> {
         cargo.args(["--out", POLICY_TABLE]);
     }
     process::run(cargo, |_| {})
+}
+
+/// Measures the audit log; a full run renews the committed table.
+fn audit(root: &Path, arguments: &[String]) -> Result<bool> {
+    let mut cargo = process::cargo(root);
+    cargo.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        "lockgate-audit",
+        "--example",
+        "measure",
+        "--",
+    ]);
+    cargo.args(arguments);
+    if !arguments.is_empty() {
+        return process::run(cargo, |_| {});
+    }
+    let table = process::read(cargo)?;
+    println!("{table}");
+    std::fs::write(root.join(AUDIT_TABLE), table)?;
+    Ok(true)
 }
 
 /// Whether nothing is left out, and no other place is named for the table.

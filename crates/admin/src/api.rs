@@ -6,6 +6,7 @@ use lockgate_crypto::Posture;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+mod audit;
 mod change;
 mod crypto;
 mod dashboard;
@@ -14,6 +15,7 @@ mod exports;
 mod facts;
 mod live;
 
+pub use audit::{AuditFound, AuditQuestion};
 pub use change::{
     ApplyRequest, BanRequest, Change, Drill, DrillRequest, DrillStep, InventoryFormat, LiftRequest,
     Migration, RollbackRequest, RotateRootRequest, RotatedRoot, Waiting,
@@ -82,6 +84,7 @@ documents! {
     Approval = "lockgate.approval/1";
     Pins = "lockgate.pins/1";
     AuditTail = "lockgate.audit-tail/1";
+    AuditFound = "lockgate.audit-query/1";
     Reloaded = "lockgate.reload/1";
     Draining = "lockgate.drain/1";
     CryptoShow = "lockgate.crypto-show/1";

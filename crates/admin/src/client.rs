@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 
 use crate::api::{
-    Approval, AuditTail, Certificate, Csr, Document, Draining, Invites, Links, MintedInvite, NewInvite, Pins,
-    Reloaded, Status, SuppressRequest, SuppressionView, Threats, Upstreams,
+    Approval, AuditFound, AuditQuestion, AuditTail, Certificate, Csr, Document, Draining, Invites, Links,
+    MintedInvite, NewInvite, Pins, Reloaded, Status, SuppressRequest, SuppressionView, Threats, Upstreams,
 };
 use crate::fault::Fault;
 use crate::guard::Token;
@@ -202,6 +202,20 @@ impl Client {
     /// [`ClientError`].
     pub async fn audit_tail(&self, count: usize) -> Result<AuditTail, ClientError> {
         self.get(&format!("/v1/audit/tail?n={count}")).await
+    }
+
+    /// Audit records that match, the newest first.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn audit_query(&self, question: &AuditQuestion) -> Result<AuditFound, ClientError> {
+        let value = serde_json::to_value(question).expect("questions are plain data");
+        let members = value.as_object().into_iter().flatten();
+        let pairs = members.map(|(name, value)| match value.as_str() {
+            Some(text) => format!("{name}={}", segment(text)),
+            None => format!("{name}={value}"),
+        });
+        self.get(&format!("/v1/audit/query?{}", pairs.collect::<Vec<_>>().join("&"))).await
     }
 
     /// Makes the node read its configuration and policies again.

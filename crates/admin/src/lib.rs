@@ -33,6 +33,7 @@
 //! | `GET /v1/pins` | [`Pins`], `lockgate.pins/1` |
 //! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
 //! | `GET /v1/audit/records/{seq}/proof` | a proof of C2SP tlog-proof, as text |
+//! | `GET /v1/audit/query?agent=&tool=&verdict=&since=&before=&limit=100` ([`AuditQuestion`]) | [`AuditFound`], `lockgate.audit-query/1` |
 //! | `POST /v1/reload` | [`Reloaded`], `lockgate.reload/1` |
 //! | `POST /v1/drain` | [`Draining`], `lockgate.drain/1` (202) |
 //! | `GET /v1/crypto` | [`CryptoShow`], `lockgate.crypto-show/1` |
@@ -76,21 +77,24 @@ mod server;
 mod session;
 
 pub use api::{
-    AgentView, ApplyRequest, Approval, ApproveRequest, AuditTail, AuditView, BanRequest, BanView,
-    CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr, Document, DocumentView,
-    Draining, Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports, FactAnswer, FactQuestion,
-    FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, Identities,
-    InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener, Live, LiveQuery,
-    LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins, Place,
-    PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer, PlannedPlace,
-    ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView, RevokeRequest,
-    RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, SuppressRequest, SuppressionView,
-    TelemetryView, Threat, Threats, Ticket, TicketRequest, Upstream, UpstreamLink, Upstreams, Verdict,
-    Versioned, Waiting,
+    AgentView, ApplyRequest, Approval, ApproveRequest, AuditFound, AuditQuestion, AuditTail, AuditView,
+    BanRequest, BanView, CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr,
+    Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports,
+    FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall,
+    HeldCalls, Identities, InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener,
+    Live, LiveQuery, LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins,
+    Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
+    PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, SuppressRequest,
+    SuppressionView, TelemetryView, Threat, Threats, Ticket, TicketRequest, Upstream, UpstreamLink,
+    Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;
 pub use guard::Token;
 pub use node::Node;
-pub use routes::{AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX, BODY_BYTES_MAX, LIVE_DEFAULT, STREAMS_MAX};
+pub use routes::{
+    AUDIT_QUERIES_MAX, AUDIT_QUERY_DEFAULT, AUDIT_QUERY_MAX, AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX,
+    BODY_BYTES_MAX, LIVE_DEFAULT, STREAMS_MAX,
+};
 pub use server::{CONNECTIONS_MAX, Server, ServerError};

@@ -1,12 +1,12 @@
 //! What a node must be able to tell and do to be administered.
 
 use crate::api::{
-    ApplyRequest, Approval, ApproveRequest, BanRequest, Certificate, Change, CryptoShow, Csr, Draining,
-    Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls,
-    Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration, MintedInvite,
-    NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored, RevokeRequest,
-    RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView, Threats,
-    Upstreams,
+    ApplyRequest, Approval, ApproveRequest, AuditFound, AuditQuestion, BanRequest, Certificate, Change,
+    CryptoShow, Csr, Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts,
+    HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
+    MintedInvite, NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView,
+    Threats, Upstreams,
 };
 use crate::fault::Fault;
 use lockgate_live::Recent;
@@ -140,6 +140,12 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 404 while no checkpoint covers it, 503 when the log cannot be read.
     fn audit_proof(&self, seq: u64) -> Result<String, Fault>;
+
+    /// Records of the audit log that were asked for, the newest first. [`AuditQuestion::limit`] is always given.
+    ///
+    /// # Errors
+    /// 400 when a name in it is none, 503 when the log cannot be read.
+    fn audit_query(&self, question: &AuditQuestion) -> Result<AuditFound, Fault>;
 
     /// Reads configuration and policies again; on any error what was in force stays.
     ///

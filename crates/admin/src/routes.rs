@@ -5,25 +5,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::to_bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::{AuditTail, Csr, Document, NewInvite, SuppressRequest, Versioned};
+use crate::api::{Csr, Document, NewInvite, SuppressRequest, Versioned};
 use crate::fault::Fault;
 use crate::guard::{self, Asker, Token};
 use crate::node::Node;
 use crate::session::Sessions;
 
+mod audit;
 mod crypto;
 mod dashboard;
 mod discovery;
@@ -33,6 +33,9 @@ mod facts;
 mod live;
 mod proof;
 
+pub use audit::{
+    AUDIT_QUERIES_MAX, AUDIT_QUERY_DEFAULT, AUDIT_QUERY_MAX, AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX,
+};
 pub use live::{LIVE_DEFAULT, STREAMS_MAX};
 
 /// Largest request body in bytes: a certification request with a composite ML-DSA key has under 10 kB.
@@ -40,12 +43,6 @@ pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// Longest wait for a body in seconds: it comes from this machine.
 const BODY_S_MAX: u64 = 10;
-
-/// Records that `/v1/audit/tail` gives when it is not told how many.
-pub const AUDIT_TAIL_DEFAULT: usize = 20;
-
-/// Most records that it gives: enough for a screen that scrolls; whoever needs more reads the files.
-pub const AUDIT_TAIL_MAX: usize = 1000;
 
 /// What every handler can reach.
 pub(crate) struct Access {
@@ -56,6 +53,8 @@ pub(crate) struct Access {
     pub(crate) closing: watch::Sender<bool>,
     /// Places for those who listen.
     streams: Arc<Semaphore>,
+    /// Places for questions to the audit log.
+    questions: Arc<Semaphore>,
     /// Sessions of the dashboard.
     sessions: Sessions,
     /// Where the node's own work belongs: what it is asked may start tasks that outlive the answer.
@@ -73,6 +72,7 @@ impl Access {
             local,
             closing,
             streams,
+            questions: Arc::new(Semaphore::new(AUDIT_QUERIES_MAX)),
             sessions: Sessions::default(),
             runtime: Handle::current(),
         }
@@ -94,8 +94,8 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/threats/{id}/approve", post(approve_threat))
         .route("/suppressions", post(suppress))
         .route("/suppressions/{id}/lift", post(unsuppress))
-        .route("/audit/tail", get(audit_tail))
         .route("/audit/records/{seq}/proof", get(proof::proof))
+        .merge(audit::routes())
         .route("/reload", post(reload))
         .route("/drain", post(drain))
         .merge(crypto::routes())
@@ -241,33 +241,6 @@ async fn unsuppress(
 ) -> Result<Response, Fault> {
     let Path(id) = id.map_err(|error| unreadable(error.body_text()))?;
     document(&on_node(access, move |node| node.unsuppress(&id)).await??)
-}
-
-/// How many records.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tail {
-    #[serde(default = "Tail::default_n")]
-    n: usize,
-}
-
-impl Tail {
-    fn default_n() -> usize {
-        AUDIT_TAIL_DEFAULT
-    }
-}
-
-async fn audit_tail(
-    State(access): Asked,
-    tail: Result<Query<Tail>, QueryRejection>,
-) -> Result<Response, Fault> {
-    let Query(Tail { n }) = tail.map_err(|error| unreadable(error.body_text()))?;
-    if n > AUDIT_TAIL_MAX {
-        return Err(unreadable(format!("n is {n}, at most {AUDIT_TAIL_MAX} records are given")));
-    }
-    let lines = on_node(access, move |node| node.audit_tail(n)).await??;
-    let records = lines.into_iter().map(raw).collect();
-    document(&AuditTail { records })
 }
 
 /// The line itself, or what it is made into when it is damaged: a JSON string.

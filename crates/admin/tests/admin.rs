@@ -300,6 +300,22 @@ impl Node for Sample {
         Ok(format!("c2sp.org/tlog-proof@v1\nindex {seq}\n"))
     }
 
+    fn audit_query(
+        &self,
+        question: &lockgate_admin::AuditQuestion,
+    ) -> Result<lockgate_admin::AuditFound, Fault> {
+        let shown = serde_json::json!({"agent": question.agent, "limit": question.limit});
+        Ok(lockgate_admin::AuditFound {
+            records: vec![serde_json::value::to_raw_value(&shown).expect("JSON")],
+            next_before: Some(7),
+            is_late: false,
+            read: 1,
+            unindexed: 0,
+            unreadable: 0,
+            damaged: Vec::new(),
+        })
+    }
+
     fn reload(&self) -> Result<Reloaded, Fault> {
         panic!("a mistake in the node");
     }
@@ -489,6 +505,12 @@ async fn the_client_gets_what_the_node_says() {
     let tail = client.audit_tail(5).await.expect("records");
     let records: Vec<&str> = tail.records.iter().map(|record| record.get()).collect();
     assert_eq!(records, [r#"{"seq":1, "x":1.50}"#, r#""damaged""#]);
+    let question =
+        lockgate_admin::AuditQuestion { agent: Some("=spiffe://a/b c&d".into()), ..Default::default() };
+    let found = client.audit_query(&question).await.expect("records");
+    assert_eq!(found.records[0].get(), r#"{"agent":"=spiffe://a/b c&d","limit":100}"#);
+    let many = lockgate_admin::AuditQuestion { limit: Some(501), ..question };
+    assert_eq!(refused(client.audit_query(&many).await).status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

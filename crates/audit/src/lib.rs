@@ -3,7 +3,7 @@
 //! # The log
 //! A log is a directory of text files. Each line is one record, an event of OCSF, and carries the SHA-256 of the line before
 //! it, newline included, so that standard tools can check it too. Records become leaves of a Merkle tree, one for each month,
-//! whose head is signed once a second (C2SP tlog-tiles): see [`tlog`] for the formats and [`Sealing`] for who signs.
+//! whose head is signed twice a second (C2SP tlog-tiles): see [`tlog`] for the formats and [`Sealing`] for who signs.
 //!
 //! ```text
 //! {"unmapped":{"schema":"lockgate.audit/2","seq":7,"prev":"5d41…","kind":"call","outcome":"ok",…},"metadata":{…},…}
@@ -67,6 +67,7 @@ mod line;
 mod log;
 mod open;
 mod prove;
+pub mod query;
 mod read;
 mod record;
 mod room;
@@ -80,6 +81,7 @@ pub mod tlog;
 mod tree;
 mod verify;
 mod watch;
+pub mod witness;
 mod writer;
 
 pub use cursor::Cursor;
@@ -97,4 +99,4 @@ pub use shard::{Opening, Previous, SHARD_SCHEMA};
 pub use state::{CheckpointState, LogState, SignerState};
 pub use tail::{Follow, follow, tail};
 pub use tree::{STEPS, Sealing, Step};
-pub use verify::{Checks, ClockStep, Mark, Report, ShardReport, verify, verify_with};
+pub use verify::{Checks, ClockStep, Cosigned, Mark, Report, ShardReport, verify, verify_with};

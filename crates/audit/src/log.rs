@@ -271,6 +271,11 @@ impl Log {
         }
     }
 
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Number and hash (SHA-256 in lower-case hex) of the last record written.
     pub fn head(&self) -> (u64, String) {
         let at = self.shared.writer.lock().at();

@@ -95,7 +95,7 @@ pub(crate) fn folder(dir: &Path) -> PathBuf {
 }
 
 /// Whether this is a month, as folders are named.
-fn is_month(name: &str) -> bool {
+pub(crate) fn is_month(name: &str) -> bool {
     let bytes = name.as_bytes();
     let digits = |range: std::ops::Range<usize>| bytes[range].iter().all(u8::is_ascii_digit);
     bytes.len() == 7 && bytes[4] == b'-' && digits(0..4) && digits(5..7)

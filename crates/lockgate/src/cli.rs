@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::endpoint::Endpoint;
 
+mod audit;
 mod crypto;
 mod discover;
 mod duration;
@@ -20,6 +21,7 @@ mod report;
 mod threats;
 mod watch;
 
+pub(crate) use audit::QueryArgs;
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
@@ -409,6 +411,9 @@ pub(crate) enum AuditVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Find records: by agent, tool, verdict, rule, posture, time
+    #[command(after_help = help::AUDIT_QUERY)]
+    Query(Box<QueryArgs>),
     /// Check every record, the signed trees over them, or one proof; needs the public key only
     #[command(after_help = help::AUDIT_VERIFY)]
     Verify {
@@ -424,6 +429,12 @@ pub(crate) enum AuditVerb {
         /// A key that must have signed: a verifier key, or a file with one a line [default: those of the state directory]
         #[arg(long = "key", value_name = "KEY|FILE")]
         keys: Vec<String>,
+        /// A key of a witness, or a file with one a line [default: those that this node asks]
+        #[arg(long = "witness", value_name = "KEY|FILE")]
+        witnesses: Vec<String>,
+        /// How many witnesses must have cosigned [default: none; 1 with --witness]
+        #[arg(long, value_name = "N")]
+        quorum: Option<usize>,
         /// A checkpoint that was seen before or elsewhere, which must be a beginning of this log
         #[arg(long = "seen", value_name = "FILE")]
         seen: Vec<PathBuf>,
@@ -445,6 +456,9 @@ pub(crate) enum AuditVerb {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Show whose logs this node witnesses, and who witnesses its own
+    #[command(after_help = help::AUDIT_WITNESS)]
+    Witness(OutputArgs),
     /// Print the public keys that checkpoints are signed with
     #[command(after_help = help::AUDIT_KEY)]
     Key {

@@ -26,6 +26,7 @@ mod subjects;
 mod target;
 mod telemetry;
 mod tree;
+mod witness;
 
 pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
 use attest::{Attest, Register};
@@ -45,6 +46,8 @@ pub(crate) use target::Target;
 use telemetry::Telemetry;
 pub(crate) use telemetry::TelemetryPlan;
 pub(crate) use tree::{Origin, Tree};
+use witness::{AuditWitness, Witness};
+pub(crate) use witness::{WitnessPlan, read_keys};
 
 /// Lockgate's configuration file. Everything in it is optional.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +87,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// The signed, tamper-evident record of calls.
     pub(crate) audit: Audit,
+    /// Logs of other nodes that this node witnesses.
+    pub(crate) witness: Witness,
     /// The rules that permit calls.
     pub(crate) policy: Policy,
     /// What detection does with what it finds.
@@ -235,13 +240,25 @@ pub(crate) struct Audit {
     /// Whom calls are about, and where that stands in them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) subject: Vec<SubjectPlace>,
+    /// How many witnesses have to cosign a checkpoint before it is handed out as cosigned.
+    pub(crate) quorum: usize,
+    /// Who is asked to cosign checkpoints of this log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) witness: Vec<AuditWitness>,
 }
 
 impl Default for Audit {
     fn default() -> Self {
         let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } =
             lockgate_audit::Options::default();
-        Self { segment_bytes_max, sync_ms_max, durable: Vec::new(), subject: Vec::new() }
+        Self {
+            segment_bytes_max,
+            sync_ms_max,
+            durable: Vec::new(),
+            subject: Vec::new(),
+            quorum: 1,
+            witness: Vec::new(),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::state::State;
 
 pub(crate) mod agent;
 mod answer;
+mod compare;
 mod exchange;
 mod lines;
 mod local_http;
@@ -58,6 +59,7 @@ pub(crate) async fn run(
         tracing::info!(agent = %follower.identity().id, "tunnel to {}, {}", endpoint.origin(), describe(&posture));
     }
     let following = tokio::spawn(follower.run());
+    let comparing = tokio::spawn(compare::keep(tunnel.clone()));
     let served = match listener {
         Some(listener) => {
             announce(&listener, &endpoint, args.output.output);
@@ -70,6 +72,7 @@ pub(crate) async fn run(
         }
     };
     following.abort();
+    comparing.abort();
     served.map_err(|error| Diagnostic::new("LG-M002", "stdin or stdout broke").because(&error))?;
     Ok(Exit::Ok)
 }

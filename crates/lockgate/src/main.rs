@@ -29,6 +29,7 @@ mod explain;
 mod logging;
 mod node;
 mod output;
+mod question;
 mod registry;
 mod sample;
 mod signals;
@@ -36,6 +37,7 @@ mod state;
 mod subjects;
 mod trouble;
 mod verbs;
+mod witnesses;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

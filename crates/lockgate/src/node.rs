@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use lockgate_audit::query::Indexer;
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use tokio::runtime::Builder;
 
@@ -37,6 +38,7 @@ mod threats;
 mod tokens;
 mod views;
 mod watch;
+mod witness;
 mod workload;
 
 use control::Control;
@@ -91,10 +93,17 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(credentials.keep(Arc::clone(&node)));
     tokio::spawn(tokens::keep(Arc::clone(&control)));
     tokio::spawn(sealing::keep(Arc::clone(&control)));
+    tokio::spawn(witness::serve(Arc::clone(&control)));
+    tokio::spawn(witness::ask(Arc::clone(&control)));
     if let Some(listening) = workload {
         tokio::spawn(workload::serve(Arc::clone(&control), listening));
     }
 
+    // Without it questions to the log take longer, which is no reason to serve nothing.
+    let indexer = Indexer::start(&control.state().audit());
+    if let Err(error) = &indexer {
+        tracing::warn!(%error, "the audit log has no index");
+    }
     record(&control, "node started");
     let note = control.note(admin_address, &token);
     control.state().write_note(&note)?;
@@ -117,7 +126,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     control.state().remove_note();
     drained.cancel();
     // The interface answers what is under way within its own deadline.
-    let _ = tokio::task::spawn_blocking(move || admin.join()).await;
+    let _ = tokio::task::spawn_blocking(move || (admin.join(), drop(indexer))).await;
     Ok(Exit::Ok)
 }
 

@@ -234,8 +234,8 @@ const ENTRIES: &[Entry] = entries! {
 
     "LG-N429" Negative
     "too many look on"
-    "The admin interface serves a bounded number of streams of events at a time, and all of them are in use."
-    ["Close a dashboard or a lockgate tap, then try again."]
+    "The admin interface serves a bounded number of streams of events and of questions to the audit log at a time, and all of them are in use."
+    ["Close a dashboard or a lockgate tap, then try again.", "Ask the log's files instead: lockgate audit query"]
 
     "LG-N413" Negative
     "admin request too large"
@@ -649,6 +649,11 @@ const ENTRIES: &[Entry] = entries! {
     "keys of subjects cannot be used"
     "Values in records are committed to, and content is encrypted, under keys of those whom the records are about. They lie in DIR/subjects, sealed under a master key that is replaced whenever keys are destroyed: a file of before does not open any more. A node without them would record what nobody could erase or read, so it does not start."
     ["Put DIR/subjects and the key of the sealed store back as they belong together.", "Or move DIR/subjects away: what is encrypted in the log is lost then, and new keys are made."]
+
+    "LG-A006" Negative
+    "another history of an audit log was seen"
+    "A witness or a peer holds a signed checkpoint that is not the beginning of the log as it is now: the log was put back to an older state, or its key signed two histories. Calls go on; what is recorded since is one history of two."
+    ["See who saw what: lockgate audit witness, lockgate audit query --finding LG-A006", "Compare the log with its copies: lockgate audit verify DIR --seen CHECKPOINT", "If a backup was restored: begin a new log (move the folder away), and keep the old one as evidence."]
 
     "LG-A020" Usage
     "not a period"

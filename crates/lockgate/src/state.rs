@@ -5,6 +5,7 @@
 //!   authority/            the local authority's keys and certificates (lockgate-identity)
 //!   connectors/NAME/      keys and certificates of connectors on this machine, one folder for each gateway
 //!   audit/                the signed log (lockgate-audit)
+//!   witness/              what was cosigned of others' logs (lockgate-audit), and how the witnesses of this one stand
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
 //!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
 //!   subjects/             keys of those whom records are about; what is erased is erased here (lockgate-privacy)
@@ -96,6 +97,11 @@ impl State {
     /// The audit log's folder.
     pub(crate) fn audit(&self) -> PathBuf {
         self.root.join("audit")
+    }
+
+    /// What this node cosigned for others, and who cosigns its own log.
+    pub(crate) fn witness(&self) -> PathBuf {
+        self.root.join("witness")
     }
 
     /// The policies' folder.

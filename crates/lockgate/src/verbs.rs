@@ -82,10 +82,12 @@ fn output_of(verb: &Verb) -> Output {
             AuditVerb::Tail { output, .. }
             | AuditVerb::Verify { output, .. }
             | AuditVerb::Prove { output, .. }
-            | AuditVerb::Key { output, .. },
+            | AuditVerb::Key { output, .. }
+            | AuditVerb::Witness(output),
         ) => output,
         Verb::Scan(args) if args.output == ScanOutput::Human => return Output::Human,
         Verb::Scan(_) => return Output::Json,
+        Verb::Audit(AuditVerb::Query(args)) => &args.output,
         Verb::Report(args) => &args.output,
         Verb::Discover(args) => args.output(),
         Verb::Adopt(args) => &args.output,

@@ -56,6 +56,7 @@ pub mod trace;
 mod unread;
 pub mod upstream;
 pub mod wellknown;
+pub mod witness;
 
 pub use bearer_answers::TokenProblem;
 pub use limits::Limits;

@@ -120,6 +120,8 @@ pub struct Node {
     pub draining: CancellationToken,
     /// The tasks that serve links.
     pub tasks: TaskTracker,
+    /// Cosigns logs of other nodes, where the configuration names any.
+    pub witness: crate::witness::Place,
     /// Places for those who enrol or renew.
     pub(crate) enrolments: Counter,
     /// Places for those who ask for tokens.
@@ -160,6 +162,7 @@ impl Node {
             facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            witness: crate::witness::Place::default(),
             enrolments: Counter::default(),
             tokens_asked: Semaphore::new(crate::oauth::SERVED_MAX),
             agility: Agility::new(keeper),

@@ -23,6 +23,7 @@ use crate::node::Node;
 use crate::oauth::Oauth;
 use crate::refusal::Refusal;
 use crate::unread::Received;
+use crate::witness;
 
 /// Largest request here, in bytes: a certification request with a composite key has 8 kB.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
@@ -221,6 +222,20 @@ pub async fn serve(
             let issued = issue(node, link, path == "enrol", body).await;
             record(node, link, &path, issued).await
         }
+        (&Method::POST, "witness/add-checkpoint") => {
+            let bytes_max = lockgate_audit::tlog::witness::BODY_BYTES_MAX;
+            match decode::collect(body, bytes_max, node.limits.request()).await {
+                Ok(body) => witness::add(node, link, body).await,
+                Err(refusal) => refusal.plain_response(),
+            }
+        }
+        (&Method::POST, "checkpoint") => {
+            let bytes_max = lockgate_audit::tlog::witness::BODY_BYTES_MAX;
+            match decode::collect(body, bytes_max, node.limits.request()).await {
+                Ok(body) => witness::show(node, link, body).await,
+                Err(refusal) => refusal.plain_response(),
+            }
+        }
         (&Method::POST, "bind") => {
             let body = match decode::collect(body, BIND_BYTES_MAX, node.limits.request()).await {
                 Ok(body) => body,
@@ -232,7 +247,7 @@ pub async fn serve(
             status: StatusCode::NOT_FOUND,
             code: "LG-N404",
             message: format!("nothing is served at {PREFIX}{path}"),
-            hint: "GET authority, GET bundle, GET notices, GET posture, POST bind, POST enrol, POST renew"
+            hint: "GET authority, GET bundle, GET notices, GET posture, POST bind, POST enrol, POST renew, POST checkpoint, POST witness/add-checkpoint"
                 .to_owned(),
         }),
     }

@@ -178,6 +178,18 @@ impl Signed {
         signature.ok_or_else(|| TlogError::BadSignature { what: WHAT, key: shown() })
     }
 
+    /// Names of those whose keys have a line under it that verifies, each once.
+    #[must_use]
+    pub fn cosigners(&self, keys: &[NoteKey]) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for key in keys.iter().filter(|key| self.verify(key).is_ok()) {
+            if !names.iter().any(|name| name == key.name()) {
+                names.push(key.name().to_owned());
+            }
+        }
+        names
+    }
+
     fn check(&self, key: &NoteKey, line: &Line) -> Option<Signature> {
         let (time_s, signature) = match key.signs() {
             Signs::Text => (0, &line.signature[..]),

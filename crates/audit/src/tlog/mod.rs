@@ -5,6 +5,7 @@ pub mod merkle;
 pub mod note;
 pub mod proof;
 pub mod tile;
+pub mod witness;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -24,6 +24,10 @@ pub struct Checks<'a> {
     pub keys: &'a [NoteKey],
     /// Checkpoints of this log that were seen before, or elsewhere: each must be a beginning of it.
     pub seen: &'a [Signed],
+    /// Keys of witnesses. Those of one name are one witness.
+    pub witnesses: &'a [NoteKey],
+    /// So many of the witnesses must have cosigned the newest checkpoint that any has.
+    pub quorum: usize,
     /// First record to check; the first there is by default. The trees are checked whole.
     pub from: Option<u64>,
     /// Last record to check; the last there is by default.
@@ -47,6 +51,19 @@ pub struct ShardReport {
     /// before.
     pub signed_by: Vec<String>,
     /// When the newest checkpoint was signed, Unix seconds, if a trusted key says so.
+    pub time_s: Option<u64>,
+}
+
+/// Who else vouches for a log.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Cosigned {
+    /// The log and its month.
+    pub origin: String,
+    /// Number of the last record that was cosigned.
+    pub last: u64,
+    /// The witnesses, by name.
+    pub by: Vec<String>,
+    /// When the last of them signed, Unix seconds.
     pub time_s: Option<u64>,
 }
 
@@ -84,6 +101,8 @@ pub struct Report {
     pub torn_bytes: u64,
     /// The signed trees, oldest first; empty for a log that was never sealed.
     pub shards: Vec<ShardReport>,
+    /// What the witnesses that were asked for vouch for; none without any.
+    pub cosigned: Option<Cosigned>,
     /// Records behind the newest checkpoint: held by the chain alone.
     pub unsealed: u64,
     /// Where the log says that its clock went back. Times are no order there.
@@ -224,7 +243,7 @@ impl Walk {
             return Err(place.broken(first, What::HeadMismatch).into());
         }
         report.head_hash = chain.at.hash.as_str().to_owned();
-        report.shards = sealed.into_reports();
+        (report.shards, report.cosigned) = sealed.into_reports();
         Ok(report)
     }
 
@@ -288,6 +307,7 @@ impl Report {
             end_known_to: synced.map(|head| head.seq),
             torn_bytes: 0,
             shards: Vec::new(),
+            cosigned: None,
             unsealed: 0,
             clock_steps: Vec::new(),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lockgate_crypto::digest::hex;
 use lockgate_crypto::note::NoteKey;
 
-use super::{Checks, ShardReport};
+use super::{Checks, Cosigned, ShardReport};
 use crate::error::{AuditError, Break, What};
 use crate::shard::{self, Previous, Shard};
 use crate::tiles::TileFolder;
@@ -17,6 +17,7 @@ use crate::tree::entry_of;
 /// The trees of a log, each of which was found to be what its checkpoint says.
 pub(super) struct Sealed {
     shards: Vec<Checked>,
+    cosigned: Option<Cosigned>,
     /// The leaves at hand: shard, number of their tile, hashes.
     leaves: Option<(usize, u64, Vec<Hash>)>,
 }
@@ -69,7 +70,8 @@ impl Sealed {
         for seen in checks.seen {
             check_seen(dir, &shards, seen, checks.keys)?;
         }
-        Ok(Self { shards, leaves: None })
+        let cosigned = check_witnesses(dir, &shards, &views, checks)?;
+        Ok(Self { shards, cosigned, leaves: None })
     }
 
     /// Holds a record against its leaf. One that no checkpoint covers yet has none.
@@ -105,8 +107,8 @@ impl Sealed {
         self.shards.last().map(|checked| checked.shard.checkpoint_path())
     }
 
-    pub(super) fn into_reports(self) -> Vec<ShardReport> {
-        self.shards.into_iter().map(|checked| checked.report).collect()
+    pub(super) fn into_reports(self) -> (Vec<ShardReport>, Option<Cosigned>) {
+        (self.shards.into_iter().map(|checked| checked.report).collect(), self.cosigned)
     }
 }
 
@@ -251,6 +253,39 @@ fn check_view(checked: &Checked, other: &Signed) -> Result<(), AuditError> {
         return Err(forked(What::ForkedView).into());
     }
     Ok(())
+}
+
+/// Who of the witnesses vouches for the log, and whether they are enough. That what they cosigned is a beginning of it was seen.
+fn check_witnesses(
+    dir: &Path,
+    shards: &[Checked],
+    views: &[(Vec<Signed>, Option<Signed>)],
+    checks: &Checks<'_>,
+) -> Result<Option<Cosigned>, AuditError> {
+    let found = shards
+        .iter()
+        .zip(views)
+        .rev()
+        .find_map(|(checked, (_, cosigned))| Some((checked, cosigned.as_ref()?)));
+    let by = found.map(|(_, signed)| signed.cosigners(checks.witnesses)).unwrap_or_default();
+    let times = checks.witnesses.iter().filter_map(|key| found?.1.verify(key).ok()?.time_s);
+    let time_s = times.max();
+    if by.len() < checks.quorum {
+        let names = if by.is_empty() { "nobody".to_owned() } else { by.join(", ") };
+        let what = What::Unsigned(format!(
+            "{} witnesses have to vouch for the log, and of those that were named only {} did: {names}",
+            checks.quorum,
+            by.len()
+        ));
+        let file = found.map_or_else(|| shard::folder(dir), |(checked, _)| checked.shard.cosigned_path());
+        return Err(Break { file, line: 0, seq: 0, what }.into());
+    }
+    Ok(found.filter(|_| !by.is_empty()).map(|(checked, signed)| Cosigned {
+        origin: signed.checkpoint.origin.clone(),
+        last: (checked.shard.opening.first + signed.checkpoint.head.size).saturating_sub(2),
+        by,
+        time_s,
+    }))
 }
 
 /// Whether a checkpoint from outside is one that this log could have signed, and was signed by it.

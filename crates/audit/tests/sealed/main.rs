@@ -6,3 +6,4 @@ mod attacks;
 mod crash;
 mod growth;
 mod support;
+mod witness;

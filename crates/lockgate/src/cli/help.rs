@@ -208,12 +208,25 @@ Examples:
   lockgate audit tail --follow
   lockgate audit tail --raw                 the events as they are signed (OCSF), line by line";
 
+pub(super) const AUDIT_QUERY: &str = "\
+Examples:
+  lockgate audit query --verdict refused --since 24h
+  lockgate audit query --agent editor --tool delete --all --output jsonl
+  lockgate audit query --quantum-safe no --since 2026-11-01 --until 2026-12-01
+  lockgate audit query --rule night-shift --code -31001 -n 5
+  lockgate audit query --dir /evidence/audit --agent =spiffe://example.org/agent/editor
+                                            a copy, on any machine
+
+The newest come first. An index beside the log makes it fast; it is made where it is missing, and never believed against
+the records themselves. What is found is not thereby proved: lockgate audit verify, lockgate audit prove SEQ.";
+
 pub(super) const AUDIT_VERIFY: &str = "\
 Examples:
   lockgate audit verify                     the node's own log; exit code 0 if it holds, 1 if not
   lockgate audit verify --from 1000 --to 2000
   lockgate audit verify /evidence/audit --key auditor.keys
                                             a copy, on a machine that has only the public key
+  lockgate audit verify --witness b.keys    has that witness cosigned it?
   lockgate audit verify --seen checkpoint   is what was signed then still a part of it?
   lockgate audit verify record.tlog-proof --key auditor.keys
 
@@ -227,6 +240,20 @@ Examples:
 
 The file holds the record, its path to the root of the log's tree, and the signed checkpoint
 (C2SP tlog-proof). The record is in the open in it: give it to whom the record may be shown.";
+
+pub(super) const AUDIT_WITNESS: &str = "\
+Examples:
+  lockgate audit witness
+  lockgate audit verify --quorum 2          have two of the witnesses cosigned the log?
+
+A witness keeps the newest checkpoint of a log and cosigns only what goes on from it, so that nobody can
+show two histories unnoticed. Two nodes can witness each other:
+  [witness]                                 on the one who cosigns
+  logs = [\"a.keys\"]                        what `lockgate audit key` prints on the other
+  [[audit.witness]]                         on the one who is cosigned
+  url = \"https://b.example:8443\"
+  keys = [\"b.keys\"]                        what `lockgate audit key` prints there
+  roots = \"b.pem\"                          STATE/authority/authority.pem there";
 
 pub(super) const AUDIT_KEY: &str = "\
 Examples:

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lockgate_crypto::note::NoteKey;
 use lockgate_crypto::{Profile, Profiles};
 use lockgate_facts::FactShape;
 use lockgate_privacy::Rules;
@@ -16,7 +17,9 @@ use super::credential::CredentialPlan;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, DetectPlan, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan};
+use super::{
+    Audit, Config, DetectPlan, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan, WitnessPlan,
+};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
@@ -50,6 +53,10 @@ pub(crate) struct Settings {
     pub(crate) servers: Vec<ServerPlan>,
     /// What policy is told of the world.
     pub(crate) facts: Vec<FactPlan>,
+    /// Keys of the logs that this node witnesses.
+    pub(crate) witnessed: Vec<NoteKey>,
+    /// Who cosigns this node's log.
+    pub(crate) witnesses: Vec<WitnessPlan>,
     /// Where audit records are brought.
     pub(crate) exports: Vec<ExportPlan>,
     pub(crate) telemetry: Option<TelemetryPlan>,
@@ -139,7 +146,7 @@ impl Settings {
     }
 
     /// Every place that this node reaches by https, with its profile: servers, facts, issuers of tokens, the authorization servers
-    /// of servers, exports, the collector of telemetry.
+    /// of servers, exports, the collector of telemetry, witnesses.
     pub(crate) fn https(&self) -> impl Iterator<Item = (String, &'static Profile)> {
         let servers = self.servers.iter().filter(|plan| plan.is_https());
         let servers = servers.map(|plan| (plan.name.clone(), plan.profile));
@@ -152,7 +159,8 @@ impl Settings {
         });
         let telemetry = self.telemetry.iter();
         let telemetry = telemetry.filter_map(|plan| Some((TelemetryPlan::PLACE.to_owned(), plan.profile?)));
-        servers.chain(facts).chain(issuers).chain(exchanges).chain(exports).chain(telemetry)
+        let witnesses = self.witnesses.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
+        servers.chain(facts).chain(issuers).chain(exchanges).chain(exports).chain(telemetry).chain(witnesses)
     }
 
     /// What the facts look like, which policies are read against.
@@ -246,6 +254,7 @@ impl Resolver<'_> {
         let facts = self.facts(config);
         let exports = self.exports(config);
         let telemetry = self.telemetry(config);
+        let (witnessed, witnesses) = (self.witnessed(config), self.witnesses(config));
         let admin = self.admin(&config.admin.listen);
         let attest = self.attest(config);
         let scopes = self.scopes(config);
@@ -272,6 +281,8 @@ impl Resolver<'_> {
             facts: facts?,
             exports: exports?,
             telemetry: telemetry?,
+            witnessed: witnessed?,
+            witnesses: witnesses?,
             crypto,
             attest,
             scopes,

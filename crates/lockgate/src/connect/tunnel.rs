@@ -1,5 +1,6 @@
 //! The tunnel of a connector: the library's, with this connector's certificate, folder and endpoint.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,7 +8,8 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use lockgate_crypto::{Posture, Suite};
 use lockgate_transport::http::{Body, PoolError};
-use lockgate_tunnel::{Follow, Follower, Repeat, Settings, TunnelError, service};
+use lockgate_tunnel::{Follow, Follower, Progress, Repeat, Settings, TunnelError, service};
+use tokio::sync::watch;
 
 use super::agent::{Agent, Issuer, Wanted};
 use crate::diagnostic::Diagnostic;
@@ -19,6 +21,7 @@ use crate::trouble;
 pub(crate) struct Tunnel {
     endpoint: Endpoint,
     inner: lockgate_tunnel::Tunnel,
+    folder: PathBuf,
 }
 
 impl Tunnel {
@@ -51,6 +54,16 @@ impl Tunnel {
         &self.endpoint
     }
 
+    /// Where what this end knows of the gateway is kept.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How it stands, now and whenever that changes.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.inner.progress()
+    }
+
     /// What the newest connection negotiated.
     pub(crate) fn posture(&self) -> Option<Arc<Posture>> {
         self.inner.posture()
@@ -74,6 +87,7 @@ async fn dial(
 ) -> Result<(Tunnel, Follower<Issuer>), Diagnostic> {
     let endpoint = wanted.endpoint;
     let url: Uri = endpoint.to_string().parse().expect("an endpoint is a URL");
+    let folder = agent.folder.clone();
     let settings = Settings { follow, folder: Some(agent.folder), ..Settings::new(wanted.suite.profile()) };
     let opened = lockgate_tunnel::Tunnel::new(&url, agent.identity, agent.issuer, settings).await;
     let (inner, mut follower) = opened.map_err(|error| trouble::tunnel(&error, endpoint))?;
@@ -87,7 +101,7 @@ async fn dial(
         reached = first().await;
     }
     reached.map_err(|error| trouble::tunnel(&error, endpoint))?;
-    Ok((Tunnel { endpoint: endpoint.clone(), inner }, follower))
+    Ok((Tunnel { endpoint: endpoint.clone(), inner, folder }, follower))
 }
 
 /// One line about a link, for people.

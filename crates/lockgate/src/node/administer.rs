@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
+use jiff::Timestamp;
 use lockgate_admin::{
-    ApplyRequest, Approval, ApproveRequest, AuditView, BanRequest, Certificate, Change, CryptoShow, Csr,
-    Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts, Fault, HeldCall,
-    HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
-    MintedInvite, NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
-    Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest,
-    SuppressionView, Threats, Upstreams,
+    ApplyRequest, Approval, ApproveRequest, AuditFound, AuditQuestion, AuditView, BanRequest, Certificate,
+    Change, CryptoShow, Csr, Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt,
+    Facts, Fault, HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links,
+    MadeRevocation, Migration, MintedInvite, NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest,
+    Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot,
+    Status, SuppressRequest, SuppressionView, Threats, Upstreams,
 };
-use lockgate_audit::Kind;
+use lockgate_audit::query::Search;
+use lockgate_audit::{Entry, Kind};
 use lockgate_detect::Pin;
 use lockgate_identity::invite;
 use lockgate_live::Recent;
@@ -24,6 +26,10 @@ use super::agility::show;
 use super::control::Control;
 use super::{reload, views};
 use crate::config::TUNNEL;
+use crate::question;
+
+/// Longest search for an answer to somebody who looks on, in seconds. With an index most take milliseconds.
+const AUDIT_QUERY_S_MAX: u64 = 3;
 
 /// Largest map that is shown, in bytes.
 const DISCOVERY_BYTES_MAX: usize = 64 << 20;
@@ -228,6 +234,29 @@ impl lockgate_admin::Node for Control {
             )
         })?;
         Ok(proof.write())
+    }
+
+    fn audit_query(&self, question: &AuditQuestion) -> Result<AuditFound, Fault> {
+        let query = question::query(question, Timestamp::now()).map_err(|error| {
+            Fault::new(
+                StatusCode::BAD_REQUEST,
+                "LG-N400",
+                error,
+                "see what can be asked: lockgate audit query --help",
+            )
+        })?;
+        let search =
+            Search::of(&self.state().audit()).until(Instant::now() + Duration::from_secs(AUDIT_QUERY_S_MAX));
+        let mut lines = Vec::new();
+        let found = search.run(&query, &mut |line| {
+            let entry = Entry::parse(&String::from_utf8_lossy(line));
+            lines.extend(entry.ok().map(|entry| entry.flat()));
+        });
+        let found = found.map_err(|error| {
+            let (status, hint) = (StatusCode::SERVICE_UNAVAILABLE, "check the disk: lockgate doctor");
+            Fault::new(status, "LG-A002", error.to_string(), hint)
+        })?;
+        Ok(crate::verbs::audit::query::document(lines, &found))
     }
 
     fn reload(&self) -> Result<Reloaded, Fault> {

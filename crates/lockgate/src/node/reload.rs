@@ -276,6 +276,7 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         ("the socket of attest", attestors(old) != attestors(new)),
         ("limits", old.limits != new.limits),
         ("audit", audit(old) != audit(new)),
+        ("witness", old.witnessed != new.witnessed),
         ("admin.listen", old.admin != new.admin),
         ("log.format", old.log_format != new.log_format),
     ]

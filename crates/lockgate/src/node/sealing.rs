@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate_audit::{AuditError, Durability, Kind, Log, Options, Outcome, Record};
+use lockgate_audit::tlog::checkpoint::Signer;
+use lockgate_audit::{AuditError, Durability, Kind, Log, Options, Outcome, Record, Sealing};
 use lockgate_crypto::Suite;
+use lockgate_crypto::note::NoteKey;
 use lockgate_identity::SpiffeId;
 
 use super::agility::Compiled;
 use super::control::Control;
+use super::witness;
 use crate::audit_keys::{self, Change};
 use crate::config::{Settings, TUNNEL};
 use crate::diagnostic::Diagnostic;
@@ -101,9 +104,25 @@ async fn follow(control: &Arc<Control>) -> Result<(), Diagnostic> {
     };
     let keys = audit_keys::open(control.state(), &name, suite(&in_force))?;
     match keys.change {
-        Some(change) => put_in_force(&control.node().audit, control.state(), change).await,
+        Some(change) => {
+            let Sealing { signers, retired, .. } = change.sealing.clone();
+            put_in_force(&control.node().audit, control.state(), change).await?;
+            witness::sign_by(control, signers, retired);
+            Ok(())
+        }
         None => Ok(()),
     }
+}
+
+/// Who signs this log, and so cosigns those of others, with the keys that do no more.
+pub(super) fn signers(control: &Control) -> Result<(Vec<Signer>, Vec<NoteKey>), Diagnostic> {
+    let (in_force, name) = {
+        let changing = control.changing().lock();
+        (Arc::clone(&changing.in_force), name(&changing.settings)?)
+    };
+    let Sealing { signers, retired, .. } =
+        audit_keys::open(control.state(), &name, suite(&in_force))?.sealing;
+    Ok((signers, retired))
 }
 
 /// What a log is called that is made now: the node's SPIFFE id without its scheme.

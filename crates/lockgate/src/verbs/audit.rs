@@ -14,7 +14,9 @@ use crate::state::State;
 
 mod keys;
 mod prove;
+pub(crate) mod query;
 mod verify;
+mod witness;
 
 /// Runs the verb.
 pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
@@ -28,8 +30,18 @@ pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
                 (false, false) => tail(&folder, *lines, output.output),
             }
         }
-        AuditVerb::Verify { path, from, to, keys, seen, output } => {
-            let asked = verify::Asked { path: path.as_deref(), from: *from, to: *to, keys, seen };
+        AuditVerb::Query(args) => query::run(args, &State::locate(global.state.as_deref())?),
+        AuditVerb::Witness(output) => witness::run(&State::locate(global.state.as_deref())?, output.output),
+        AuditVerb::Verify { path, from, to, keys, witnesses, quorum, seen, output } => {
+            let asked = verify::Asked {
+                path: path.as_deref(),
+                from: *from,
+                to: *to,
+                keys,
+                witnesses,
+                quorum: *quorum,
+                seen,
+            };
             verify::run(&asked, &State::locate(global.state.as_deref())?, output.output)
         }
         AuditVerb::Prove { record, out, dir, output } => {

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use lockgate_audit::witness::Seen;
 use lockgate_crypto::profile;
 use lockgate_identity::{Authority, TrustBundle};
 use lockgate_policy::Options;
@@ -19,6 +20,7 @@ use crate::output::{print, print_document, print_line};
 use crate::state::{State, private};
 use crate::verbs::config::variables;
 use crate::verbs::policy;
+use crate::witnesses::Standing;
 
 /// Clocks before this day are wrong, in seconds since the Unix epoch: 2026-11-22, when this program was written.
 const BORN_S: i64 = 1_795_305_600;
@@ -74,6 +76,8 @@ pub(crate) async fn run(args: &DoctorArgs, global: &Global) -> Result<Exit, Fail
         authority(&state),
         policies(&state, settings.as_ref()),
         audit(&state),
+        witnesses(&state),
+        gateways(&state),
         ports(settings.as_ref(), running),
         node(&state, running).await,
     ];
@@ -245,6 +249,48 @@ fn audit(state: &State) -> Check {
             .map(|report| format!("the chain of {} records is whole", report.records))
             .map_err(Into::into),
     )
+}
+
+/// Whether the gateways of this machine's connectors have shown one history each.
+fn gateways(state: &State) -> Check {
+    let folders = std::fs::read_dir(state.connectors()).into_iter().flatten().flatten();
+    let seen: Vec<_> = folders.map(|entry| (entry.file_name(), entry.path().join("seen"))).collect();
+    let seen: Vec<_> = seen.into_iter().filter(|(_, folder)| folder.is_dir()).collect();
+    if seen.is_empty() {
+        return Check::skipped("logs of gateways", "no connector has seen one yet");
+    }
+    let differ = seen.iter().filter(|(_, folder)| Seen::at(folder).differences() > 0);
+    let problems: Vec<Diagnostic> = differ
+        .map(|(name, folder)| {
+            let what =
+                format!("the audit log of {} is not the one that was seen before", name.to_string_lossy());
+            let kept = folder.join("forks");
+            Diagnostic::new("LG-A006", what)
+                .hint(format!("the signed checkpoints that show it are in {}", kept.display()))
+        })
+        .collect();
+    match problems.is_empty() {
+        true => Check::of("logs of gateways", Ok(format!("{} go on from what was seen of them", seen.len()))),
+        false => Check::of("logs of gateways", Err(Failure(problems))),
+    }
+}
+
+/// Whether those who are to cosign the log do, and nobody has seen another history of it.
+fn witnesses(state: &State) -> Check {
+    let Some(standing) = Standing::read(state).filter(|standing| !standing.witnesses.is_empty()) else {
+        return Check::skipped("witnesses", "nobody is asked to cosign the audit log");
+    };
+    let problems = standing.witnesses.iter().filter_map(|one| Some((one, one.problem.as_ref()?)));
+    let problems: Vec<Diagnostic> = problems
+        .map(|(one, problem)| {
+            let what = format!("the witness {} does not cosign: {problem}", one.name);
+            Diagnostic::new("LG-A006", what).hint("see all of them: lockgate audit witness")
+        })
+        .collect();
+    match problems.is_empty() {
+        true => Check::of("witnesses", Ok(format!("{} cosign the audit log", standing.witnesses.len()))),
+        false => Check::of("witnesses", Err(Failure(problems))),
+    }
 }
 
 /// Whether the addresses are free. A running node holds them itself.

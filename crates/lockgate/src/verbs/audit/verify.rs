@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use lockgate_audit::tlog::checkpoint::Signed;
 use lockgate_audit::tlog::proof::Proof;
+use lockgate_audit::witness::{Seen, is_not_before};
 use lockgate_audit::{AuditError, Checks, Report, verify_with};
 use lockgate_crypto::note::NoteKey;
 use serde::Serialize;
@@ -13,10 +14,12 @@ use serde_json::value::RawValue;
 use super::{present, unreadable};
 use crate::audit_keys::KeyList;
 use crate::cli::Output;
+use crate::config;
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
 use crate::output::{print, print_document, visible};
 use crate::state::State;
+use crate::witnesses::Standing;
 
 /// What is to be checked, and against what.
 pub(super) struct Asked<'a> {
@@ -24,6 +27,8 @@ pub(super) struct Asked<'a> {
     pub(super) from: Option<u64>,
     pub(super) to: Option<u64>,
     pub(super) keys: &'a [String],
+    pub(super) witnesses: &'a [String],
+    pub(super) quorum: Option<usize>,
     pub(super) seen: &'a [PathBuf],
 }
 
@@ -33,7 +38,10 @@ pub(super) fn run(asked: &Asked<'_>, state: &State, output: Output) -> Result<Ex
         keys.extend(read_keys(key)?);
     }
     let folder = match asked.path {
-        Some(path) if path.is_file() => return proof(path, &keys, output),
+        Some(path) if path.is_file() => {
+            let vouching = vouching(asked, path, state)?;
+            return proof(path, (&keys, vouching), output);
+        }
         Some(path) => path.to_owned(),
         None => state.audit(),
     };
@@ -43,7 +51,13 @@ pub(super) fn run(asked: &Asked<'_>, state: &State, output: Output) -> Result<Ex
         keys = KeyList::read(state)?.map(|list| list.active(state)).transpose()?.unwrap_or_default();
     }
     let seen = asked.seen.iter().map(|path| read_checkpoint(path)).collect::<Result<Vec<_>, _>>()?;
-    let checks = Checks { keys: &keys, seen: &seen, from: asked.from, to: asked.to };
+    let mut seen = seen;
+    if folder == state.audit() {
+        seen.extend(seen_by_peers(&folder, &keys, state));
+    }
+    let (witnesses, quorum) = vouching(asked, &folder, state)?;
+    let checks =
+        Checks { keys: &keys, seen: &seen, witnesses: &witnesses, quorum, from: asked.from, to: asked.to };
     let report = verify_with(&folder, &checks).map_err(|error| broken(&error))?;
     match output {
         Output::Human => print(&sentences(&report, keys.len())),
@@ -59,6 +73,31 @@ pub(super) fn run(asked: &Asked<'_>, state: &State, output: Output) -> Result<Ex
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What peers showed of this node's own log, as far as these keys signed it.
+fn seen_by_peers(folder: &Path, keys: &[NoteKey], state: &State) -> Vec<Signed> {
+    let mut seen = Seen::at(&state.witness().join("seen")).all().unwrap_or_default();
+    seen.retain(|seen| is_not_before(folder, seen) && keys.iter().all(|key| seen.verify(key).is_ok()));
+    seen
+}
+
+/// The keys of witnesses, and how many of these must have cosigned.
+fn vouching(asked: &Asked<'_>, folder: &Path, state: &State) -> Result<(Vec<NoteKey>, usize), Diagnostic> {
+    let mut keys = Vec::new();
+    for key in asked.witnesses {
+        keys.extend(read_keys(key)?);
+    }
+    let is_own = folder == state.audit();
+    if keys.is_empty() && is_own {
+        keys = Standing::read(state).map(|standing| standing.keys()).unwrap_or_default();
+    }
+    if keys.is_empty() && asked.quorum.is_some_and(|quorum| quorum > 0) {
+        let what = "a quorum is of witnesses, and none is known";
+        return Err(Diagnostic::new("LG-U002", what).hint("name their keys: --witness KEY or --witness FILE"));
+    }
+    let least = usize::from(!asked.witnesses.is_empty());
+    Ok((keys, asked.quorum.unwrap_or(least)))
 }
 
 fn broken(error: &AuditError) -> Diagnostic {
@@ -79,20 +118,11 @@ fn broken(error: &AuditError) -> Diagnostic {
 
 /// A verifier key, or the file that has one a line.
 fn read_keys(given: &str) -> Result<Vec<NoteKey>, Diagnostic> {
-    let wrong = |error: &dyn std::error::Error| {
+    config::read_keys(given, Path::new("")).map_err(|error| {
         Diagnostic::new("LG-U002", format!("{given} is neither a verifier key nor a file with some"))
-            .because(error)
+            .cause(error)
             .hint("the log's owner prints them: lockgate audit key")
-    };
-    let path = Path::new(given);
-    if !path.is_file() {
-        return NoteKey::parse(given).map(|key| vec![key]).map_err(|error| wrong(&error));
-    }
-    let text = fs::read_to_string(path).map_err(|error| wrong(&error))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let keys: Vec<NoteKey> =
-        lines.map(NoteKey::parse).collect::<Result<_, _>>().map_err(|error| wrong(&error))?;
-    if keys.is_empty() { Err(wrong(&std::io::Error::other("it is empty"))) } else { Ok(keys) }
+    })
 }
 
 fn read_checkpoint(path: &Path) -> Result<Signed, Diagnostic> {
@@ -130,6 +160,9 @@ fn sentences(report: &Report, keys: usize) -> String {
             shard.first, shard.last, shard.origin, shard.size
         ));
     }
+    if let Some(cosigned) = &report.cosigned {
+        lines.push(format!("  cosigned   up to {} by {}", cosigned.last, visible(&cosigned.by.join(", "))));
+    }
     if report.unsealed > 0 {
         lines.push(format!("  not signed yet: {} records, held by the chain alone", report.unsealed));
     }
@@ -145,7 +178,11 @@ fn sentences(report: &Report, keys: usize) -> String {
     lines.join("\n") + "\n"
 }
 
-fn proof(path: &Path, keys: &[NoteKey], output: Output) -> Result<Exit, Failure> {
+fn proof(
+    path: &Path,
+    (keys, (witnesses, quorum)): (&[NoteKey], (Vec<NoteKey>, usize)),
+    output: Output,
+) -> Result<Exit, Failure> {
     if keys.is_empty() {
         let what = "a proof is checked with the public key of its log";
         return Err(Diagnostic::new("LG-U002", what).hint("name it: --key KEY or --key FILE").into());
@@ -156,6 +193,12 @@ fn proof(path: &Path, keys: &[NoteKey], output: Output) -> Result<Exit, Failure>
     let bytes = fs::read(path).map_err(|error| wrong(&error))?;
     let proof = Proof::parse(&bytes).map_err(|error| wrong(&error))?;
     let signatures = proof.verify(keys).map_err(|error| wrong(&error))?;
+    let by = proof.signed.cosigners(&witnesses);
+    if by.len() < quorum {
+        let why =
+            format!("{quorum} of the witnesses must have cosigned its checkpoint, and {} did", by.len());
+        return Err(wrong(&std::io::Error::other(why)).into());
+    }
     let record = String::from_utf8_lossy(&proof.entry);
     let time_s = signatures.iter().find_map(|signature| signature.time_s);
     let checkpoint = &proof.signed.checkpoint;
@@ -163,8 +206,12 @@ fn proof(path: &Path, keys: &[NoteKey], output: Output) -> Result<Exit, Failure>
         Output::Human => {
             let at = time_s.and_then(|time| jiff::Timestamp::from_second(i64::try_from(time).ok()?).ok());
             let at = at.map_or_else(String::new, |at| format!(", {at}"));
+            let vouched = match by.is_empty() {
+                true => String::new(),
+                false => format!(", cosigned by {}", visible(&by.join(", "))),
+            };
             print(&format!(
-                "The proof holds: the record below is leaf {} of {} in the log {}{at}.\n{}\n",
+                "The proof holds: the record below is leaf {} of {} in the log {}{at}{vouched}.\n{}\n",
                 proof.index,
                 checkpoint.head.size,
                 visible(&checkpoint.origin),
@@ -179,6 +226,7 @@ fn proof(path: &Path, keys: &[NoteKey], output: Output) -> Result<Exit, Failure>
                 index: u64,
                 size: u64,
                 time_s: Option<u64>,
+                cosigned_by: Vec<String>,
                 record: Option<Box<RawValue>>,
             }
             print_document(&Held {
@@ -187,6 +235,7 @@ fn proof(path: &Path, keys: &[NoteKey], output: Output) -> Result<Exit, Failure>
                 index: proof.index,
                 size: checkpoint.head.size,
                 time_s,
+                cosigned_by: by,
                 record: RawValue::from_string(record.into_owned()).ok(),
             });
         }
