@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::endpoint::Endpoint;
 
 mod crypto;
+mod deploy;
 mod duration;
 mod facts;
 mod help;
@@ -21,6 +22,7 @@ mod watch;
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
+pub(crate) use deploy::DeployArgs;
 pub(crate) use duration::Seconds;
 pub(crate) use facts::FactsVerb;
 pub(crate) use policy::{
@@ -65,6 +67,9 @@ pub(crate) enum Verb {
     /// Put one stdio server behind a tunnel in one command
     #[command(after_help = help::WRAP)]
     Wrap(WrapArgs),
+    /// Turn a REST API into an MCP server behind this node, by its OpenAPI description
+    #[command(after_help = help::DEPLOY)]
+    Deploy(DeployArgs),
     /// Show the running node: servers, links and the proof of each link
     #[command(after_help = help::STATUS)]
     Status(OutputArgs),

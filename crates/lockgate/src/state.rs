@@ -6,6 +6,7 @@
 //!   connectors/NAME/      keys and certificates of connectors on this machine, one folder for each gateway
 //!   audit/                the signed log (lockgate-audit)
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
+//!   deployed/NAME.toml    servers that `lockgate deploy` made of REST APIs, each beside the description that was reviewed
 //!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
 //!   subjects/             keys of those whom records are about; what is erased is erased here (lockgate-privacy)
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
@@ -99,6 +100,11 @@ impl State {
     /// The policies' folder.
     pub(crate) fn policy(&self) -> PathBuf {
         self.root.join("policy")
+    }
+
+    /// Where the servers are that were deployed.
+    pub(crate) fn deployed(&self) -> PathBuf {
+        self.root.join("deployed")
     }
 
     /// The store's file.

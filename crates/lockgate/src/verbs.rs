@@ -9,6 +9,7 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod dashboard;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod exports;
 pub(crate) mod facts;
@@ -73,6 +74,7 @@ fn output_of(verb: &Verb) -> Output {
             | AuditVerb::Key { output, .. },
         ) => output,
         Verb::Report(args) => &args.output,
+        Verb::Deploy(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(

@@ -117,6 +117,8 @@ pub(crate) struct ServerPlan {
     pub(crate) country: Option<String>,
     /// What it is shown of the sealed store.
     pub(crate) credential: Option<CredentialPlan>,
+    /// The certificate that it is shown.
+    pub(crate) client_certificate: Option<TlsFiles>,
 }
 
 impl Settings {
@@ -144,10 +146,7 @@ impl Settings {
         let facts = self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let issuers = self.attest.tokens.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let exports = self.exports.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
-        let exchanges = self.servers.iter().filter_map(|plan| {
-            let from = plan.credential.as_ref()?.exchange()?;
-            Some((from.place(), from.profile()?))
-        });
+        let exchanges = self.servers.iter().filter_map(|plan| plan.credential.as_ref()?.asks());
         let telemetry = self.telemetry.iter();
         let telemetry = telemetry.filter_map(|plan| Some((TelemetryPlan::PLACE.to_owned(), plan.profile?)));
         servers.chain(facts).chain(issuers).chain(exchanges).chain(exports).chain(telemetry)
@@ -167,7 +166,7 @@ impl Settings {
 impl ServerPlan {
     /// Whether it is reached through TLS.
     pub(crate) fn is_https(&self) -> bool {
-        matches!(&self.target, Target::Http(uri) if uri.scheme_str() == Some("https"))
+        self.target.is_https()
     }
 }
 
