@@ -11,6 +11,7 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod dashboard;
+pub(crate) mod deploy;
 pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod exports;
@@ -91,6 +92,7 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Report(args) => &args.output,
         Verb::Discover(args) => args.output(),
         Verb::Adopt(args) => &args.output,
+        Verb::Deploy(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(
