@@ -34,8 +34,8 @@ use crate::limits::Limits;
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::results::Tasks;
 use crate::session::Sessions;
+use crate::tasks::Tasks;
 use crate::trace::Tracing;
 use crate::upstream::Transport;
 use crate::wellknown::{Counter, Enrolment};
@@ -73,6 +73,8 @@ pub struct Parts {
     pub revocations: Arc<Revocations>,
     /// Calls that wait for a person.
     pub approvals: Approvals,
+    /// Tasks that calls have become.
+    pub tasks: Tasks,
     /// Who finds facts out.
     pub facts: Arc<dyn Facts>,
     /// What goes into records of what is said in calls.
@@ -104,8 +106,8 @@ pub struct Node {
     pub definitions_changed: Notify,
     /// Counts the sets of policies that were put in force.
     pub(crate) policy_changes: watch::Sender<u64>,
-    /// What is taken from results that tasks will give later.
-    pub(crate) tasks_cut: Tasks,
+    /// Tasks that calls have become, and what is taken from their results.
+    pub(crate) begun: Tasks,
     describer: ArcSwap<Describer>,
     facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
@@ -161,7 +163,7 @@ impl Node {
             approvals: Arc::new(parts.approvals),
             definitions_changed: Notify::new(),
             policy_changes: watch::Sender::new(0),
-            tasks_cut: Tasks::default(),
+            begun: parts.tasks,
             describer: ArcSwap::from_pointee(parts.describer),
             facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),

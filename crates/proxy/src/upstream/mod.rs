@@ -11,7 +11,7 @@ pub(crate) mod prefix;
 pub mod rest;
 pub mod stdio;
 
-pub(crate) use headers::carried;
+pub(crate) use headers::{carried, named};
 
 use std::sync::Arc;
 use std::time::Instant;

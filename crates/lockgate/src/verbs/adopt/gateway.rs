@@ -172,6 +172,7 @@ fn known(settings: &Settings, state: &State) -> Vec<(String, Known)> {
     let servers = settings.servers.iter().map(|server| {
         let launch = match &server.target {
             Target::Http(url) => Launch::Http(url.to_string()),
+            Target::Api(api) => Launch::Http(api.base.to_string()),
             Target::Stdio { command } => Launch::Stdio(command.clone()),
         };
         let sealed = server.credential.as_ref().map(|_| store.get(&secret_name(&server.name)).ok());

@@ -29,6 +29,7 @@ pub(super) async fn add(
         for server in settings.servers {
             let launch = match server.target {
                 Target::Http(url) => Launch::Http(url.to_string()),
+                Target::Api(api) => Launch::Http(api.base.to_string()),
                 Target::Stdio { command } => Launch::Stdio(command),
             };
             servers.push((server.name, launch));

@@ -34,6 +34,9 @@ pub(super) async fn tools(target: &Target, timeout_s: u64) -> Result<String, Fai
         match target {
             Target::Stdio { command } => pages(Talk::Child(start(command).await?)).await,
             Target::Http(uri) => pages(Talk::Http(open(uri)?)).await,
+            Target::Api(_) => Err(unreachable(
+                "an API is no MCP server; see what it becomes: lockgate deploy FILE --dry-run",
+            )),
         }
     };
     let limit = Duration::from_secs(timeout_s);
