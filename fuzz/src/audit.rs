@@ -100,7 +100,7 @@ pub fn line(data: &[u8]) {
 
 /// A block of the index is read or refused, whatever its bytes say.
 pub fn index(data: &[u8]) {
-    let lines = [LINE_SEEDS[0], b"\n", LINE_SEEDS[1], b"\nno record\n"].concat();
+    let lines = [LINE_SEEDS[0], &b"\n"[..], LINE_SEEDS[1], &b"\nno record\n"[..]].concat();
     let read = lockgate_audit::query::read_patched(&lines, data);
     assert!(!data.is_empty() || read == Some(1));
 }

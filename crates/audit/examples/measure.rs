@@ -247,7 +247,7 @@ fn various(number: u64) -> Record<'static> {
             Vec::new().into()
         },
         quantum_safe: Some(!mixed.is_multiple_of(10_007)),
-        group: Some("X25519MLKEM768".into()),
+        group: Some("a post-quantum group".into()),
         kind: if denied { Kind::Refusal } else { Kind::Call },
         outcome,
         ..call()
