@@ -50,6 +50,7 @@ pub mod scopes;
 pub mod session;
 pub mod stage;
 mod stall;
+pub mod tasks;
 mod tell;
 pub mod trace;
 mod unread;
