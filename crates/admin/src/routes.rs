@@ -31,6 +31,7 @@ mod exports;
 mod facts;
 mod live;
 mod proof;
+mod subjects;
 
 pub use live::{LIVE_DEFAULT, STREAMS_MAX};
 
@@ -99,6 +100,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .merge(enforcement::routes())
         .route("/exports", get(exports::exports))
         .merge(facts::routes())
+        .merge(subjects::routes())
         .merge(live::routes())
         .merge(dashboard::routes())
         .fallback(unknown_path)

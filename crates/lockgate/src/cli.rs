@@ -16,6 +16,7 @@ mod facts;
 mod help;
 mod policy;
 mod report;
+mod subjects;
 mod watch;
 
 pub(crate) use crypto::{
@@ -27,6 +28,7 @@ pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
 pub(crate) use report::{FailOn, ReportArgs};
+pub(crate) use subjects::{HoldVerb, OfConfig, RetentionArgs, SubjectVerb};
 pub(crate) use watch::{DashboardArgs, TapArgs, TopArgs};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
@@ -393,6 +395,15 @@ pub(crate) enum ThreatsVerb {
 /// `lockgate audit …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
+    /// Export or erase what is recorded of a person, or whatever else records are about
+    #[command(subcommand)]
+    Subject(SubjectVerb),
+    /// Keep what is recorded from being erased and from expiring
+    #[command(subcommand)]
+    Hold(HoldVerb),
+    /// Show what goes when, by the configuration
+    #[command(after_help = help::RETENTION)]
+    Retention(RetentionArgs),
     /// Show the last records, and follow new ones on request
     #[command(after_help = help::AUDIT)]
     Tail {

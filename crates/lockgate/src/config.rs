@@ -37,7 +37,7 @@ pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 use scopes::ScopeNeed;
 pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
-pub(crate) use subjects::SubjectPlace;
+pub(crate) use subjects::{RetentionMonths, SubjectPlace};
 pub(crate) use target::Target;
 use telemetry::Telemetry;
 pub(crate) use telemetry::TelemetryPlan;
@@ -230,13 +230,22 @@ pub(crate) struct Audit {
     /// Whom calls are about, and where that stands in them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) subject: Vec<SubjectPlace>,
+    /// For how many months what is kept.
+    #[serde(skip_serializing_if = "RetentionMonths::is_empty")]
+    pub(crate) retention: RetentionMonths,
 }
 
 impl Default for Audit {
     fn default() -> Self {
         let lockgate_audit::Options { segment_bytes_max, sync_ms_max, .. } =
             lockgate_audit::Options::default();
-        Self { segment_bytes_max, sync_ms_max, durable: Vec::new(), subject: Vec::new() }
+        Self {
+            segment_bytes_max,
+            sync_ms_max,
+            durable: Vec::new(),
+            subject: Vec::new(),
+            retention: RetentionMonths::default(),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ pub(crate) mod policies;
 mod ready;
 mod reload;
 mod sealing;
+mod subjects;
 mod telemetry;
 mod tokens;
 mod views;
@@ -40,6 +41,7 @@ mod workload;
 
 use control::Control;
 use parts::Running;
+pub(crate) use subjects::{Desk, Offline};
 pub(crate) use tokens::TokenService;
 
 /// What a verb asks a node to be.
@@ -90,6 +92,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(credentials.keep(Arc::clone(&node)));
     tokio::spawn(tokens::keep(Arc::clone(&control)));
     tokio::spawn(sealing::keep(Arc::clone(&control)));
+    tokio::spawn(subjects::keep(Arc::clone(&control)));
     if let Some(listening) = workload {
         tokio::spawn(workload::serve(Arc::clone(&control), listening));
     }

@@ -615,6 +615,16 @@ const ENTRIES: &[Entry] = entries! {
     "Values in records are committed to, and content is encrypted, under keys of those whom the records are about. They lie in DIR/subjects, sealed under a master key that is replaced whenever keys are destroyed: a file of before does not open any more. A node without them would record what nobody could erase or read, so it does not start."
     ["Put DIR/subjects and the key of the sealed store back as they belong together.", "Or move DIR/subjects away: what is encrypted in the log is lost then, and new keys are made."]
 
+    "LG-A006" Usage
+    "nothing of this name among subjects and holds"
+    "Subjects are written as a kind and an id, like patient:4711, or as the SPIFFE id of an agent; holds by the id that they were given. Grounds and reasons are texts of 1 to 512 bytes."
+    ["Write the subject as [[audit.subject]] names its kind.", "List holds: lockgate audit hold list"]
+
+    "LG-A007" Negative
+    "a hold keeps it"
+    "What is held may neither be erased nor expire, whoever asks: a hold stands for a duty to preserve evidence. That it was tried is recorded."
+    ["See who holds it and why: lockgate audit hold list", "When the duty has ended, lift the hold: lockgate audit hold lift ID --reason TEXT"]
+
     "LG-A020" Usage
     "not a period"
     "A report is about whole days in UTC: a year, a quarter, a month, a day, or the days from one to another."

@@ -19,6 +19,7 @@ pub(crate) mod report;
 pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod subjects;
 pub(crate) mod tap;
 pub(crate) mod threats;
 pub(crate) mod top;
@@ -72,6 +73,9 @@ fn output_of(verb: &Verb) -> Output {
             | AuditVerb::Prove { output, .. }
             | AuditVerb::Key { output, .. },
         ) => output,
+        Verb::Audit(AuditVerb::Subject(verb)) => &verb.of().output,
+        Verb::Audit(AuditVerb::Hold(verb)) => &verb.of().output,
+        Verb::Audit(AuditVerb::Retention(args)) => &args.of.output,
         Verb::Report(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),

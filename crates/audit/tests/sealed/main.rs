@@ -4,5 +4,6 @@
 
 mod attacks;
 mod crash;
+mod dropped;
 mod growth;
 mod support;

@@ -25,6 +25,10 @@ use super::{reload, views};
 use crate::config::TUNNEL;
 
 impl lockgate_admin::Node for Control {
+    fn subjects(&self) -> &dyn lockgate_admin::Subjects {
+        self
+    }
+
     fn ready(&self) -> Result<(), Fault> {
         if self.node().draining.is_cancelled() {
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-N005", "the node is draining", ""));
