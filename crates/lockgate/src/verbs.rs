@@ -4,11 +4,13 @@ use crate::cli::{
     ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb,
 };
 
+pub(crate) mod adopt;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod dashboard;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod exports;
 pub(crate) mod facts;
@@ -75,6 +77,8 @@ fn output_of(verb: &Verb) -> Output {
         ) => output,
         Verb::Audit(AuditVerb::Query(args)) => &args.output,
         Verb::Report(args) => &args.output,
+        Verb::Discover(args) => args.output(),
+        Verb::Adopt(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(
