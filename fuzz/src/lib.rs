@@ -16,6 +16,7 @@ pub mod arguments;
 pub mod audit;
 pub mod authority;
 pub mod crypto;
+pub mod detect;
 pub mod facts;
 pub mod mutate;
 pub mod policies;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "authority_http2", run: authority::http2, seeds: authority::HTTP2_SEEDS },
     Target { name: "crypto_document", run: crypto::document, seeds: crypto::DOCUMENT_SEEDS },
     Target { name: "fact_document", run: facts::document, seeds: facts::DOCUMENT_SEEDS },
+    Target { name: "scan", run: detect::scan, seeds: detect::SCAN_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
     Target { name: "shape", run: arguments::shape, seeds: arguments::SHAPE_SEEDS },
     Target { name: "arguments", run: arguments::arguments, seeds: arguments::ARGUMENTS_SEEDS },

@@ -80,6 +80,7 @@ documents! {
     Invites = "lockgate.invites/1";
     Certificate = "lockgate.certificate/1";
     Threats = "lockgate.threats/1";
+    SuppressionView = "lockgate.suppression/1";
     Approval = "lockgate.approval/1";
     Pins = "lockgate.pins/1";
     AuditTail = "lockgate.audit-tail/1";
@@ -372,6 +373,50 @@ pub struct PinView {
 pub struct Threats {
     /// Oldest first.
     pub threats: Vec<Threat>,
+    /// What detection is silent about for a while.
+    #[serde(default)]
+    pub suppressions: Vec<SuppressionView>,
+}
+
+/// What detection is silent about for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuppressionView {
+    /// What it is taken back by.
+    pub id: String,
+    /// Code of the finding.
+    pub finding: String,
+    /// Id of the server; all without it.
+    pub server: Option<String>,
+    /// The tool or method; all without it.
+    pub subject: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who said so.
+    pub by: String,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since_ms: u64,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until_ms: u64,
+}
+
+/// Has detection be silent about a finding for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SuppressRequest {
+    /// Code of the finding.
+    pub finding: String,
+    /// Id of the server; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// The tool or method; all without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Who says so.
+    pub by: String,
+    /// Until when, in milliseconds since the Unix epoch.
+    pub until_ms: u64,
 }
 
 /// A tool definition that waits for a person. Its texts come from the server: show them escaped.
@@ -389,6 +434,9 @@ pub struct Threat {
     pub new_hash: String,
     /// What differs, one line a change.
     pub changes: Vec<String>,
+    /// What the difference amounts to, like `new imperative`.
+    #[serde(default)]
+    pub classes: Vec<String>,
     /// Why it is held.
     pub findings: Vec<FindingView>,
     /// This definition as canonical JSON.

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::api::{
     Approval, AuditFound, AuditQuestion, AuditTail, Certificate, Csr, Document, Draining, Invites, Links,
-    MintedInvite, NewInvite, Pins, Reloaded, Status, Threats, Upstreams,
+    MintedInvite, NewInvite, Pins, Reloaded, Status, SuppressRequest, SuppressionView, Threats, Upstreams,
 };
 use crate::fault::Fault;
 use crate::guard::Token;
@@ -176,6 +176,23 @@ impl Client {
     /// [`ClientError`].
     pub async fn approve_threat(&self, id: &str) -> Result<Approval, ClientError> {
         let path = format!("/v1/threats/{}/approve", segment(id));
+        self.document(Method::POST, &path, Bytes::new()).await
+    }
+
+    /// Has detection be silent about a finding for a while.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, ClientError> {
+        self.post("/v1/suppressions", request).await
+    }
+
+    /// Has it speak again.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn unsuppress(&self, id: &str) -> Result<SuppressionView, ClientError> {
+        let path = format!("/v1/suppressions/{}/lift", segment(id));
         self.document(Method::POST, &path, Bytes::new()).await
     }
 

@@ -29,6 +29,7 @@
 //! | `POST /v1/enrol-local` ([`Csr`]) | [`Certificate`], `lockgate.certificate/1` |
 //! | `GET /v1/threats` | [`Threats`], `lockgate.threats/1` |
 //! | `POST /v1/threats/{id}/approve` | [`Approval`], `lockgate.approval/1` |
+//! | `POST /v1/suppressions`, `POST /v1/suppressions/{id}/lift` | [`SuppressRequest`], [`SuppressionView`], `lockgate.suppression/1` |
 //! | `GET /v1/pins` | [`Pins`], `lockgate.pins/1` |
 //! | `GET /v1/audit/tail?n=20` | [`AuditTail`], `lockgate.audit-tail/1` |
 //! | `GET /v1/audit/records/{seq}/proof` | a proof of C2SP tlog-proof, as text |
@@ -83,7 +84,7 @@ pub use api::{
     Live, LiveQuery, LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins,
     Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
     PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, TelemetryView, Threat,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, TelemetryView, SuppressRequest, SuppressionView, Threat,
     Threats, Ticket, TicketRequest, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};

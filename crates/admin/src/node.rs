@@ -5,7 +5,7 @@ use crate::api::{
     CryptoShow, Csr, Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts,
     HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
     MintedInvite, NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, Threats, Upstreams,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView, Threats, Upstreams,
 };
 use crate::fault::Fault;
 use lockgate_live::Recent;
@@ -115,6 +115,18 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 404 when nothing waits under this id.
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault>;
+
+    /// Has detection be silent about a finding for a while, also after a restart.
+    ///
+    /// # Errors
+    /// 400 when the request names no finding, no reason or no time that can be; 503 when it cannot be recorded or kept.
+    fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, Fault>;
+
+    /// Has it speak again.
+    ///
+    /// # Errors
+    /// 404 when nothing is suppressed under this id.
+    fn unsuppress(&self, id: &str) -> Result<SuppressionView, Fault>;
 
     /// The newest lines of the audit log, oldest first, each as it was written.
     ///

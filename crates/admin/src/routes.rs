@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
-use crate::api::{Csr, Document, NewInvite, Versioned};
+use crate::api::{Csr, Document, NewInvite, SuppressRequest, Versioned};
 use crate::fault::Fault;
 use crate::guard::{self, Asker, Token};
 use crate::node::Node;
@@ -91,6 +91,8 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .route("/threats", get(threats))
         .route("/pins", get(pins))
         .route("/threats/{id}/approve", post(approve_threat))
+        .route("/suppressions", post(suppress))
+        .route("/suppressions/{id}/lift", post(unsuppress))
         .route("/audit/records/{seq}/proof", get(proof::proof))
         .merge(audit::routes())
         .route("/reload", post(reload))

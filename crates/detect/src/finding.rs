@@ -9,6 +9,24 @@ pub const INVISIBLE: &str = "LG-D001";
 /// pinned at all.
 pub const CHANGED: &str = "LG-D002";
 
+/// A definition that names a tool of another server.
+pub const FOREIGN_NAME: &str = "LG-D004";
+
+/// A tool whose name looks like that of another, or is that of another in use.
+pub const LOOK_ALIKE: &str = "LG-D005";
+
+/// A server that is reached elsewhere than before.
+pub const ENDPOINT: &str = "LG-D006";
+
+/// A URL with a host outside of those that the tool may lead to.
+pub const HOST: &str = "LG-D007";
+
+/// A credential of the sealed store where it has no business.
+pub const SECRET: &str = "LG-D008";
+
+/// Headers that contradict the body, or a definition that claims headers it may not.
+pub const HEADER: &str = "LG-D009";
+
 /// Longest name of a server's choosing that is repeated in a reason, in
 /// characters.
 const NAME_CHARS_MAX: usize = 120;
@@ -25,10 +43,21 @@ pub enum Severity {
     High,
 }
 
+impl Severity {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+        }
+    }
+}
+
 /// One thing that one rule found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The rule: [`INVISIBLE`] or [`CHANGED`].
+    /// The rule, like [`INVISIBLE`] or [`CHANGED`].
     pub id: &'static str,
     /// How much it matters.
     pub severity: Severity,
@@ -43,6 +72,19 @@ pub struct Finding {
     /// visible, members that changed. For people and the log only; handing it
     /// to an agent would deliver what was held back.
     pub evidence: String,
+}
+
+impl Finding {
+    /// What a person accepts who approves a definition in spite of this.
+    pub(crate) fn key(&self) -> String {
+        format!("{} {}", self.id, self.evidence)
+    }
+}
+
+/// A sentence that may hold text of a server, escaped and cut.
+pub(crate) fn escaped(text: &str) -> String {
+    let text = shown(text);
+    text[1..text.len() - 1].to_owned()
 }
 
 /// A name of the server's choosing, quoted, escaped and cut for reading.

@@ -54,30 +54,61 @@
 //! definition by its id ([`Detector::approve`]). Going back to the pinned
 //! definition releases the tool.
 //!
+//! # LG-D004 to LG-D009: servers among each other, and where calls lead
+//!
+//! | rule | what | without a rule of the operator |
+//! |---|---|---|
+//! | LG-D004 | a definition that names a tool of another server, in either order of arrival | held if its own words do not explain the name |
+//! | LG-D005 | a name drawn like a pinned one and spelt otherwise; the name of a tool in use elsewhere | held; observed |
+//! | LG-D006 | a server that is reached elsewhere than when its tools were trusted | observed |
+//! | LG-D007 | a URL outside of the hosts that are named for its tool ([`HostSet`]) | the call is held |
+//! | LG-D008 | a credential that this node injects, in arguments or answers | refused, withheld |
+//! | LG-D009 | header claims in a definition that the protocol forbids | observed |
+//!
+//! # What follows
+//! [`Responses`] turns a finding into a [`Response`]: the first [`Rule`] of the operator that fits, or the default. A
+//! [`Suppression`] silences one for a while.
+//!
 //! # What is said to whom
 //! [`Finding::reason`] holds nothing of the server's choosing but escaped
 //! names, so it may travel back to an agent. [`Finding::evidence`] makes hidden
 //! text visible and is for people and the log.
 //!
 //! # What this does not see
-//! Plain words that manipulate, look-alike letters, a hostile definition on
-//! first use that shows all it says, hidden text spread thinly over visible
-//! text, and anything in images.
+//! Plain words that manipulate and name no tool, a hostile definition on first
+//! use that shows all it says, hidden text spread thinly over visible text, and
+//! anything in images.
 #![forbid(unsafe_code)]
 
+mod definition;
 mod detector;
 mod diff;
 mod finding;
+mod hosts;
 pub mod links;
 mod pin;
 mod report;
+mod response;
 mod rules;
+pub mod scan;
 mod screen;
+mod secrets;
+mod server;
 mod text;
 mod unicode;
 
-pub use detector::{ApproveError, Detector, Observed, Pending};
+pub use definition::ChangeClass;
+pub use detector::{ApproveError, Approved, Detector, Observed};
 pub use diff::{Aspect, Change, Kind};
-pub use finding::{CHANGED, Finding, INVISIBLE, Severity};
+pub use finding::{
+    CHANGED, ENDPOINT, FOREIGN_NAME, Finding, HEADER, HOST, INVISIBLE, LOOK_ALIKE, SECRET, Severity,
+};
+pub use hosts::{HOSTS_MAX, HostSet};
 pub use pin::Pin;
-pub use screen::{Held, ResultScreen, Screened, Verdict};
+pub use response::{
+    REASON_BYTES_MAX, RULES_MAX, Response, Responses, Rule, SUPPRESSION_MS_MAX, SUPPRESSIONS_MAX,
+    Suppression, UnknownWord,
+};
+pub use screen::{Held, ResultScreen, Scene, Screened, Verdict};
+pub use secrets::SECRET_BYTES_MIN;
+pub use server::Pending;

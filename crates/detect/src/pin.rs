@@ -22,6 +22,9 @@ pub struct Pin {
     pub first_seen_ms: u64,
     /// Whether a person approved it; false is trust on first use.
     pub approved: bool,
+    /// What a person accepted with the approval, besides the definition itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
 }
 
 impl Pin {
@@ -33,6 +36,7 @@ impl Pin {
             definition,
             first_seen_ms: now_ms,
             approved: false,
+            accepted: Vec::new(),
         }
     }
 
@@ -49,7 +53,7 @@ impl Pin {
     }
 }
 
-fn subject_hash(server: &str, tool: &str, definition: &str) -> [u8; 32] {
+pub(crate) fn subject_hash(server: &str, tool: &str, definition: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     for text in [server, tool, definition] {
         // Lengths first, so that ("a", "bc") and ("ab", "c") differ.

@@ -17,6 +17,7 @@ mod facts;
 mod help;
 mod policy;
 mod report;
+mod threats;
 mod watch;
 
 pub(crate) use audit::QueryArgs;
@@ -29,6 +30,7 @@ pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
 pub(crate) use report::{FailOn, ReportArgs};
+pub(crate) use threats::{FailAt, ScanArgs, ScanOutput, SuppressArgs, ThreatsVerb};
 pub(crate) use watch::{DashboardArgs, TapArgs, TopArgs};
 
 /// Carries MCP traffic through post-quantum tunnels, and decides, watches and records every call.
@@ -97,6 +99,9 @@ pub(crate) enum Verb {
     /// What was found suspicious, and what waits for approval
     #[command(subcommand)]
     Threats(ThreatsVerb),
+    /// Check tool definitions in files or of servers, for continuous integration
+    #[command(after_help = help::SCAN)]
+    Scan(ScanArgs),
     /// The signed, tamper-evident record of every call and every refusal
     #[command(subcommand)]
     Audit(AuditVerb),
@@ -372,21 +377,6 @@ pub(crate) enum ApprovalsVerb {
         /// Why; the model that asked reads it
         #[arg(long, value_name = "TEXT", default_value = "")]
         reason: String,
-        #[command(flatten)]
-        output: OutputArgs,
-    },
-}
-
-/// `lockgate threats …`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ThreatsVerb {
-    /// List tool definitions that changed and wait for a person
-    #[command(after_help = help::THREATS)]
-    List(OutputArgs),
-    /// Approve a changed tool definition, so that the tool can be used again
-    Approve {
-        /// The id that `lockgate threats list` shows
-        id: String,
         #[command(flatten)]
         output: OutputArgs,
     },

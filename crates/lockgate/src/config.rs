@@ -14,6 +14,7 @@ mod attest;
 mod check;
 mod credential;
 mod crypto;
+mod detect;
 mod exports;
 mod facts;
 mod limits;
@@ -32,6 +33,8 @@ use attest::{Attest, Register};
 use credential::Credential;
 pub(crate) use credential::{CredentialPlace, CredentialPlan, ExchangeFrom};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
+use detect::Detect;
+pub(crate) use detect::DetectPlan;
 pub(crate) use exports::{Export, ExportKind, ExportPlan, ExportTo};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
@@ -88,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) witness: Witness,
     /// The rules that permit calls.
     pub(crate) policy: Policy,
+    /// What detection does with what it finds.
+    pub(crate) detect: Detect,
     /// The sealed store of the credentials that this node presents to servers.
     pub(crate) secrets: Secrets,
     /// The admin interface: status, metrics, approvals.

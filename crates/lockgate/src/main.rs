@@ -66,6 +66,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Approvals(args) => on_one_thread(global, verbs::approvals::run(args, global)),
         Verb::Facts(verb) => on_one_thread(global, verbs::facts::run(verb, global)),
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
+        Verb::Scan(args) => on_one_thread(global, verbs::scan::run(args)),
         Verb::Dashboard(args) => on_one_thread(global, verbs::dashboard::run(args, global)),
         Verb::Tap(args) => on_one_thread(global, verbs::tap::run(args, global)),
         Verb::Top(args) => on_one_thread(global, verbs::top::run(args, global)),

@@ -34,6 +34,7 @@ mod ready;
 mod reload;
 mod sealing;
 mod telemetry;
+mod threats;
 mod tokens;
 mod views;
 mod watch;

@@ -135,6 +135,11 @@ const ENTRIES: &[Entry] = entries! {
     "An [[audit.subject]] says where calls name a person or whatever else records can be about: an argument, or the URIs of resources that begin alike. One without a kind, with both or neither, or of a server that does not exist would find nobody, and what cannot be found cannot be erased."
     ["The message names the setting, and the hint its form."]
 
+    "LG-C024" Configuration
+    "[detect] cannot be"
+    "A rule of detection names no finding that exists, or a host that is none, or a server that is not there."
+    ["See the place that the message names; the findings are explained: lockgate explain LG-D007"]
+
     "LG-C014" Configuration
     "exception that cannot be"
     "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."
@@ -529,6 +534,36 @@ const ENTRIES: &[Entry] = entries! {
     "nothing waits under this id"
     "There is no change waiting for approval with this id: it was approved already, the server went back to the old definition, or the id is mistyped."
     ["List what waits: lockgate threats list"]
+
+    "LG-D004" Negative
+    "definition names a tool of another server"
+    "The definition of a tool speaks of a tool that another server has. Honest definitions hardly do; published attacks do, to steer a model that has both: 'before you use send_email, …'. Where the words of its own server do not explain the name, the tool is hidden and refused until a person approves it."
+    ["Read what it says: lockgate threats list", "If both belong together: lockgate threats approve ID, or a [[detect.rule]] for this server."]
+
+    "LG-D005" Negative
+    "tool name that looks like another"
+    "The name of a tool is drawn like that of a pinned one and spelt otherwise (letters of other scripts, 1 for l), and it is held; or a new tool has the very name of one that is in use at another server, which is told only."
+    ["See which one it imitates: lockgate threats list", "If both are right: lockgate threats approve ID"]
+
+    "LG-D006" Negative
+    "server is reached elsewhere than before"
+    "The configuration reaches a server at another address, or by another command, than when its tools were trusted. Whoever answers there now inherits that trust."
+    ["If the server was really moved, there is nothing to do, or lockgate threats approve ID where a rule holds it.", "If nobody here changed it, see who wrote the configuration."]
+
+    "LG-D007" Negative
+    "URL outside of the hosts of its tool"
+    "A call, or an answer, names a URL with a host outside of those that [[detect.hosts]] names for the tool. A model that was talked into sending data somewhere does this."
+    ["See the call: lockgate approvals", "If the host is right, add it to allow in the [[detect.hosts]] of the server."]
+
+    "LG-D008" Negative
+    "credential of the sealed store leaves"
+    "The arguments of a call, or what a server answered, hold a credential that this node injects into requests (as it is, in base64, hexadecimal or percent-encoded). No agent is ever shown one: it has leaked, or its server hands it out."
+    ["Replace the credential: lockgate secret put NAME", "See who sent it, or which server answered with it: lockgate audit tail"]
+
+    "LG-D009" Negative
+    "headers that say something else than the body"
+    "The headers of a request contradict its body, so that whoever reads only one of the two is deceived; or the definition of a tool claims headers in a way that the protocol forbids."
+    ["A client that does this by mistake is broken: update it.", "See what differed: lockgate audit tail"]
 
     "LG-D010" Negative
     "peer came back with weaker cryptography"

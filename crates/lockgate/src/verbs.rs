@@ -1,7 +1,8 @@
 //! What each verb does.
 
 use crate::cli::{
-    ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ThreatsVerb, Verb,
+    ApprovalsArgs, ApprovalsVerb, AuditVerb, ConfigVerb, FactsVerb, IdentityVerb, Output, ScanOutput,
+    SuppressArgs, ThreatsVerb, Verb,
 };
 
 pub(crate) mod approvals;
@@ -16,6 +17,7 @@ pub(crate) mod identity;
 pub(crate) mod ping;
 pub(crate) mod policy;
 pub(crate) mod report;
+pub(crate) mod scan;
 pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
@@ -65,7 +67,15 @@ fn output_of(verb: &Verb) -> Output {
                 ..
             },
         )
-        | Verb::Threats(ThreatsVerb::List(output) | ThreatsVerb::Approve { output, .. })
+        | Verb::Threats(
+            ThreatsVerb::List(output)
+            | ThreatsVerb::Show { output, .. }
+            | ThreatsVerb::Approve { output, .. }
+            | ThreatsVerb::Suppress(SuppressArgs { output, .. })
+            | ThreatsVerb::Unsuppress { output, .. }
+            | ThreatsVerb::Tune { output, .. }
+            | ThreatsVerb::Replay { output, .. },
+        )
         | Verb::Audit(
             AuditVerb::Tail { output, .. }
             | AuditVerb::Verify { output, .. }
@@ -74,6 +84,8 @@ fn output_of(verb: &Verb) -> Output {
             | AuditVerb::Witness(output),
         ) => output,
         Verb::Audit(AuditVerb::Query(args)) => &args.output,
+        Verb::Scan(args) if args.output == ScanOutput::Human => return Output::Human,
+        Verb::Scan(_) => return Output::Json,
         Verb::Report(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),

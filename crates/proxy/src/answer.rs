@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use lockgate_detect::{Screened, Verdict};
+use lockgate_detect::Screened;
 use lockgate_mcp::list::{self, Item};
 use lockgate_mcp::{Era, Kind, Message, reply};
 
@@ -15,6 +15,7 @@ use crate::pipeline::session_header;
 use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
 use crate::results::{Cuts, projected, projected_tasks};
+use crate::screen::{screen_text, warned};
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -221,6 +222,7 @@ pub(crate) async fn judge(
         message = none.map_err(|error| malformed(server, &error))?;
     }
     screen_text(call, &server.id, &method, &message)?;
+    message = warned(call, message);
     Ok(if call.era == Era::Modern { own_view(&method, message) } else { message })
 }
 
@@ -252,26 +254,6 @@ fn own_view(method: &str, message: Message) -> Message {
     match is_cacheable && message.result_member_raw("cacheScope").is_some() {
         true => list::mark_private(&message),
         false => message,
-    }
-}
-
-/// The text rules of detection on any message from a server.
-pub(crate) fn screen_text(
-    call: &mut Call,
-    server: &str,
-    method: &str,
-    message: &Message,
-) -> Result<(), Refusal> {
-    let screened = call.node.detector.screen_result(server, method, message);
-    match screened.verdict {
-        Verdict::Pass => {
-            call.note_findings(&screened.findings);
-            Ok(())
-        }
-        Verdict::Withhold => {
-            let worst = screened.findings.into_iter().max_by_key(|f| f.severity);
-            Err(Refusal::Withheld(Box::new(worst.expect("a verdict to withhold comes with its finding"))))
-        }
     }
 }
 

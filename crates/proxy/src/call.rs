@@ -46,6 +46,8 @@ pub struct Call {
     cuts: Cuts,
     /// Resources and tasks that it asks to be told of, each with the method that is permitted for it.
     subjects: Vec<(String, Option<String>)>,
+    /// What its model is to be told with the result.
+    warnings: Vec<String>,
     asks: bool,
     is_forwarded: bool,
     is_in_flight: bool,
@@ -93,6 +95,7 @@ impl Call {
             untold: None,
             cuts: Cuts::default(),
             subjects: Vec::new(),
+            warnings: Vec::new(),
             asks: false,
             is_forwarded: false,
             is_in_flight: true,
@@ -221,6 +224,17 @@ impl Call {
                 self.facts.found.push(crate::tell::found(finding));
             }
         }
+    }
+
+    /// Has its model told of this with the result.
+    pub(crate) fn warn(&mut self, reasons: &[String]) {
+        let room = FOUND_MAX.saturating_sub(self.warnings.len());
+        self.warnings.extend(reasons.iter().take(room).cloned());
+    }
+
+    /// What its model is to be told, once.
+    pub(crate) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     /// The JSON-RPC id under which the client waits for an answer, as it wrote it; none if it waits for none.

@@ -21,7 +21,13 @@ impl Node {
     /// answer ([`LinkContext::condemn`], once that is recorded).
     pub(crate) async fn kill(self: &Arc<Self>, call: &Call, refusal: &Refusal) {
         let link = &call.link;
-        let by = refusal.rule().map_or_else(|| "policy".to_owned(), |rule| format!("policy {rule}"));
+        let by = refusal.rule().map_or_else(
+            || "policy".to_owned(),
+            |rule| match refusal {
+                Refusal::Held { .. } => format!("finding {rule}"),
+                _ => format!("policy {rule}"),
+            },
+        );
         let said = call.refused_for(refusal);
         let reason = said[..said.floor_char_boundary(REASON_BYTES_MAX)].to_owned();
         let (mut is_first, mut kept) = (link.kill_once(), Vec::new());

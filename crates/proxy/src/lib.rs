@@ -47,6 +47,7 @@ mod results;
 pub mod revoke;
 mod said;
 pub mod scopes;
+mod screen;
 pub mod session;
 pub mod stage;
 mod stall;

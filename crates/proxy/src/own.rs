@@ -27,9 +27,10 @@ use crate::call::Call;
 use crate::link::LinkContext;
 use crate::node::{Node, Server};
 use crate::permit::Asked;
-use crate::pipeline::{screen, summary};
+use crate::pipeline::summary;
 use crate::recover::{exchange_in_session, open_at, say_initialized, session_headers};
 use crate::refusal::Refusal;
+use crate::screen::screen;
 use crate::session::Session;
 use crate::upstream::{Exchange, UpstreamError, Verb};
 
@@ -174,7 +175,7 @@ impl OwnTools {
         headers.extend(headers::mirror(&message, params.as_deref()));
         let permit = Asked::by(call, &server.id, &headers).decide(message).await.result?;
         call.note_permit(&permit);
-        let screened = screen(call, permit)?;
+        let screened = screen(call, permit).await?;
         let link = Arc::clone(&call.link);
         let exchange = Exchange {
             verb: Verb::Post,

@@ -195,7 +195,7 @@ impl<'a> Asked<'a> {
 }
 
 /// Runs what waits for the disk where it may wait.
-async fn on_disk<T: Send + 'static>(
+pub(crate) async fn on_disk<T: Send + 'static>(
     node: &Arc<Node>,
     step: impl FnOnce(&Approvals) -> T + Send + 'static,
 ) -> T {

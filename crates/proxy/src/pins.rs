@@ -64,7 +64,7 @@ mod tests {
     fn pin(tool: &str, definition: String) -> Pin {
         let text = |text: &str| text.to_owned();
         let (server, tool, sha256) = (text("crm"), text(tool), text(""));
-        Pin { server, tool, sha256, definition, first_seen_ms: 1, approved: false }
+        Pin { server, tool, sha256, definition, first_seen_ms: 1, approved: false, accepted: Vec::new() }
     }
 
     #[tokio::test]

@@ -10,7 +10,7 @@ use std::time::Instant;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use lockgate_audit::Outcome;
-use lockgate_detect::{Held, Screened};
+use lockgate_detect::Screened;
 use lockgate_identity::Principal;
 use lockgate_mcp::{Kind, Message, reply};
 use lockgate_policy::Permit;
@@ -30,6 +30,7 @@ use crate::node::Node;
 use crate::permit::{self, Asked, may_connect};
 use crate::refusal::Refusal;
 use crate::relay;
+use crate::screen::{screen, screen_own};
 use crate::session::SessionError;
 use crate::stage::Stage;
 use crate::unread::{self, Received};
@@ -126,7 +127,7 @@ async fn attempt(call: &mut Call, request: Request<Received>) -> Result<Reply, R
         Target::Server(server) => {
             let permit = permit(call, &inbound, &server.id, message).await;
             call.times.end(Stage::Permit);
-            let screened = screen(call, permit?);
+            let screened = screen(call, permit?).await;
             call.times.end(Stage::Screen);
             answer::forward(call, &inbound, server, screened?).await
         }
@@ -244,13 +245,6 @@ fn subjects(message: &Message) -> Result<Vec<(&'static str, &'static str, String
     Ok(resources.chain(task_ids.into_iter().map(|task| ("tasks/get", "taskId", task))).collect())
 }
 
-/// Stage 7: detection lets the permitted message pass, or holds it.
-pub(crate) fn screen(call: &mut Call, permit: Permit) -> Result<Screened, Refusal> {
-    let screened = call.node.detector.screen_call(permit).map_err(held)?;
-    call.note_findings(screened.findings());
-    Ok(screened)
-}
-
 /// Stages 6 and 7 for what the node sends on a caller's behalf: a page of a list, or the opening of a lost session.
 pub(crate) async fn clearance(
     call: &Call,
@@ -259,7 +253,7 @@ pub(crate) async fn clearance(
     message: Message,
 ) -> Result<Screened, Refusal> {
     let permit = Asked::by(call, server, headers).decide(message).await.result?;
-    call.node.detector.screen_call(permit).map_err(held)
+    screen_own(call, permit)
 }
 
 /// The paths of the servers that the caller of `link` may open, and of all of them together. What it may not open is not
@@ -274,10 +268,6 @@ pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
     let own = node.servers().map(|server| server.id.as_str());
     let own = own.filter(|id| may_connect(node, link, id) && may_open(id));
     std::iter::once("/mcp".to_owned()).chain(own.map(|id| format!("/servers/{id}/mcp"))).collect()
-}
-
-fn held(held: Held) -> Refusal {
-    Refusal::Held { finding: held.finding.id.to_string(), reason: held.finding.reason, hint: held.hint }
 }
 
 /// Stage 9: what happened is written down, and only then does the answer leave.

@@ -148,6 +148,8 @@ pub enum Refusal {
         reason: String,
         /// What to do.
         hint: String,
+        /// Whether its caller is cut off for it.
+        kills: bool,
     },
     /// Detection withholds the result.
     #[error("the result was withheld: {}", .0.reason)]
@@ -221,6 +223,9 @@ impl Refusal {
             Refusal::Held { finding, .. } => Some(finding.clone()),
             Refusal::Revoked(revoked) => Some(revoked.code().to_owned()),
             Refusal::Withheld(finding) => Some(finding.id.to_string()),
+            Refusal::Header(error) if error.code() == reply::code::HEADER_MISMATCH => {
+                Some(lockgate_detect::HEADER.to_owned())
+            }
             _ => None,
         }
     }
@@ -244,6 +249,7 @@ impl Refusal {
         match self {
             Refusal::Denied(denial) => denial.consequence == Consequence::Kill,
             Refusal::NotConnected(refused) => refused.consequence == Consequence::Kill,
+            Refusal::Held { kills, .. } => *kills,
             _ => false,
         }
     }

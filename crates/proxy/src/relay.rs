@@ -29,6 +29,7 @@ use crate::pipeline::summary;
 use crate::refusal::Refusal;
 use crate::results::Cuts;
 use crate::said::Decliner;
+use crate::screen::{with_scene, withheld};
 use crate::session::Session;
 use crate::upstream::{Frame, Frames, UpstreamError, is_listening};
 
@@ -224,10 +225,12 @@ impl Relay {
             return None;
         };
         let method = message.method().unwrap_or_default();
-        let screened = self.node.detector.screen_result(&server.id, method, &message);
+        let screened = with_scene(&self.node, &self.link, self.session.as_deref(), |scene| {
+            self.node.detector.screen_result(&server.id, (method, None), &message, scene)
+        });
         let passes = match screened.verdict {
             _ if screened.findings.is_empty() => true,
-            Verdict::Pass => {
+            Verdict::Pass | Verdict::Warn => {
                 let mut aside = self.aside();
                 aside.note_said(&server.id, &message);
                 aside.note_findings(&screened.findings);
@@ -236,10 +239,8 @@ impl Relay {
             Verdict::Withhold => {
                 let mut aside = self.aside();
                 aside.note_said(&server.id, &message);
-                let worst = screened.findings.into_iter().max_by_key(|finding| finding.severity);
-                let worst = worst.expect("a verdict to withhold comes with its finding");
                 // It does not pass, whether that can be recorded or not.
-                let _ = aside.record_refusal(&Refusal::Withheld(Box::new(worst))).await;
+                let _ = aside.record_refusal(&withheld(screened)).await;
                 false
             }
         };

@@ -1,9 +1,9 @@
 //! LG-D001 and LG-D002 on tool definitions.
 
-use lockgate_detect::{ApproveError, Aspect, CHANGED, Detector, INVISIBLE, Kind, Pin, Severity};
+use lockgate_detect::{ApproveError, Aspect, CHANGED, Detector, INVISIBLE, Kind, Pin, Scene, Severity};
 use proptest::prelude::*;
 
-use crate::material::{call, observe, tool};
+use crate::material::{approve, call, observe, tool};
 
 #[test]
 fn first_use_pins_and_the_same_again_is_silent() {
@@ -54,30 +54,32 @@ fn a_changed_definition_is_held_until_approved_by_id() {
     assert_eq!((finding.id, finding.severity), (CHANGED, Severity::High));
     assert_eq!((finding.server.as_str(), finding.subject.as_str()), ("files", "read"));
     assert!(
-        finding.reason.contains("\"read\" changed since it was first seen (wording)"),
+        finding
+            .reason
+            .contains("\"read\" changed since it was first seen (wording; new reference, new imperative)"),
         "{}",
         finding.reason
     );
     assert_eq!(finding.evidence, "changed /description (wording)");
 
-    let held = detector.screen_call(call("files", "read")).unwrap_err();
+    let held = detector.screen_call(call("files", "read"), &Scene::default()).unwrap_err();
     let pending = detector.pending();
     assert_eq!(pending.len(), 1);
     assert!(held.hint.contains(&format!("lockgate threats approve {}", pending[0].id)), "{}", held.hint);
     assert_eq!(held.permit.message().name(), Some("read"));
-    assert!(detector.screen_call(call("files", "write")).is_ok());
-    assert!(detector.screen_call(call("other", "read")).is_ok());
+    assert!(detector.screen_call(call("files", "write"), &Scene::default()).is_ok());
+    assert!(detector.screen_call(call("other", "read"), &Scene::default()).is_ok());
 
     // The id does not depend on when it was seen.
     assert_eq!(observe(&detector, "files", &[&new], 9).findings, changed.findings);
     assert_eq!(detector.pending(), pending);
     assert_eq!(pending[0].first_seen_ms, 2);
 
-    let pin = detector.approve(&pending[0].id).unwrap();
+    let pin = approve(&detector, &pending[0].id);
     assert!(pin.approved);
     assert_eq!(Some(&pin.sha256), Some(&pending[0].new_hash));
     assert_ne!(pending[0].old_hash.as_ref(), Some(&pin.sha256));
-    assert!(detector.screen_call(call("files", "read")).is_ok());
+    assert!(detector.screen_call(call("files", "read"), &Scene::default()).is_ok());
     assert_eq!(observe(&detector, "files", &[&new, &other], 3), Default::default());
     // Now the old one is the change.
     assert!(observe(&detector, "files", &[&old], 4).held.contains("read"));
@@ -94,12 +96,12 @@ fn approval_is_of_one_definition() {
     let unknown = ApproveError::Unknown { id: second.clone() };
     assert_eq!(detector.approve(&second), Err(unknown.clone()));
     assert!(unknown.to_string().contains("has a new id"));
-    assert!(detector.screen_call(call("s", "t")).is_err());
+    assert!(detector.screen_call(call("s", "t"), &Scene::default()).is_err());
 
     // Back to what is pinned: nothing waits any more.
     assert_eq!(observe(&detector, "s", &[&versions[0]], 4), Default::default());
     assert!(detector.pending().is_empty());
-    assert!(detector.screen_call(call("s", "t")).is_ok());
+    assert!(detector.screen_call(call("s", "t"), &Scene::default()).is_ok());
 }
 
 #[test]
@@ -111,10 +113,10 @@ fn a_definition_approved_elsewhere_is_learned() {
         observe(detector, "s", &[&new], 2);
     }
     let id = here.pending()[0].id.clone();
-    let pin = there.approve(&id).unwrap();
+    let pin = approve(&there, &id);
     here.learn(pin);
     assert!(here.pending().is_empty());
-    assert!(here.screen_call(call("s", "t")).is_ok());
+    assert!(here.screen_call(call("s", "t"), &Scene::default()).is_ok());
 }
 
 #[test]
@@ -142,7 +144,7 @@ fn one_name_twice_in_a_list_holds_both() {
         // And again, when one of them is pinned already.
         assert!(observe(&detector, "s", &[list[0], list[1]], 2).held.contains("t"));
         assert!(observe(&detector, "s", &[list[1], list[0]], 3).held.contains("t"));
-        assert!(detector.screen_call(call("s", "t")).is_err());
+        assert!(detector.screen_call(call("s", "t"), &Scene::default()).is_err());
     }
 }
 
@@ -236,7 +238,7 @@ fn invisible_characters_hold_a_new_definition() {
         let observed = observe(&detector, "s", &[&definition], 1);
         assert_eq!(observed.held.contains("t"), held, "{description:?}: {observed:?}");
         assert_eq!(observed.new_pins.is_empty(), held, "{description:?}");
-        assert_eq!(detector.screen_call(call("s", "t")).is_err(), held, "{description:?}");
+        assert_eq!(detector.screen_call(call("s", "t"), &Scene::default()).is_err(), held, "{description:?}");
         if held {
             assert_eq!(observed.findings[0].id, INVISIBLE);
             let id = detector.pending()[0].id.clone();
@@ -272,7 +274,7 @@ fn hidden_text_is_shown_to_people_and_not_to_agents() {
     assert!(finding.evidence.contains("U+E006F at byte "), "{}", finding.evidence);
     assert!(finding.reason.contains("7 tag"), "{}", finding.reason);
     assert!(!finding.reason.contains("obey"));
-    let held = detector.screen_call(call("s", "t")).unwrap_err();
+    let held = detector.screen_call(call("s", "t"), &Scene::default()).unwrap_err();
     assert!(!held.to_string().contains("obey"), "{held}");
     assert!(held.to_string().is_ascii());
 

@@ -8,3 +8,4 @@ mod definitions;
 mod links;
 mod material;
 mod results;
+mod servers;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lockgate_detect::{Detector, Observed};
+use lockgate_detect::{Approved, Detector, Observed, Pin};
 use lockgate_identity::{Principal, bind};
 use lockgate_mcp::{Limits, Message, list};
 use lockgate_policy::{Circumstances, Options, Permit, Policies, Query, RESPONSE, Source};
@@ -53,4 +53,12 @@ pub(crate) fn tool(name: &str, description: &str) -> String {
     format!(
         r#"{{"name":{name},"description":{description},"inputSchema":{{"type":"object","properties":{{"path":{{"type":"string"}}}}}},"annotations":{{"readOnlyHint":true}}}}"#
     )
+}
+
+/// Approves a definition.
+pub(crate) fn approve(detector: &Detector, id: &str) -> Pin {
+    match detector.approve(id).unwrap() {
+        Approved::Definition(pin) => pin,
+        other => panic!("{other:?}"),
+    }
 }

@@ -140,9 +140,34 @@ your shell, and its executable is lockgate.";
 pub(super) const THREATS: &str = "\
 Examples:
   lockgate threats list           what changed since it was first seen
+  lockgate threats show ID        everything that changed, and what it amounts to
   lockgate threats approve ID     after you have read the difference
 
 A tool whose definition changed since it was first seen is hidden and refused until approved.";
+
+pub(super) const THREATS_SUPPRESS: &str = "\
+Examples:
+  lockgate threats suppress LG-D004 --server notes --tool export --reason \"we wrote both\" --until 2027-03-01
+  lockgate threats suppress LG-D007 --server web --reason \"new partner, ticket 4711\" --for 8h
+
+What is silent neither stops anything nor is recorded. Both the suppression and its end are recorded.";
+
+pub(super) const THREATS_REPLAY: &str = "\
+Examples:
+  lockgate threats replay --since 24h --ruleset new.toml
+
+Records hold the codes of findings; they hold arguments only with policy.record_arguments, and never results. So this
+tells what follows from findings that were made, and finds anew only what shows in recorded arguments.";
+
+pub(super) const SCAN: &str = "\
+Examples:
+  lockgate scan tools.json                               a saved answer to tools/list
+  lockgate scan *.jsonl --output sarif > scan.sarif      for a code host
+  lockgate scan --fail-on medium tools.json
+  lockgate scan \"stdio:npx -y @scope/server@1.2.3\"       starts it, lists its tools, ends it
+
+Definitions of all targets are read against each other, as at a gateway in front of all of them. Exit code 1: found.
+No server is started or reached but those that are named.";
 
 pub(super) const AUDIT: &str = "\
 Examples:

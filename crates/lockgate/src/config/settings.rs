@@ -17,7 +17,7 @@ use super::credential::CredentialPlan;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan, WitnessPlan};
+use super::{Audit, Config, DetectPlan, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan, WitnessPlan};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
@@ -74,6 +74,8 @@ pub(crate) struct Settings {
     pub(crate) record_arguments: bool,
     /// Whom calls are about.
     pub(crate) subjects: Rules,
+    /// What follows from findings.
+    pub(crate) detect: DetectPlan,
     /// The key of the sealed store, if it lies elsewhere.
     pub(crate) secrets_key: Option<PathBuf>,
     /// Where the admin interface listens.
@@ -255,6 +257,7 @@ impl Resolver<'_> {
         let attest = self.attest(config);
         let scopes = self.scopes(config);
         let subjects = self.subjects(config);
+        let detect = self.detect(config);
         let settings = Settings {
             name: node.name.clone(),
             trust_domain: node.trust_domain.clone(),
@@ -285,6 +288,7 @@ impl Resolver<'_> {
             audit: config.audit.clone(),
             record_arguments: config.policy.record_arguments,
             subjects,
+            detect,
             policy_files: config.policy.files.iter().map(|file| self.base.join(file)).collect(),
             secrets_key: config.secrets.key.as_ref().map(|key| self.base.join(key)),
             admin: admin?,

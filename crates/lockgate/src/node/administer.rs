@@ -12,7 +12,7 @@ use lockgate_admin::{
     Facts, Fault, HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links,
     MadeRevocation, Migration, MintedInvite, NewInvite, PinView, Pins, Plan, PlanRequest, RejectRequest,
     Reloaded, RestoreRequest, Restored, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot,
-    Status, Threats, Upstreams,
+    Status, SuppressRequest, SuppressionView, Threats, Upstreams,
 };
 use lockgate_audit::query::Search;
 use lockgate_audit::{Entry, Kind};
@@ -187,7 +187,7 @@ impl lockgate_admin::Node for Control {
     }
 
     fn threats(&self) -> Threats {
-        Threats { threats: self.node().detector.pending().into_iter().map(views::threat).collect() }
+        self.threats_shown()
     }
 
     fn pins(&self) -> Result<Pins, Fault> {
@@ -203,21 +203,15 @@ impl lockgate_admin::Node for Control {
     }
 
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
-        self.record(Kind::Detect, "threats/approve", id)?;
-        let pin = self.node().detector.approve(id).map_err(|error| {
-            Fault::new(
-                StatusCode::NOT_FOUND,
-                "LG-D003",
-                error.to_string(),
-                "list what waits: lockgate threats list",
-            )
-        })?;
-        self.store().put_json(PINS, &pin.key(), &pin).map_err(|error| {
-            let hint = "the tool can be used now, but would wait again after a restart; mend the store and approve again";
-            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-S005", error.to_string(), hint)
-        })?;
-        self.node().definitions_changed.notify_one();
-        Ok(Approval { id: id.to_owned(), server: pin.server, tool: pin.tool, hash: pin.sha256 })
+        self.approve_held(id)
+    }
+
+    fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, Fault> {
+        self.silence(request)
+    }
+
+    fn unsuppress(&self, id: &str) -> Result<SuppressionView, Fault> {
+        self.unsilence(id)
     }
 
     fn audit_tail(&self, count: usize) -> Result<Vec<String>, Fault> {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
+use lockgate_detect::Detector;
 use lockgate_identity::token::TokenIssuer;
 use lockgate_identity::{SealedStore, Secret};
 use lockgate_proxy::Node;
@@ -36,6 +37,8 @@ pub(crate) fn store(settings: &Settings, state: &State) -> SealedStore {
 pub(super) struct Credentials {
     store: SealedStore,
     presented: Vec<Presented>,
+    /// The secrets that stdio servers are started with.
+    variables: Vec<String>,
     /// Those that are gotten for each caller, once tokens can be signed.
     exchanged: Vec<Arc<Exchanged>>,
 }
@@ -48,7 +51,7 @@ struct Presented {
 
 impl Credentials {
     pub(super) fn new(store: SealedStore) -> Self {
-        Self { store, presented: Vec::new(), exchanged: Vec::new() }
+        Self { store, presented: Vec::new(), variables: Vec::new(), exchanged: Vec::new() }
     }
 
     /// The credential of a server that is reached by HTTP.
@@ -67,6 +70,19 @@ impl Credentials {
         presented.open(&self.store).map_err(|what| unopened(plan, &what))?;
         self.presented.push(presented);
         Ok(Some(credential))
+    }
+
+    /// Has detection look out for every secret that a server is shown.
+    ///
+    /// # Errors
+    /// A secret that cannot be opened.
+    pub(super) fn guard(&self, detector: &Detector) -> Result<(), String> {
+        let presented = self.presented.iter().map(|presented| &presented.secret);
+        for name in presented.chain(&self.variables) {
+            let secret = self.store.get(name).map_err(|error| error.to_string())?;
+            detector.guard_secret(name, line(&secret));
+        }
+        Ok(())
     }
 
     /// The credential of a server whose authorization server gives a token for each caller.
@@ -93,12 +109,13 @@ impl Credentials {
     ///
     /// # Errors
     /// As [`Credentials::header`].
-    pub(super) fn variable(&self, plan: &ServerPlan) -> Result<Option<(String, String)>, Diagnostic> {
+    pub(super) fn variable(&mut self, plan: &ServerPlan) -> Result<Option<(String, String)>, Diagnostic> {
         let Some(CredentialPlan::Sealed { secret, place: CredentialPlace::Variable(name) }) =
             &plan.credential
         else {
             return Ok(None);
         };
+        self.variables.push(secret.clone());
         let secret = self.store.get(secret).map_err(|error| unopened(plan, &error.to_string()))?;
         let text = std::str::from_utf8(line(&secret)).map_err(|_| unopened(plan, "it is not text"))?;
         Ok(Some((name.clone(), text.to_owned())))
@@ -120,7 +137,12 @@ impl Credentials {
             seen = now;
             for presented in &self.presented {
                 match presented.open(&self.store) {
-                    Ok(()) => tracing::info!(secret = %presented.secret, "a credential was opened again"),
+                    Ok(()) => {
+                        if let Ok(secret) = self.store.get(&presented.secret) {
+                            node.detector.guard_secret(&presented.secret, line(&secret));
+                        }
+                        tracing::info!(secret = %presented.secret, "a credential was opened again");
+                    }
                     Err(error) => {
                         presented.credential.set(None);
                         tracing::error!(secret = %presented.secret, %error, "a credential is not presented any more");

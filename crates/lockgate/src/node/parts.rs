@@ -28,7 +28,7 @@ use super::agility::{self, Compiled, Dialled};
 use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
-use super::{facts, policies, sealing, tokens, workload};
+use super::{facts, policies, sealing, threats, tokens, workload};
 use crate::authority::{Parts as RegistrarParts, Registrar};
 use crate::config::{CredentialPlan, ServerPlan, Settings, Target};
 use crate::diagnostic::{Diagnostic, Failure};
@@ -80,6 +80,11 @@ pub(super) async fn put_together(
     let policy_files = policy_files(&settings, &state)?;
     let facts = facts::open(&settings, &store, &in_force, &mut reached.dialled, moment_ms())?;
     let detector = Detector::new(pins(&store)?);
+    threats::prepare(&detector, &settings, &store).map_err(|error| unstored(&state, &error))?;
+    reached
+        .credentials
+        .guard(&detector)
+        .map_err(|what| trouble::secret("a credential cannot be guarded".to_owned(), &what))?;
     let policies = policies::parse(&policy_files, (&settings, &facts.shapes()), &detector, 1, None)?;
     let facts = Arc::new(facts::InForce::new(facts));
     let revocations = revoke::load(&store, moment_ms()).map_err(|error| unstored(&state, &error))?;
@@ -143,6 +148,9 @@ pub(super) async fn put_together(
         foreign,
     }));
     control.tell_sunsets();
+    control.observe_endpoints().map_err(|error| {
+        Diagnostic::new("LG-S005", "where servers were reached cannot be kept").because(&error)
+    })?;
     // Where clients without a connector find it; connectors reach both.
     let issuer = control.changing().lock().settings.url.clone();
     let issuer = issuer.unwrap_or_else(|| control.foreign().unwrap_or_else(|| control.endpoint()).to_owned());

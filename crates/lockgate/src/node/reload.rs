@@ -13,7 +13,7 @@ use lockgate_crypto::profile;
 use lockgate_policy::Lost;
 
 use super::control::Control;
-use super::{agility, faces, facts, parts, policies, tokens};
+use super::{agility, faces, facts, parts, policies, threats, tokens};
 use crate::config::{self, AttestPlan, Audit, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
@@ -125,6 +125,11 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         changing.settings.audit.subject.clone_from(&settings.audit.subject);
         drop(changing);
         changed.push(format!("policy.record_arguments {}, audit.subject", settings.record_arguments));
+    }
+    if settings.detect != old.detect {
+        threats::set(&control.node().detector, &settings);
+        control.changing().lock().settings.detect.clone_from(&settings.detect);
+        changed.push(format!("{} rules of detection", settings.detect.rules.len()));
     }
     let issuers = control.renew_issuers(&old.attest.tokens, &settings)?;
     let registered = match settings.attest.registrations != old.attest.registrations {

@@ -93,6 +93,7 @@ pub(super) fn threat(pending: Pending) -> Threat {
         old_hash: pending.old_hash,
         new_hash: pending.new_hash,
         changes: pending.diff.iter().map(ToString::to_string).collect(),
+        classes: pending.classes.iter().map(|class| class.name().to_owned()).collect(),
         findings: pending
             .findings
             .into_iter()

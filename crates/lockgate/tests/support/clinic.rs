@@ -25,14 +25,20 @@ impl Clinic {
 
     /// A server with a tool that is asked first.
     pub(crate) fn with(tool: Tool) -> Self {
+        Self::listing(own_tools(), tool)
+    }
+
+    /// A server that lists these tools, of which one is asked first.
+    pub(crate) fn listing(tools: Value, tool: Tool) -> Self {
+        let tools = Arc::new(tools);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (calls, asked) = (Arc::<Mutex<Vec<Value>>>::default(), Arc::<Mutex<usize>>::default());
         let (seen, count) = (Arc::clone(&calls), Arc::clone(&asked));
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let (seen, count) = (Arc::clone(&seen), Arc::clone(&count));
-                std::thread::spawn(move || serve(stream, (&seen, &count), tool));
+                let (seen, count, tools) = (Arc::clone(&seen), Arc::clone(&count), Arc::clone(&tools));
+                std::thread::spawn(move || serve(stream, (&seen, &count), (&tools, tool)));
             }
         });
         Self { address, calls, asked }
@@ -53,7 +59,11 @@ impl Clinic {
     }
 }
 
-fn serve(stream: TcpStream, (seen, count): (&Mutex<Vec<Value>>, &Mutex<usize>), tool: Tool) {
+fn serve(
+    stream: TcpStream,
+    (seen, count): (&Mutex<Vec<Value>>, &Mutex<usize>),
+    (tools, tool): (&Value, Tool),
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     while let Some(body) = request(&mut reader) {
@@ -63,6 +73,9 @@ fn serve(stream: TcpStream, (seen, count): (&Mutex<Vec<Value>>, &Mutex<usize>), 
         let said = match scripted {
             Some(Ok(result)) => Some(("result", result)),
             Some(Err(error)) => Some(("error", error)),
+            None if message["method"] == "tools/list" => {
+                Some(("result", json!({"tools": tools}).to_string()))
+            }
             None => answer(&message, seen).map(|result| ("result", result.to_string())),
         };
         let written = match said {
@@ -109,12 +122,6 @@ fn answer(message: &Value, seen: &Mutex<Vec<Value>>) -> Option<Value> {
     Some(match message["method"].as_str().unwrap_or_default() {
         "initialize" => json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
             "serverInfo": {"name": "clinic", "version": "1"}}),
-        "tools/list" => json!({"tools": [
-            tool("get_customer", json!({"customer_id": {"type": "string"},
-                "fields": {"type": "array", "items": {"type": "string"}}})),
-            tool("read_record", json!({"patient": {"type": "string"}})),
-            tool("note", json!({"text": {"type": "string"}, "tags": {"type": "object"}})),
-        ]}),
         "tools/call" => {
             seen.lock().unwrap().push(message["params"].clone());
             match message["params"]["name"].as_str().unwrap_or_default() {
@@ -132,4 +139,16 @@ fn answer(message: &Value, seen: &Mutex<Vec<Value>>) -> Option<Value> {
 
 fn tool(name: &str, properties: Value) -> Value {
     json!({"name": name, "description": name, "inputSchema": {"type": "object", "properties": properties}})
+}
+
+fn own_tools() -> Value {
+    json!([
+        tool(
+            "get_customer",
+            json!({"customer_id": {"type": "string"},
+            "fields": {"type": "array", "items": {"type": "string"}}})
+        ),
+        tool("read_record", json!({"patient": {"type": "string"}})),
+        tool("note", json!({"text": {"type": "string"}, "tags": {"type": "object"}})),
+    ])
 }

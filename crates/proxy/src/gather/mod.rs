@@ -23,8 +23,9 @@ use crate::answer::{self, Reply};
 use crate::call::Call;
 use crate::decode::Inbound;
 use crate::node::Server;
-use crate::pipeline::{permit, screen};
+use crate::pipeline::permit;
 use crate::refusal::Refusal;
+use crate::screen::screen;
 use crate::upstream::{Answer, AnswerBody, Frames, UpstreamError, Verb, prefix};
 
 use ask::{Asking, ask_all, sort};
@@ -92,7 +93,7 @@ async fn to_one(
     call.note_server(&server.id);
     call.note_name(message.name());
     let permit = permit(call, inbound, &server.id, message).await?;
-    let screened = screen(call, permit)?;
+    let screened = screen(call, permit).await?;
     let reply = answer::forward(call, inbound, server, screened).await?;
     Ok(match reply {
         Reply::Stream { status, headers, server, frames, listen } => {

@@ -3,12 +3,13 @@
 use lockgate_mcp::{Era, Kind, Message, version};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Reply, screen_text};
+use crate::answer::Reply;
 use crate::call::Call;
 use crate::decode::Inbound;
 use crate::pipeline::session_header;
 use crate::recover::chosen_version;
 use crate::refusal::Refusal;
+use crate::screen::screen_text;
 use crate::upstream::{UpstreamError, UpstreamSession};
 
 use super::ask::{Asking, Part, Sorted, ask_all, sort};
