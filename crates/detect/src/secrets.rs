@@ -76,9 +76,8 @@ impl Secrets {
         if let Some(found) = self.find_in(raw.as_bytes()) {
             return Some(found);
         }
-        if memchr::memchr(b'\\', raw.as_bytes()).is_none() {
-            return None;
-        }
+        // Without a backslash every string stands there as it is.
+        memchr::memchr(b'\\', raw.as_bytes())?;
         self.find_within(&serde_json::from_str(raw).ok()?)
     }
 
