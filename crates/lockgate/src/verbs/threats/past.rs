@@ -162,7 +162,7 @@ pub(super) fn replay(state: &State, since: Seconds, ruleset: &Path, output: Outp
         cannot_show: CANNOT_SHOW,
         ..Replayed::default()
     };
-    let mut groups: BTreeMap<(String, String, String, String, bool), (usize, usize)> = BTreeMap::new();
+    let mut groups = Groups::new();
     for entry in &entries {
         again(&detector, entry, &mut replayed, &mut groups);
     }
