@@ -11,7 +11,8 @@ use lockgate_admin::{
     InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation,
     Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
     Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Seen,
-    Server, ServerError, Status, Threat, Threats, TicketRequest, Token, Upstream, Upstreams, Waiting,
+    Server, ServerError, Status, SuppressRequest, SuppressionView, Threat, Threats, TicketRequest, Token,
+    Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use lockgate_live::Recent;
@@ -275,8 +276,19 @@ impl Node for Sample {
                 findings: Vec::new(),
                 definition: "{}".into(),
                 first_seen_ms: 4,
+                classes: Vec::new(),
             }],
+            suppressions: Vec::new(),
         }
+    }
+
+    fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, Fault> {
+        let SuppressRequest { finding, server, subject, reason, by, until_ms } = request.clone();
+        Ok(SuppressionView { id: "s1".into(), finding, server, subject, reason, by, since_ms: 0, until_ms })
+    }
+
+    fn unsuppress(&self, _id: &str) -> Result<SuppressionView, Fault> {
+        Err(fault(StatusCode::NOT_FOUND))
     }
 
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
