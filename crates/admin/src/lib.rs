@@ -84,8 +84,9 @@ pub use api::{
     Live, LiveQuery, LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins,
     Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
     PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, TelemetryView, SuppressRequest, SuppressionView, Threat,
-    Threats, Ticket, TicketRequest, Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, SuppressRequest,
+    SuppressionView, TelemetryView, Threat, Threats, Ticket, TicketRequest, Upstream, UpstreamLink,
+    Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;

@@ -5,7 +5,8 @@ use crate::api::{
     CryptoShow, Csr, Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts,
     HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
     MintedInvite, NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView, Threats, Upstreams,
+    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView,
+    Threats, Upstreams,
 };
 use crate::fault::Fault;
 use lockgate_live::Recent;

@@ -228,6 +228,19 @@ async fn approve_threat(
     document(&on_node(access, move |node| node.approve_threat(&id)).await??)
 }
 
+async fn suppress(State(access): Asked, request: Request) -> Result<Response, Fault> {
+    let request: SuppressRequest = body(request).await?;
+    document(&on_node(access, move |node| node.suppress(&request)).await??)
+}
+
+async fn unsuppress(
+    State(access): Asked,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Response, Fault> {
+    let Path(id) = id.map_err(|error| unreadable(error.body_text()))?;
+    document(&on_node(access, move |node| node.unsuppress(&id)).await??)
+}
+
 /// The line itself, or what it is made into when it is damaged: a JSON string.
 fn raw(line: String) -> Box<RawValue> {
     serde_json::from_str(&line).or_else(|_| serde_json::value::to_raw_value(&line)).expect("a string is JSON")

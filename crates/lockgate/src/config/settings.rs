@@ -17,7 +17,9 @@ use super::credential::CredentialPlan;
 use super::crypto::CryptoPlan;
 use super::target::is_name;
 use super::tree::Tree;
-use super::{Audit, Config, DetectPlan, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan, WitnessPlan};
+use super::{
+    Audit, Config, DetectPlan, ExportPlan, FactPlan, Limits, LogFormat, Target, TelemetryPlan, WitnessPlan,
+};
 use crate::diagnostic::Diagnostic;
 
 /// Name of the listener for tunnels of connectors.
