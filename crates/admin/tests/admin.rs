@@ -12,8 +12,8 @@ use lockgate_admin::{
     KnownView, LiftHoldRequest, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation, Migration,
     MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
     RetentionView, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope,
-    Seen, Server, ServerError, Status, Subjects, Threat, Threats, TicketRequest, Token, Upstream, Upstreams,
-    Waiting,
+    Seen, Server, ServerError, Status, Subjects, SuppressRequest, SuppressionView, Threat, Threats,
+    TicketRequest, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use lockgate_live::Recent;
@@ -333,8 +333,19 @@ impl Node for Sample {
                 findings: Vec::new(),
                 definition: "{}".into(),
                 first_seen_ms: 4,
+                classes: Vec::new(),
             }],
+            suppressions: Vec::new(),
         }
+    }
+
+    fn suppress(&self, request: &SuppressRequest) -> Result<SuppressionView, Fault> {
+        let SuppressRequest { finding, server, subject, reason, by, until_ms } = request.clone();
+        Ok(SuppressionView { id: "s1".into(), finding, server, subject, reason, by, since_ms: 0, until_ms })
+    }
+
+    fn unsuppress(&self, _id: &str) -> Result<SuppressionView, Fault> {
+        Err(fault(StatusCode::NOT_FOUND))
     }
 
     fn approve_threat(&self, id: &str) -> Result<Approval, Fault> {
