@@ -301,14 +301,14 @@ fn what_cannot_be_pinned_is_held() {
 #[test]
 fn a_server_that_invents_tools_without_end_stops_somewhere() {
     let detector = Detector::new(Vec::new());
-    let names: Vec<String> = (0..5_000).map(|n| tool(&format!("t{n}"), "d")).collect();
+    let names: Vec<String> = (0..20_000).map(|n| tool(&format!("t{n}"), "d")).collect();
     let list: Vec<&str> = names.iter().map(String::as_str).collect();
     let observed = observe(&detector, "s", &list, 1);
-    assert_eq!(observed.new_pins.len(), 4_096);
-    assert_eq!(observed.held.len(), 5_000 - 4_096);
+    assert_eq!(observed.new_pins.len(), 16_384);
+    assert_eq!(observed.held.len(), 20_000 - 16_384);
     // Other servers are not affected, and what is pinned goes on.
     assert!(observe(&detector, "other", &list[..10], 1).held.is_empty());
-    assert!(observe(&detector, "s", &list[..4_096], 2).held.is_empty());
+    assert!(observe(&detector, "s", &list[..16_384], 2).held.is_empty());
 }
 
 proptest! {
