@@ -1,7 +1,8 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
 //! definitions and arguments that `lockgate-policy` types, its role files, the answers that the prober of
-//! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, and what `lockgate-privacy` takes apart.
+//! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, what `lockgate-privacy` takes apart, and
+//! the documents and calls of `lockgate-openapi`.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -19,6 +20,7 @@ pub mod crypto;
 pub mod detect;
 pub mod facts;
 pub mod mutate;
+pub mod openapi;
 pub mod policies;
 pub mod privacy;
 pub mod probe;
@@ -60,6 +62,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "privacy_text", run: privacy::text, seeds: privacy::TEXT_SEEDS },
     Target { name: "privacy_subject", run: privacy::subject, seeds: privacy::SUBJECT_SEEDS },
     Target { name: "project", run: arguments::projection, seeds: arguments::PROJECT_SEEDS },
+    Target { name: "openapi_document", run: openapi::document, seeds: openapi::DOCUMENT_SEEDS },
+    Target { name: "openapi_call", run: openapi::call, seeds: openapi::CALL_SEEDS },
     Target { name: "report_lines", run: report::lines, seeds: report::LINES_SEEDS },
     Target { name: "jwk_set", run: tokens::jwk_set, seeds: tokens::JWK_SET_SEEDS },
     Target { name: "jws", run: tokens::jws, seeds: tokens::JWS_SEEDS },
