@@ -260,7 +260,10 @@ fn make_room(held: &mut HashMap<String, Held>, now: SystemTime) {
 }
 
 /// The token in an answer, and for how long it is used.
-fn granted(status: StatusCode, answer: &Map<String, Value>) -> Result<(HeaderValue, Duration), String> {
+pub(crate) fn granted(
+    status: StatusCode,
+    answer: &Map<String, Value>,
+) -> Result<(HeaderValue, Duration), String> {
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     if status != StatusCode::OK {
         let error = text("error").unwrap_or("no reason");

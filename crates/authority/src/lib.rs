@@ -35,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 pub mod attest;
+mod client;
 mod error;
 mod exchange;
 mod issuance;
@@ -45,6 +46,7 @@ mod selector;
 pub mod workload;
 
 pub use attest::{Attested, Attestor, Evidence, Kind};
+pub use client::{ClientGrant, ClientPlan};
 pub use error::AuthorityError;
 pub use exchange::{ExchangeGrant, ExchangePlan, Exchanger, OnBehalf};
 pub use issuance::{Event, Issuance};

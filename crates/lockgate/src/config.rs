@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod api;
 mod attest;
 mod check;
 mod credential;
@@ -28,21 +29,22 @@ mod telemetry;
 mod tree;
 mod witness;
 
+pub(crate) use api::{ApiPlan, LISTED_MAX, base_url, named_by};
 pub(crate) use attest::{Access, AttestPlan, ISSUER_PLACE, KeySource, TokenPlan, TokenSource};
 use attest::{Attest, Register};
 use credential::Credential;
-pub(crate) use credential::{CredentialPlace, CredentialPlan, ExchangeFrom};
+pub(crate) use credential::{ClientFrom, CredentialPlace, CredentialPlan, ExchangeFrom};
 pub(crate) use crypto::{Crypto, Exception, ExceptionTarget, check_peer};
 use detect::Detect;
 pub(crate) use detect::DetectPlan;
 pub(crate) use exports::{Export, ExportKind, ExportPlan, ExportTo};
 pub(crate) use facts::{Fact, FactPlan, FactSource};
 pub(crate) use limits::Limits;
-pub(crate) use load::{Flags, ServerFlag, ServerText, load};
+pub(crate) use load::{Flags, ServerFlag, ServerText, deployed, load};
 use scopes::ScopeNeed;
 pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
 pub(crate) use subjects::SubjectPlace;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, is_name};
 use telemetry::Telemetry;
 pub(crate) use telemetry::TelemetryPlan;
 pub(crate) use tree::{Origin, Tree};
@@ -186,7 +188,7 @@ pub(crate) struct Tls {
 pub(crate) struct Server {
     /// Name in URLs, tool prefixes and policies: lower-case letters, digits and hyphens.
     pub(crate) name: String,
-    /// http://…, https://…, or "stdio:COMMAND ARGS" with the quoting of a POSIX shell.
+    /// http://…, https://…, "stdio:COMMAND ARGS" with the quoting of a POSIX shell, or "openapi:FILE" for a REST API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) to: Option<String>,
     /// The command line of a stdio server as a list, for arguments that quoting would make unreadable.
@@ -213,6 +215,27 @@ pub(crate) struct Server {
     /// What this node proves itself by to the server, out of the sealed store or by exchange; the client's credentials never go there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) credential: Option<Credential>,
+    /// The certificate that this node shows an https:// server that asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_certificate: Option<Tls>,
+    /// Where a REST API begins, like https://api.example/v1. What its description says of that decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) base_url: Option<String>,
+    /// Reading operations of a REST API that are on, by the names of their tools; a * at the end is any ending. Without any, all reading ones are on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow: Vec<String>,
+    /// Operations of a REST API that do more than read and are on, each by its whole name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allow_unsafe: Vec<String>,
+    /// Operations of a REST API up to which all are listed as tools; of more, clients search and turn on what they need. Without a value it is 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) search_above: Option<usize>,
+    /// Networks that are not public and in which a REST API may be, like 10.0.0.0/8. An address that stands in base_url is named by that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) networks: Vec<String>,
+    /// Fields that are kept of an operation's results, by the name of its tool, like list_orders = ["items.id", "items.total"].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) keep: BTreeMap<String, Vec<String>>,
 }
 
 /// The sealed store of the credentials that this node presents.

@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Config(verb) => verbs::config::run(verb, global),
         Verb::Crypto(verb) => on_one_thread(global, verbs::crypto::run(verb, global)),
         Verb::Audit(verb) => verbs::audit::run(verb, global),
+        Verb::Deploy(args) => on_one_thread(global, verbs::deploy::run(args, global)),
         Verb::Report(args) => on_one_thread(global, verbs::report::run(args, global)),
         Verb::Secret(verb) => verbs::secret::run(verb, global),
         Verb::Policy(verb) => on_one_thread(global, verbs::policy::run(verb, global)),

@@ -22,6 +22,7 @@ use crate::verbs::config::variables;
 mod admin;
 mod administer;
 mod agility;
+pub(crate) mod apis;
 mod control;
 pub(crate) mod credentials;
 mod enforce;
@@ -54,6 +55,11 @@ pub(crate) struct Launch {
 
 /// Runs a node until it is told to stop.
 pub(crate) fn run(launch: &Launch, global: &Global) -> Result<Exit, Failure> {
+    let state = State::locate(global.state.as_deref())?;
+    let launch = &Launch {
+        flags: config::Flags { deployed: Some(state.deployed()), ..launch.flags.clone() },
+        output: launch.output,
+    };
     let (settings, ..) = config::load(&launch.flags, variables())?;
     if settings.servers.is_empty() {
         return Err(Diagnostic::new("LG-C011", "no server to serve")
@@ -62,7 +68,6 @@ pub(crate) fn run(launch: &Launch, global: &Global) -> Result<Exit, Failure> {
             .into());
     }
     logging::start(&settings.log_level, settings.log_format)?;
-    let state = State::locate(global.state.as_deref())?;
     state.create()?;
     let _lock = state.lock()?;
     let runtime = crate::built(Builder::new_multi_thread().enable_all().build())?;
@@ -74,7 +79,7 @@ pub(crate) fn run(launch: &Launch, global: &Global) -> Result<Exit, Failure> {
 async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit, Failure> {
     let stop = signals::stop()?;
     let mut hangup = signals::reload()?;
-    let Running { control, faces, admin, token, credentials, workload } =
+    let Running { control, faces, admin, token, workload } =
         parts::put_together(launch, settings, state).await?;
     let node = Arc::clone(control.node());
     for (face, listener) in faces {
@@ -90,7 +95,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(agility::keep_calendar(Arc::clone(&control)));
     tokio::spawn(watch::files(Arc::clone(&control)));
     tokio::spawn(policies::keep_definitions(Arc::clone(&control)));
-    tokio::spawn(credentials.keep(Arc::clone(&node)));
+    tokio::spawn(control.credentials().clone().keep(Arc::clone(&node)));
     tokio::spawn(tokens::keep(Arc::clone(&control)));
     tokio::spawn(sealing::keep(Arc::clone(&control)));
     tokio::spawn(witness::serve(Arc::clone(&control)));

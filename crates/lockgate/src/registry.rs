@@ -145,6 +145,16 @@ const ENTRIES: &[Entry] = entries! {
     "An exception holds one peer, one listener or one upstream to another profile for a while. It names exactly one of them, which must exist, and it has an end and a reason."
     ["Name one of peer, listener and upstream, and give until and reason."]
 
+    "LG-C030" Configuration
+    "description of an API cannot be used"
+    "A REST API is served by its description: OpenAPI 3.0 or 3.1, or Swagger 2.0, in JSON or YAML, within limits on its size, depth and number of operations. What a $ref leads to must stand in the same document: none is opened or fetched."
+    ["The causes name places in the document, as JSON pointers.", "Bundle a description of several files into one first."]
+
+    "LG-C031" Configuration
+    "no such operation, or none that is on"
+    "Operations of a REST API are named by their tools. Reading ones are on unless others are named, all others are on only if each is named itself; a name that fits nothing is a mistake."
+    ["See them all: lockgate deploy FILE --name NAME --base-url URL --dry-run"]
+
     "LG-S001" Configuration
     "state directory cannot be used"
     "Lockgate keeps its authority, audit log and store in one directory, and cannot create, read or write it."
@@ -200,6 +210,11 @@ const ENTRIES: &[Entry] = entries! {
     "admin interface does not answer"
     "The node's own note (run/node.json) names an admin address, but nothing answers there: the node is just starting or stopping, or died without tidying up."
     ["Try again in a moment, then: lockgate doctor"]
+
+    "LG-N020" Unreachable
+    "description cannot be fetched"
+    "The URL gave no description: it cannot be reached, answered with an error or a redirect, or means an address that is neither public nor named. Names are resolved once, and what was judged is what is connected to."
+    ["Fetch it yourself, look at it, and name the file.", "If it is in a network of your own, name that: --network 10.0.0.0/8"]
 
     "LG-N006" Unreachable
     "TLS endpoint cannot be probed"

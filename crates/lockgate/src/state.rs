@@ -7,6 +7,7 @@
 //!   audit/                the signed log (lockgate-audit)
 //!   witness/              what was cosigned of others' logs (lockgate-audit), and how the witnesses of this one stand
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
+//!   deployed/NAME.toml    servers that `lockgate deploy` made of REST APIs, each beside the description that was reviewed
 //!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
 //!   subjects/             keys of those whom records are about; what is erased is erased here (lockgate-privacy)
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
@@ -105,6 +106,11 @@ impl State {
     /// The policies' folder.
     pub(crate) fn policy(&self) -> PathBuf {
         self.root.join("policy")
+    }
+
+    /// Where the servers are that were deployed.
+    pub(crate) fn deployed(&self) -> PathBuf {
+        self.root.join("deployed")
     }
 
     /// The store's file.

@@ -10,6 +10,7 @@ pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod dashboard;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod exports;
 pub(crate) mod facts;
@@ -87,6 +88,7 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Scan(args) if args.output == ScanOutput::Human => return Output::Human,
         Verb::Scan(_) => return Output::Json,
         Verb::Report(args) => &args.output,
+        Verb::Deploy(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(

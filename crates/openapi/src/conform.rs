@@ -13,6 +13,9 @@ pub(crate) fn fitted(value: &Value, schema: &Value) -> (Value, Vec<String>) {
     (fitted.filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new())), fitting.places)
 }
 
+/// The schema of what nothing is said about.
+static ANYTHING: Value = Value::Bool(true);
+
 struct Fitting<'a> {
     definitions: Option<&'a Value>,
     places: Vec<String>,
@@ -29,9 +32,7 @@ impl<'a> Fitting<'a> {
         }
         if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
             let name = reference.strip_prefix("#/$defs/")?;
-            let Some(definition) = self.definitions.and_then(|all| all.get(name)) else {
-                return Some(value.clone());
-            };
+            let definition = self.definitions.and_then(|all| all.get(name)).unwrap_or(&ANYTHING);
             return self.fit(value, definition, depth + 1);
         }
         if schema.get("type").is_some_and(|types| !is_of(value, types)) {
@@ -42,9 +43,9 @@ impl<'a> Fitting<'a> {
         }
         Some(match value {
             Value::Object(members) => Value::Object(self.members(members, schema, depth)),
-            Value::Array(items) if schema.get("items").is_some() => {
-                let fit =
-                    |(n, item): (usize, &Value)| self.step(&n.to_string(), item, &schema["items"], depth);
+            Value::Array(items) => {
+                let of = schema.get("items").unwrap_or(&ANYTHING);
+                let fit = |(n, item): (usize, &Value)| self.step(&n.to_string(), item, of, depth);
                 items.iter().enumerate().map(fit).map(|item| item.unwrap_or(Value::Null)).collect()
             }
             other => other.clone(),
@@ -60,11 +61,8 @@ impl<'a> Fitting<'a> {
         let mut fitted = Map::new();
         for (name, value) in members {
             let of = schema.get("properties").and_then(|all| all.get(name));
-            let of = of.or_else(|| schema.get("additionalProperties"));
-            let value = match of {
-                Some(of) => self.step(name, value, of, depth),
-                None => Some(value.clone()),
-            };
+            let of = of.or_else(|| schema.get("additionalProperties")).unwrap_or(&ANYTHING);
+            let value = self.step(name, value, of, depth);
             fitted.extend(value.map(|value| (name.clone(), value)));
         }
         fitted

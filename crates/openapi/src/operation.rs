@@ -240,9 +240,6 @@ fn input_schema(
             if let (Some(members), false) = (schema.as_object_mut(), one.description.is_empty()) {
                 members.insert("description".to_owned(), one.description.clone().into());
             }
-            if let (Some(members), Some(default)) = (schema.as_object_mut(), one.default) {
-                members.insert("default".to_owned(), default.clone());
-            }
             properties.insert(argument.clone(), schema);
             if *is_required {
                 required.push(Value::from(argument.clone()));

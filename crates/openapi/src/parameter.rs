@@ -49,7 +49,6 @@ pub(crate) struct Described<'a> {
     pub(crate) parameter: Parameter,
     pub(crate) schema: Option<&'a Value>,
     pub(crate) description: String,
-    pub(crate) default: Option<&'a Value>,
 }
 
 /// Headers that are the connection's, the node's or the protocol's own. A document that asks for one does not get it, or a call
@@ -157,5 +156,5 @@ pub(crate) fn read<'a>(
         segments: place == Place::Path && flag("x-multi-segment").unwrap_or(false),
     };
     let description = clean(text("description").unwrap_or_default(), limits.note_chars_max);
-    Ok(Some(Described { parameter, schema, description, default: given.get("default") }))
+    Ok(Some(Described { parameter, schema, description }))
 }

@@ -18,6 +18,9 @@ const ENUM_MAX: usize = 200;
 /// Largest default or example that is shown, in bytes.
 const SAMPLE_BYTES_MAX: usize = 120;
 
+/// Deepest nesting of a schema, in schemas. Each takes two levels of JSON, and messages of MCP are read to 64.
+const DEPTH_MAX: usize = 24;
+
 /// Longest pattern that is shown, in bytes.
 const PATTERN_BYTES_MAX: usize = 256;
 
@@ -135,7 +138,7 @@ impl<'a> Converter<'a> {
                 return json!({});
             }
         };
-        if depth > self.limits.depth_max || self.is_full() {
+        if depth > DEPTH_MAX || self.is_full() {
             return json!({});
         }
         if let Some(reference) = schema.get("$ref") {
@@ -211,7 +214,9 @@ impl<'a> Converter<'a> {
         for (key, value) in schema {
             self.spend(key.len() + 4);
             match key.as_str() {
-                plain if PLAIN.contains(&plain) && !value.is_object() => {
+                plain
+                    if PLAIN.contains(&plain) && is_shallow(value, 1) && size(value) <= SAMPLE_BYTES_MAX =>
+                {
                     self.spend(8);
                     converted.insert(key.clone(), value.clone());
                 }
@@ -288,7 +293,7 @@ impl<'a> Converter<'a> {
         let Some(choices) = value.as_array().filter(|choices| (1..=ENUM_MAX).contains(&choices.len())) else {
             return;
         };
-        if choices.iter().all(|choice| size(choice) <= SAMPLE_BYTES_MAX) {
+        if choices.iter().all(|choice| size(choice) <= SAMPLE_BYTES_MAX && is_shallow(choice, 3)) {
             self.spend(choices.iter().map(size).sum());
             converted.insert("enum".to_owned(), value.clone());
         }
@@ -296,7 +301,7 @@ impl<'a> Converter<'a> {
 
     fn sample(&mut self, key: &str, value: &Value, converted: &mut Map<String, Value>) {
         let size = size(value);
-        if size > SAMPLE_BYTES_MAX || crate::text::hidden(&value.to_string()) > 0 {
+        if size > SAMPLE_BYTES_MAX || !is_shallow(value, 3) || crate::text::hidden(&value.to_string()) > 0 {
             return;
         }
         self.spend(size);
@@ -362,6 +367,15 @@ fn is_small(schema: &Value) -> bool {
             .map(|(key, value)| key.len() + size(value))
             .sum::<usize>()
             <= INLINE_BYTES_MAX
+}
+
+/// Whether a value has at most so many levels.
+fn is_shallow(value: &Value, levels: usize) -> bool {
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(|item| is_shallow(item, levels - 1)),
+        Value::Object(members) => levels > 0 && members.values().all(|value| is_shallow(value, levels - 1)),
+        _ => true,
+    }
 }
 
 /// About how long a value is as JSON, in bytes.

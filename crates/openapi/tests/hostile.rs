@@ -139,6 +139,32 @@ fn huge_schemas_are_simplified() {
 }
 
 #[test]
+fn nothing_is_deeper_than_messages_may_be() {
+    fn depth(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+    let nest =
+        |from: Value, n: usize| (0..n).fold(from, |inner, _| json!({ "type": "array", "items": inner }));
+    let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
+    let leaf = json!({ "type": "string", "const": deep, "enum": [deep], "default": deep });
+    let of = |schema: Value| json!({ "content": { "application/json": { "schema": schema } } });
+    let answer = json!({ "type": "object", "properties": { "a": nest(leaf.clone(), 28) } });
+    let paths = json!({ "/a": { "post": { "requestBody": of(nest(leaf, 28)), "responses": { "200": of(answer) } } } });
+    let catalogue = read(&api(paths, json!({})).to_string()).unwrap();
+    let tool = &catalogue.tools[0];
+    // A list of tools has three levels around each definition.
+    assert!(depth(&serde_json::from_str(&tool.definition()).unwrap()) <= 60);
+    let far = (0..100).fold(json!(1), |inner, _| json!({ "b": inner }));
+    let body = json!({ "a": far, "c": far }).to_string();
+    let response = Response { status: 200, media: "application/json", link: None, body: body.as_bytes() };
+    assert!(depth(&tool.result(&json!({}), &response, &Shaping::default(), "s")) <= 60);
+}
+
+#[test]
 fn thousands_of_operations_are_read() {
     let schemas = json!({ "T": { "type": "object", "properties": { "id": { "type": "integer" }, "next": { "$ref": "#/components/schemas/T" } } } });
     let path = |n: usize| {

@@ -1,5 +1,6 @@
 //! A node: what serves links and calls, and what `lockgate status` shows of it.
 
+mod offered;
 mod server;
 mod view;
 
@@ -39,6 +40,7 @@ use crate::trace::Tracing;
 use crate::upstream::Transport;
 use crate::wellknown::{Counter, Enrolment};
 
+pub use offered::Observed;
 pub use server::Server;
 pub use view::{NodeView, ServerView, UpstreamLinkView};
 
@@ -83,7 +85,7 @@ pub struct Parts {
 
 /// A node.
 pub struct Node {
-    servers: BTreeMap<String, Arc<Server>>,
+    servers: ArcSwap<BTreeMap<String, Arc<Server>>>,
     /// The policies in force; a reload swaps them.
     pub policies: ArcSwap<Policies>,
     /// Detection.
@@ -142,7 +144,9 @@ impl Node {
         let metrics = Metrics::default();
         let keeper = Keeper::new(parts.link_watch, parts.store.clone());
         Arc::new(Self {
-            servers: parts.servers.into_iter().map(|s| (s.id.clone(), Arc::new(s))).collect(),
+            servers: ArcSwap::from_pointee(
+                parts.servers.into_iter().map(|s| (s.id.clone(), Arc::new(s))).collect(),
+            ),
             policies: ArcSwap::from_pointee(parts.policies),
             detector: parts.detector,
             audit: parts.audit,
@@ -222,18 +226,19 @@ impl Node {
 
     /// The server `id`.
     pub fn server(&self, id: &str) -> Option<Arc<Server>> {
-        self.servers.get(id).cloned()
+        self.servers.load().get(id).cloned()
     }
 
     /// All servers, by id.
-    pub fn servers(&self) -> impl ExactSizeIterator<Item = &Arc<Server>> {
-        self.servers.values()
+    pub fn servers(&self) -> impl ExactSizeIterator<Item = Arc<Server>> + use<> {
+        self.servers.load().values().cloned().collect::<Vec<_>>().into_iter()
     }
 
     /// What `/mcp` leads to: the only server as itself, or all of them together.
     pub fn common_target(&self) -> Target {
-        match self.servers.values().next() {
-            Some(only) if self.servers.len() == 1 => Target::Server(only.clone()),
+        let servers = self.servers.load();
+        match servers.values().next() {
+            Some(only) if servers.len() == 1 => Target::Server(only.clone()),
             _ => Target::All,
         }
     }
@@ -290,9 +295,11 @@ impl Node {
             self.count_held();
             self.observe_upstreams();
             self.record_owed(self.agility.refusals.over(Instant::now()));
-            for server in self.servers.values() {
-                if let Transport::Stdio(stdio) = server.upstream.transport() {
-                    stdio.reap(Duration::from_millis(idle_ms));
+            for server in self.servers() {
+                match server.upstream.transport() {
+                    Transport::Stdio(stdio) => stdio.reap(Duration::from_millis(idle_ms)),
+                    Transport::Rest(rest) => rest.reap(Duration::from_millis(idle_ms)),
+                    Transport::Http(_) => {}
                 }
             }
         }

@@ -265,7 +265,7 @@ pub(crate) fn paths(node: &Node, link: &LinkContext) -> Vec<String> {
             .iter()
             .any(|method| permit::allows(&policies, link, (server, method, None)))
     };
-    let own = node.servers().map(|server| server.id.as_str());
+    let own = node.servers().map(|server| server.id.clone());
     let own = own.filter(|id| may_connect(node, link, id) && may_open(id));
     std::iter::once("/mcp".to_owned()).chain(own.map(|id| format!("/servers/{id}/mcp"))).collect()
 }

@@ -22,6 +22,16 @@ pub enum DialError {
         /// The host as given.
         host: String,
     },
+    /// Every address of the name is one that may not be connected to from here.
+    #[error("{host}:{port} is {address}, which is not public and not named as a network that may be reached")]
+    OutOfReach {
+        /// The host as given.
+        host: String,
+        /// The port as given.
+        port: u16,
+        /// What the name means.
+        address: std::net::IpAddr,
+    },
     /// Nobody listens there.
     #[error("{host}:{port} refuses connections: nothing listens there; start the server or correct the port")]
     Closed {

@@ -23,6 +23,7 @@ use crate::client_sessions::ClientSessions;
 use crate::dial_error::{self, DialError};
 use crate::io::{Counted, Io};
 use crate::link::{self, Alpn, Link};
+use crate::reach::Reach;
 use crate::server_tls::{Sessions, TlsError, signs_with};
 use crate::trust::{Judge, Trust};
 
@@ -48,6 +49,8 @@ pub struct Dialer {
     limits: Limits,
     protocols: &'static [Alpn],
     tls: Option<ArcSwap<ClientTls>>,
+    /// Where it may connect to; anywhere, if nothing is said.
+    reach: Option<Reach>,
     /// Whose turn it is to publish: what is kept is judged against what is in force.
     publishing: Mutex<()>,
 }
@@ -70,7 +73,7 @@ struct ClientTls {
 impl Dialer {
     /// A dialer for plain TCP. Its links have no posture.
     pub fn plain(limits: Limits) -> Self {
-        Self { limits, protocols: &[], tls: None, publishing: Mutex::default() }
+        Self { limits, protocols: &[], tls: None, reach: None, publishing: Mutex::default() }
     }
 
     /// A dialer for TLS 1.3 that offers the groups of `suite`, the quantum-safe first, presents `identity` to
@@ -102,6 +105,13 @@ impl Dialer {
                 ClientTls { config: Arc::new(config), ..ClientTls::clone(tls) }
             });
         }
+        self
+    }
+
+    /// Connects to addresses within `reach` only, whatever a name means. For places that somebody else may have chosen.
+    #[must_use]
+    pub fn within(mut self, reach: Reach) -> Self {
+        self.reach = Some(reach);
         self
     }
 
@@ -212,6 +222,7 @@ impl Dialer {
             .map_err(|_| late())?
             .map_err(|source| DialError::Resolve { host: host.to_owned(), source })?
             .collect();
+        let addresses = self.within_reach(host, port, addresses)?;
         let mut last = explain(io::ErrorKind::AddrNotAvailable.into());
         for (at, address) in addresses.iter().enumerate() {
             // Each address gets an equal part of what is left, so that one that swallows packets leaves time
@@ -225,6 +236,24 @@ impl Dialer {
             }
         }
         Err(last)
+    }
+
+    /// Those that may be connected to. What is judged here is what is connected to: the name is not asked again.
+    fn within_reach(
+        &self,
+        host: &str,
+        port: u16,
+        mut addresses: Vec<SocketAddr>,
+    ) -> Result<Vec<SocketAddr>, DialError> {
+        let Some(reach) = &self.reach else { return Ok(addresses) };
+        let outside = addresses.iter().copied().find(|address| !reach.permits(address.ip()));
+        addresses.retain(|address| reach.permits(address.ip()));
+        match outside {
+            Some(address) if addresses.is_empty() => {
+                Err(DialError::OutOfReach { host: host.to_owned(), port, address: address.ip() })
+            }
+            _ => Ok(addresses),
+        }
     }
 
     async fn handshake(

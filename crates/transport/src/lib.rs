@@ -43,6 +43,7 @@ pub mod dialer;
 pub mod http;
 pub mod peer;
 pub mod probe;
+pub mod reach;
 
 mod admission;
 mod client_sessions;

@@ -470,6 +470,19 @@ In the configuration, beside the server that gets it:
 The key lies beside the secrets, or where `secrets.key` says: a credential of the service manager,
 a token that can be pulled. Without it nothing opens, and servers get nothing.";
 
+pub(super) const DEPLOY: &str = "\
+Examples:
+  lockgate deploy api.yaml --name billing --base-url https://api.example/v1 --dry-run
+  lockgate deploy api.yaml --name billing --base-url https://api.example/v1 --secret billing-key
+  lockgate deploy api.yaml --name billing --base-url http://127.0.0.1:8000 --allow-unsafe createInvoice
+  lockgate deploy https://api.example/openapi.json --name crm --base-url https://api.example --yes
+
+It shows each operation with its state, a role file that permits what is on and nothing else, and
+the server for the configuration; then it asks. Operations that do more than read are off until
+they are named. A node that runs here serves it at once.
+Only public addresses are connected to, and those that you name: an address in --base-url names
+itself, a name that means a private address takes --network.";
+
 pub(super) const REPORT: &str = "\
 Examples:
   lockgate report soc2 --period 2026-Q4 --out reports/soc2      then open reports/soc2/index.html

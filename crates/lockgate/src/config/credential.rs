@@ -29,12 +29,46 @@ pub(crate) struct Credential {
     /// What stands before the secret in that header, such as Bearer; empty for nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scheme: Option<String>,
+    /// Name in the query of a REST API that carries it; it then stands in that API's logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) query: Option<String>,
+    /// Cookie of a REST API that carries it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cookie: Option<String>,
+    /// Whether the secret is USER:PASSWORD, for HTTP Basic.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) basic: bool,
+    /// The client whose secret it is, at an authorization server that gives tokens for it (OAuth 2 client credentials).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<Client>,
     /// Environment variable of a stdio server that carries it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) env: Option<String>,
     /// The authorization server of an HTTP server, which gives a token for each caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) exchange: Option<Exchange>,
+}
+
+/// A client of an authorization server, for OAuth 2 client credentials (RFC 6749, section 4.4).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Client {
+    /// What the authorization server knows this node by.
+    pub(crate) id: String,
+    /// Its token endpoint.
+    pub(crate) token_endpoint: String,
+    /// Scopes to ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) scope: Vec<String>,
+    /// The API as it knows it (RFC 8707), if it wants to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resource: Option<String>,
+    /// PEM file with its roots, instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) roots: Option<PathBuf>,
+    /// Algorithms that the connection to it may use.
+    #[serde(default = "super::foreign_profile")]
+    pub(crate) profile: String,
 }
 
 /// Where tokens for a server come from. This node vouches for its caller, and for itself, with statements that the keys at its
@@ -85,6 +119,8 @@ pub(crate) enum CredentialPlan {
     Sealed { secret: String, place: CredentialPlace },
     /// A token for each caller.
     Exchange(Box<ExchangeFrom>),
+    /// A token for this node.
+    Client(Box<ClientFrom>),
 }
 
 /// Where a server finds its credential.
@@ -92,6 +128,12 @@ pub(crate) enum CredentialPlan {
 pub(crate) enum CredentialPlace {
     /// In a header, after a scheme.
     Header { name: HeaderName, scheme: String },
+    /// In a header, as HTTP Basic has it.
+    Basic,
+    /// In the query.
+    Query(String),
+    /// In a cookie.
+    Cookie(String),
     /// In an environment variable.
     Variable(String),
 }
@@ -112,12 +154,40 @@ pub(crate) struct ExchangeFrom {
 }
 
 impl CredentialPlan {
-    /// Where tokens come from, if it is not a secret.
-    pub(crate) fn exchange(&self) -> Option<&ExchangeFrom> {
+    /// Where tokens are asked for, and what the connection there may use; none where nothing is asked over TLS.
+    pub(crate) fn asks(&self) -> Option<(String, &'static Profile)> {
         match self {
-            Self::Exchange(from) => Some(from),
+            Self::Exchange(from) => Some((from.place(), from.profile()?)),
+            Self::Client(from) => Some((from.place(), from.profile()?)),
             Self::Sealed { .. } => None,
         }
+    }
+}
+
+/// An authorization server that gives this node tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClientFrom {
+    /// The server that its tokens are for.
+    pub(crate) server: String,
+    /// The secret's name.
+    pub(crate) secret: String,
+    pub(crate) id: String,
+    pub(crate) token_endpoint: Uri,
+    pub(crate) scope: Scope,
+    pub(crate) resource: Option<String>,
+    pub(crate) roots: Option<PathBuf>,
+    profile: &'static Profile,
+}
+
+impl ClientFrom {
+    /// What connections to it are called among the places that this node reaches.
+    pub(crate) fn place(&self) -> String {
+        format!("{PLACE}{}", self.server)
+    }
+
+    /// What connections to it may use; none where nothing is asked over TLS.
+    pub(crate) fn profile(&self) -> Option<&'static Profile> {
+        (self.token_endpoint.scheme_str() == Some("https")).then_some(self.profile)
     }
 }
 
@@ -156,6 +226,12 @@ impl Resolver<'_> {
                 return None;
             }
         };
+        if let Some(client) = &given.client {
+            return self.client(path, server, (given, client, secret), target);
+        }
+        if let Some(place) = self.place_at_api(path, given, target)? {
+            return Some(CredentialPlan::Sealed { secret, place });
+        }
         let stdio = matches!(target, Target::Stdio { .. });
         let (header, env) = (given.header.is_some() || given.scheme.is_some(), given.env.is_some());
         let misplaced = match stdio {
@@ -190,6 +266,79 @@ impl Resolver<'_> {
         Some(CredentialPlan::Sealed { secret, place: CredentialPlace::Header { name, scheme } })
     }
 
+    /// The places that only REST APIs have.
+    fn place_at_api(
+        &mut self,
+        path: &str,
+        given: &Credential,
+        target: &Target,
+    ) -> Option<Option<CredentialPlace>> {
+        let place = match (&given.query, &given.cookie, given.basic) {
+            (None, None, false) => return Some(None),
+            (Some(name), None, false) if is_word(name) => CredentialPlace::Query(name.clone()),
+            (None, Some(name), false) if is_word(name) => CredentialPlace::Cookie(name.clone()),
+            (None, None, true) => CredentialPlace::Basic,
+            _ => {
+                let what = "the credential has two places, or one that no request has".to_owned();
+                self.problem("LG-C007", path, what, "keep one of header, query, cookie and basic");
+                return None;
+            }
+        };
+        let alone = given.header.is_none() && given.scheme.is_none() && given.env.is_none();
+        if !alone || !matches!(target, Target::Api(_)) {
+            let what =
+                "query, cookie and basic are for REST APIs, and go without header, scheme and env".to_owned();
+            self.problem("LG-C007", path, what, "for an MCP server write header = \"NAME\"");
+            return None;
+        }
+        Some(Some(place))
+    }
+
+    fn client(
+        &mut self,
+        path: &str,
+        server: &str,
+        (given, client, secret): (&Credential, &Client, String),
+        target: &Target,
+    ) -> Option<CredentialPlan> {
+        let before = self.problems.len();
+        let elsewhere = [&given.header, &given.scheme, &given.env, &given.query, &given.cookie];
+        if elsewhere.iter().any(|place| place.is_some())
+            || given.basic
+            || matches!(target, Target::Stdio { .. })
+        {
+            let what = "a token that is gotten goes into Authorization of an HTTP server".to_owned();
+            self.problem("LG-C007", path, what, "remove header, scheme, query, cookie, basic and env");
+        }
+        let endpoint: Option<Uri> = client.token_endpoint.parse().ok();
+        let endpoint = endpoint.filter(|uri| uri.host().is_some() && is_https(uri));
+        if endpoint.is_none() {
+            let what = format!("{:?} cannot be asked for tokens", client.token_endpoint);
+            let hint = "write https://HOST/…; http:// is taken for loopback addresses only";
+            self.problem("LG-C007", &format!("{path}.client.token_endpoint"), what, hint);
+        }
+        let scope = Scope::parse(&client.scope.join(" ")).ok();
+        if scope.is_none() {
+            let (what, hint) =
+                ("the scopes are no scopes".to_owned(), "write words, each once, like [\"crm.read\"]");
+            self.problem("LG-C007", &format!("{path}.client.scope"), what, hint);
+        }
+        let profile = self.profile(&format!("{path}.client.profile"), &client.profile)?;
+        if self.problems.len() > before {
+            return None;
+        }
+        Some(CredentialPlan::Client(Box::new(ClientFrom {
+            server: server.to_owned(),
+            secret,
+            id: client.id.clone(),
+            token_endpoint: endpoint?,
+            scope: scope?,
+            resource: client.resource.clone(),
+            roots: client.roots.as_ref().map(|roots| self.base.join(roots)),
+            profile,
+        })))
+    }
+
     fn exchange(
         &mut self,
         path: &str,
@@ -198,7 +347,7 @@ impl Resolver<'_> {
         target: &Target,
     ) -> Option<CredentialPlan> {
         let before = self.problems.len();
-        let Target::Http(uri) = target else {
+        let Some(uri) = target.uri() else {
             let hint = "a stdio server takes a secret from a variable: secret = \"NAME\", env = \"VARIABLE\"";
             self.problem("LG-C007", path, "a stdio server takes no token for each call".to_owned(), hint);
             return None;
@@ -249,6 +398,11 @@ impl Resolver<'_> {
             profile,
         })))
     }
+}
+
+/// A name that can stand in a query or a cookie as it is.
+fn is_word(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// Headers that the protocol or the connection needs for itself.

@@ -1,7 +1,7 @@
 //! From file, environment and flags to [`Settings`], with every error at once.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value as Schema;
 
@@ -27,6 +27,8 @@ pub(crate) struct Flags {
     pub(crate) settings: Vec<(&'static str, &'static str, &'static str, String)>,
     /// Servers from `--to`, from `wrap`'s command or from `up`: name (given or suggested later), flag and target.
     pub(crate) servers: Vec<ServerFlag>,
+    /// Folder with the servers that were deployed, a file for each.
+    pub(crate) deployed: Option<PathBuf>,
 }
 
 /// A server that the command line names.
@@ -65,6 +67,7 @@ impl Flags {
                 .filter_map(|(section, key, flag, value)| Some((section, key, flag, value?)))
                 .collect(),
             servers: Vec::new(),
+            deployed: None,
         }
     }
 }
@@ -77,6 +80,7 @@ pub(crate) fn load(
     let schema = schema();
     let (mut tree, mut problems) =
         flags.config.as_deref().map_or_else(|| (Tree::empty(), Vec::new()), Tree::read);
+    problems.extend(overlay_deployed(&mut tree, flags));
     problems.extend(overlay_variables(&mut tree, &schema, variables));
     overlay_flags(&mut tree, flags);
     problems.extend(check(&tree, &schema));
@@ -88,6 +92,51 @@ pub(crate) fn load(
     })?;
     let settings = Settings::resolve(&config, &tree).map_err(Failure)?;
     Ok((settings, config, tree))
+}
+
+/// The files of servers that were deployed, by name.
+///
+/// # Errors
+/// The folder cannot be read.
+pub(crate) fn deployed(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut files: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn overlay_deployed(tree: &mut Tree, flags: &Flags) -> Vec<Diagnostic> {
+    let Some(folder) = &flags.deployed else { return Vec::new() };
+    let files = match deployed(folder) {
+        Ok(files) => files,
+        Err(error) => {
+            return vec![
+                Diagnostic::new("LG-C001", format!("cannot read {}", folder.display())).because(&error),
+            ];
+        }
+    };
+    let mut problems = Vec::new();
+    for file in files {
+        let (servers, found) = Tree::read(&file);
+        problems.extend(found);
+        for other in tree.take_servers(servers) {
+            problems.push(
+                Diagnostic::new(
+                    "LG-C003",
+                    format!("`{other}` has no place among the servers that were deployed"),
+                )
+                .at(file.display().to_string())
+                .hint("keep [[server]] only; all else belongs into the configuration file"),
+            );
+        }
+    }
+    problems
 }
 
 fn overlay_variables(

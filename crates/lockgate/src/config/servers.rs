@@ -1,8 +1,9 @@
 //! `[[server]]`: what is behind the gateway, and how it is reached.
 
+use super::api;
 use super::settings::{Resolver, ServerPlan};
 use super::target::is_name;
-use super::{Config, Server, Target};
+use super::{Config, Server, Target, TlsFiles};
 
 impl Resolver<'_> {
     pub(super) fn servers(&mut self, config: &Config) -> Option<Vec<ServerPlan>> {
@@ -50,6 +51,9 @@ impl Resolver<'_> {
                     "add to = \"http://HOST:PORT/mcp\" or command = [\"PROGRAM\", \"ARGUMENT\"]",
                 );
                 return None;
+            }
+            (Some(to), true) if let Some(document) = to.strip_prefix(api::PREFIX) => {
+                Ok(self.api(&path, server, document)?)
             }
             (Some(to), true) => Target::parse(to).map_err(|error| (format!("{path}.to"), error)),
             (None, false) => {
@@ -103,17 +107,29 @@ impl Resolver<'_> {
             groups: server.groups.clone(),
             country: server.country.clone(),
             credential,
+            client_certificate: server.client_certificate.as_ref().map(|files| TlsFiles {
+                certificate: self.base.join(&files.certificate),
+                key: self.base.join(&files.key),
+            }),
         })
     }
 
     /// A setting that cannot have an effect is a mistake of whoever wrote it.
     fn server_keys_fit(&mut self, path: &str, server: &Server, target: &Target) {
-        let https = matches!(target, Target::Http(uri) if uri.scheme_str() == Some("https"));
+        let https = target.is_https();
+        let api = matches!(target, Target::Api(_));
         let stdio = matches!(target, Target::Stdio { .. });
         for (key, given, fits, whose) in [
             ("env", !server.env.is_empty(), stdio, "a stdio server"),
             ("cwd", server.cwd.is_some(), stdio, "a stdio server"),
             ("roots", server.roots.is_some(), https, "an https:// server"),
+            ("client_certificate", server.client_certificate.is_some(), https, "an https:// server"),
+            ("base_url", server.base_url.is_some(), api, "a REST API"),
+            ("allow", !server.allow.is_empty(), api, "a REST API"),
+            ("allow_unsafe", !server.allow_unsafe.is_empty(), api, "a REST API"),
+            ("search_above", server.search_above.is_some(), api, "a REST API"),
+            ("networks", !server.networks.is_empty(), api, "a REST API"),
+            ("keep", !server.keep.is_empty(), api, "a REST API"),
         ] {
             if given && !fits {
                 self.problem(

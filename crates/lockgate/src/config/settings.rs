@@ -126,6 +126,8 @@ pub(crate) struct ServerPlan {
     pub(crate) country: Option<String>,
     /// What it is shown of the sealed store.
     pub(crate) credential: Option<CredentialPlan>,
+    /// The certificate that it is shown.
+    pub(crate) client_certificate: Option<TlsFiles>,
 }
 
 impl Settings {
@@ -153,10 +155,7 @@ impl Settings {
         let facts = self.facts.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let issuers = self.attest.tokens.iter().filter_map(|plan| Some((plan.place(), plan.profile()?)));
         let exports = self.exports.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
-        let exchanges = self.servers.iter().filter_map(|plan| {
-            let from = plan.credential.as_ref()?.exchange()?;
-            Some((from.place(), from.profile()?))
-        });
+        let exchanges = self.servers.iter().filter_map(|plan| plan.credential.as_ref()?.asks());
         let telemetry = self.telemetry.iter();
         let telemetry = telemetry.filter_map(|plan| Some((TelemetryPlan::PLACE.to_owned(), plan.profile?)));
         let witnesses = self.witnesses.iter().filter_map(|plan| Some((plan.place(), plan.profile?)));
@@ -177,7 +176,7 @@ impl Settings {
 impl ServerPlan {
     /// Whether it is reached through TLS.
     pub(crate) fn is_https(&self) -> bool {
-        matches!(&self.target, Target::Http(uri) if uri.scheme_str() == Some("https"))
+        self.target.is_https()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::api::ApiPlan;
+
 /// Longest server name. It stands in every URL and before every tool name, and clients cap tool names at 64 letters.
 const NAME_BYTES_MAX: usize = 32;
 
@@ -10,6 +12,8 @@ const NAME_BYTES_MAX: usize = 32;
 pub(crate) enum Target {
     /// Streamable HTTP, with or without TLS.
     Http(http::Uri),
+    /// A REST API, by its description.
+    Api(Box<ApiPlan>),
     /// A child process that speaks over stdin and stdout.
     Stdio {
         /// Program and arguments; never empty.
@@ -38,6 +42,20 @@ impl Target {
         Ok(Self::Http(uri))
     }
 
+    /// Where it is reached by HTTP, if it is.
+    pub(crate) fn uri(&self) -> Option<&http::Uri> {
+        match self {
+            Self::Http(uri) => Some(uri),
+            Self::Api(plan) => Some(&plan.base),
+            Self::Stdio { .. } => None,
+        }
+    }
+
+    /// Whether it is reached through TLS.
+    pub(crate) fn is_https(&self) -> bool {
+        self.uri().is_some_and(|uri| uri.scheme_str() == Some("https"))
+    }
+
     /// A stdio server from a command line that is already split.
     pub(crate) fn command(command: Vec<String>) -> Result<Self, String> {
         match command.first() {
@@ -49,6 +67,7 @@ impl Target {
     /// A name for a server that nobody named: the program or package, or the first label of the host.
     pub(crate) fn suggest_name(&self) -> String {
         let raw = match self {
+            Self::Api(_) => "",
             Self::Http(uri) => match uri.host() {
                 Some(host) if host.parse::<std::net::IpAddr>().is_err() && !host.starts_with('[') => {
                     host.split('.').next().unwrap_or_default()
@@ -72,6 +91,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http(uri) => write!(f, "{uri}"),
+            Self::Api(plan) => write!(f, "openapi:{}", plan.document.display()),
             Self::Stdio { command } => {
                 write!(f, "stdio:")?;
                 for (n, word) in command.iter().enumerate() {

@@ -22,6 +22,8 @@ pub(crate) enum Origin {
     Variable(String),
     /// A flag, with its dashes.
     Flag(&'static str),
+    /// Another file: path, line and column.
+    Elsewhere(String),
 }
 
 /// A value and where it comes from.
@@ -133,6 +135,28 @@ impl Tree {
         }
     }
 
+    /// Takes over the servers of another file, and says what else stands in it.
+    pub(super) fn take_servers(&mut self, other: Self) -> Vec<String> {
+        let Self { root, source } = other;
+        let Value::Table(mut sections) = root.value else { return Vec::new() };
+        let servers = sections.remove("server");
+        let Value::Table(own) = &mut self.root.value else { return Vec::new() };
+        if let Some(mut servers) = servers {
+            moved(&mut servers, &source);
+            let Item { origin, key_origin, .. } = &servers;
+            let empty = Item {
+                value: Value::List(Vec::new()),
+                origin: origin.clone(),
+                key_origin: key_origin.clone(),
+            };
+            let list = own.entry("server".to_owned()).or_insert(empty);
+            if let (Value::List(list), Value::List(more)) = (&mut list.value, servers.value) {
+                list.extend(more);
+            }
+        }
+        sections.into_keys().collect()
+    }
+
     /// Where the value at this path comes from. A path is like `node.profile` or `server.0.to`.
     pub(crate) fn origin(&self, path: &str) -> Origin {
         let mut item = &self.root;
@@ -178,7 +202,20 @@ impl Source {
             }
             Origin::Variable(name) => format!("environment variable {name}"),
             Origin::Flag(name) => format!("flag {name}"),
+            Origin::Elsewhere(place) => place.clone(),
         }
+    }
+}
+
+/// Gives what stands in another file places that say so.
+fn moved(item: &mut Item, source: &Source) {
+    for origin in [&mut item.origin, &mut item.key_origin] {
+        *origin = Origin::Elsewhere(source.place(origin));
+    }
+    match &mut item.value {
+        Value::List(items) => items.iter_mut().for_each(|item| moved(item, source)),
+        Value::Table(members) => members.values_mut().for_each(|item| moved(item, source)),
+        _ => {}
     }
 }
 

@@ -114,7 +114,7 @@ impl lockgate_admin::Node for Control {
 
     fn upstreams(&self) -> Upstreams {
         let servers = self.node().servers().zip(self.node().status().servers);
-        Upstreams { upstreams: servers.map(|(server, view)| views::upstream(server, view)).collect() }
+        Upstreams { upstreams: servers.map(|(server, view)| views::upstream(&server, view)).collect() }
     }
 
     fn invite(&self, request: NewInvite) -> Result<MintedInvite, Fault> {

@@ -27,6 +27,7 @@ mod wanted;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lockgate_identity::Leaf;
 use lockgate_identity::verifier::ForeignRoots;
 use lockgate_store::Store;
 use lockgate_transport::Dialer;
@@ -45,6 +46,8 @@ pub(super) struct Dialled {
     pub(super) name: String,
     pub(super) dialer: Arc<Dialer>,
     pub(super) roots: ForeignRoots,
+    /// What it is shown of this node, if it asks.
+    pub(super) own: Option<Leaf>,
 }
 
 /// The time of day, which does not go back when the wall clock does: ends of exceptions hold.

@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::agility::{Clock, Compiled, CryptoState, Dialled};
+use super::credentials::Credentials;
 use super::exports::Exports;
 use super::faces::{self, Served};
 use super::facts;
@@ -42,6 +43,7 @@ pub(crate) struct Control {
     flags: Flags,
     endpoint: String,
     foreign: Option<String>,
+    credentials: Credentials,
     clock: Clock,
     /// Held by the one who changes something.
     turn: Mutex<()>,
@@ -93,6 +95,7 @@ pub(super) struct Parts {
     pub(super) dialled: Vec<Dialled>,
     pub(super) endpoint: String,
     pub(super) foreign: Option<String>,
+    pub(super) credentials: Credentials,
 }
 
 impl Control {
@@ -113,6 +116,7 @@ impl Control {
             dialled,
             endpoint,
             foreign,
+            credentials,
         } = parts;
         let day = in_force.conditions.date;
         let in_force = Arc::new(in_force);
@@ -140,6 +144,7 @@ impl Control {
             flags,
             endpoint,
             foreign,
+            credentials,
             clock: Clock::start(),
             turn: Mutex::default(),
             changing: Mutex::new(changing),
@@ -169,6 +174,11 @@ impl Control {
     /// Base URL for clients without a connector.
     pub(super) fn foreign(&self) -> Option<&str> {
         self.foreign.as_deref()
+    }
+
+    /// What servers are shown.
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
     pub(super) fn registrar(&self) -> &Registrar {

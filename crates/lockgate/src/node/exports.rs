@@ -283,6 +283,6 @@ fn dialer(
     })?;
     let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
     let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
-    dialled.push(Dialled { name: name.to_owned(), dialer: Arc::clone(&dialer), roots });
+    dialled.push(Dialled { name: name.to_owned(), dialer: Arc::clone(&dialer), roots, own: None });
     Ok(dialer)
 }

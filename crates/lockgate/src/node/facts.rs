@@ -167,7 +167,7 @@ fn pool(
             let roots = roots(plan)?;
             let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
             let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
-            dialled.push(Dialled { name: plan.place(), dialer: Arc::clone(&dialer), roots });
+            dialled.push(Dialled { name: plan.place(), dialer: Arc::clone(&dialer), roots, own: None });
             dialer
         }
     };

@@ -9,22 +9,25 @@ use lockgate_authority::workload::Listening;
 use lockgate_crypto::Suite;
 use lockgate_detect::links::{Commitment, LinkWatch};
 use lockgate_detect::{Detector, Pin};
-use lockgate_identity::{Authority, IdentityError, verifier};
+use lockgate_identity::{Authority, IdentityError, Leaf, verifier};
 use lockgate_proxy::agility::Move;
 use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::Face;
 use lockgate_proxy::node::PINS;
 use lockgate_proxy::upstream::http::HttpUpstream;
+use lockgate_proxy::upstream::rest::RestUpstream;
 use lockgate_proxy::upstream::stdio::StdioUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
 use lockgate_proxy::{Node, Parts, Server, revoke};
 use lockgate_store::Store;
 use lockgate_transport::child::{self, Spawner, Spec};
 use lockgate_transport::http::{Limits as PoolLimits, Pool, Target as PoolTarget};
+use lockgate_transport::reach::Reach;
 use lockgate_transport::{Dialer, Listener, Trust, dialer};
 
 use super::Launch;
 use super::agility::{self, Compiled, Dialled};
+use super::apis::{self, Offers};
 use super::control::{Control, Parts as ControlParts};
 use super::credentials::{self, Credentials};
 use super::faces::{self, Opened};
@@ -46,15 +49,16 @@ pub(super) struct Running {
     pub(super) faces: Vec<(Arc<Face>, Listener)>,
     pub(super) admin: AdminServer,
     pub(super) token: Token,
-    pub(super) credentials: Credentials,
     /// The workload socket, if it is offered.
     pub(super) workload: Option<Listening>,
 }
 
 /// What reaching the servers takes beside the servers themselves.
-struct Reached {
-    dialled: Vec<Dialled>,
-    credentials: Credentials,
+pub(super) struct Reached {
+    pub(super) dialled: Vec<Dialled>,
+    pub(super) credentials: Credentials,
+    /// What the APIs among them offer.
+    pub(super) offers: Offers,
 }
 
 /// Puts a node together.
@@ -66,8 +70,11 @@ pub(super) async fn put_together(
     let limits = Arc::new(settings.limits.proxy());
     let store = open_store(&state)?;
     let (decided, in_force) = agility::restore(&settings, &store).map_err(|problem| problem.diagnostic())?;
-    let mut reached =
-        Reached { dialled: Vec::new(), credentials: Credentials::new(credentials::store(&settings, &state)) };
+    let mut reached = Reached {
+        dialled: Vec::new(),
+        credentials: Credentials::new(credentials::store(&settings, &state)),
+        offers: apis::offers(&settings)?,
+    };
     let servers = settings
         .servers
         .iter()
@@ -108,7 +115,7 @@ pub(super) async fn put_together(
         known,
         revocations: Arc::clone(&revocations),
     }));
-    let Reached { dialled, credentials } = reached;
+    let Reached { dialled, credentials, .. } = reached;
     let node = Node::new(Parts {
         servers,
         policies,
@@ -146,7 +153,9 @@ pub(super) async fn put_together(
         dialled,
         endpoint,
         foreign,
+        credentials,
     }));
+    control.observe_apis()?;
     control.tell_sunsets();
     control.observe_endpoints().map_err(|error| {
         Diagnostic::new("LG-S005", "where servers were reached cannot be kept").because(&error)
@@ -156,7 +165,7 @@ pub(super) async fn put_together(
     let issuer = issuer.unwrap_or_else(|| control.foreign().unwrap_or_else(|| control.endpoint()).to_owned());
     let service = tokens::open(&control, &issuer)?;
     tokens::take(&control, &service)?;
-    credentials.sign_by(&service.own);
+    control.credentials().sign_by(&service.own);
     let svids = service.svids(control.registrar().authority().trust_domain());
     control.registrar().offer(service);
     let workload = workload::open(&control, svids)?;
@@ -171,7 +180,7 @@ pub(super) async fn put_together(
                 .hint("choose another address: --admin 127.0.0.1:0")
         },
     )?;
-    Ok(Running { control, faces, admin, token, credentials, workload })
+    Ok(Running { control, faces, admin, token, workload })
 }
 
 /// The policies of the configuration, or those of the state directory, where a first start writes a readable one.
@@ -237,7 +246,7 @@ fn commitments(state: &State, store: &Store) -> Result<Vec<Commitment>, Diagnost
     lockgate_proxy::agility::continuity::load(store).map_err(|error| unstored(state, &error))
 }
 
-fn upstream(
+pub(super) fn upstream(
     plan: &ServerPlan,
     settings: &Settings,
     limits: &Arc<lockgate_proxy::Limits>,
@@ -245,31 +254,16 @@ fn upstream(
     reached: &mut Reached,
 ) -> Result<Upstream, Diagnostic> {
     let transport = match &plan.target {
-        Target::Http(uri) => {
-            let dialer = match in_force.upstream(&plan.name) {
-                Some(suite) => {
-                    let made = upstream_dialer(plan, suite)?;
-                    reached.dialled.push(made.clone());
-                    made.dialer
-                }
-                None => Arc::new(Dialer::plain(dialer::Limits::default())),
+        Target::Api(api) => {
+            let reach = Reach::public_and(api.networks.clone());
+            let http = http(plan, (&api.base, Some(reach)), limits, in_force, reached)?;
+            let offer = match reached.offers.remove(&plan.name) {
+                Some(offer) => offer,
+                None => apis::offer(plan, api)?,
             };
-            let target = PoolTarget::new(uri, dialer).map_err(|error| {
-                Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name))
-                    .because(&error)
-            })?;
-            let pool = Pool::new(target, PoolLimits::default());
-            let upstream = HttpUpstream::new(uri.clone(), pool, Arc::clone(limits));
-            let Reached { dialled, credentials } = reached;
-            let credential = match plan.credential.as_ref().and_then(CredentialPlan::exchange) {
-                Some(from) => Some(credentials.exchanged(from, in_force, dialled)?),
-                None => credentials.header(plan)?,
-            };
-            Transport::Http(match credential {
-                Some(credential) => upstream.with_credential(credential),
-                None => upstream,
-            })
+            Transport::Rest(RestUpstream::new(&plan.name, http, offer, Arc::clone(limits)))
         }
+        Target::Http(uri) => Transport::Http(http(plan, (uri, None), limits, in_force, reached)?),
         Target::Stdio { command } => {
             let spawner = Arc::new(Spawner::new(child_limits(settings)));
             let (program, args) = command.split_first().expect("a command has a program: settings are valid");
@@ -286,7 +280,48 @@ fn upstream(
     Ok(Upstream::new(transport, Arc::clone(limits)))
 }
 
-fn upstream_dialer(plan: &ServerPlan, suite: &Suite) -> Result<Dialled, Diagnostic> {
+/// Connections to a server that is reached by HTTP, with the credential that it is shown.
+fn http(
+    plan: &ServerPlan,
+    (uri, reach): (&http::Uri, Option<Reach>),
+    limits: &Arc<lockgate_proxy::Limits>,
+    in_force: &Compiled,
+    reached: &mut Reached,
+) -> Result<HttpUpstream, Diagnostic> {
+    let dialer = match in_force.upstream(&plan.name) {
+        Some(suite) => {
+            let made = upstream_dialer(plan, suite, reach)?;
+            reached.dialled.push(made.clone());
+            made.dialer
+        }
+        None => Arc::new(within(Dialer::plain(dialer::Limits::default()), reach)),
+    };
+    let target = PoolTarget::new(uri, dialer).map_err(|error| {
+        Diagnostic::new("LG-C007", format!("server \"{}\" cannot be reached at {uri}", plan.name))
+            .because(&error)
+    })?;
+    let pool = Pool::new(target, PoolLimits::default());
+    let upstream = HttpUpstream::new(uri.clone(), pool, Arc::clone(limits));
+    let Reached { dialled, credentials, .. } = reached;
+    let credential = match &plan.credential {
+        Some(CredentialPlan::Exchange(from)) => Some(credentials.exchanged(from, in_force, dialled)?),
+        Some(CredentialPlan::Client(from)) => Some(credentials.granted(from, in_force, dialled)?),
+        _ => credentials.sealed(plan)?,
+    };
+    Ok(match credential {
+        Some(credential) => upstream.with_credential(credential),
+        None => upstream,
+    })
+}
+
+fn within(dialer: Dialer, reach: Option<Reach>) -> Dialer {
+    match reach {
+        Some(reach) => dialer.within(reach),
+        None => dialer,
+    }
+}
+
+fn upstream_dialer(plan: &ServerPlan, suite: &Suite, reach: Option<Reach>) -> Result<Dialled, Diagnostic> {
     let roots = match &plan.roots {
         Some(path) => verifier::ForeignRoots::from_pem_file(path),
         None => verifier::ForeignRoots::system(),
@@ -296,9 +331,17 @@ fn upstream_dialer(plan: &ServerPlan, suite: &Suite) -> Result<Dialled, Diagnost
             .because(&error)
             .hint("name a PEM file with the server's authority: roots = \"FILE\" in its [[server]]")
     })?;
-    let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default())
+    let own = plan.client_certificate.as_ref().map(|files| {
+        Leaf::from_pem_files(&files.certificate, &files.key).map_err(|error| {
+            Diagnostic::new("LG-C009", format!("cannot use the certificate {}", files.certificate.display()))
+                .because(&error)
+                .hint("the key must be PKCS#8 PEM, belong to the certificate, and be readable by its owner only (chmod 600)")
+        })
+    });
+    let own = own.transpose()?;
+    let dialer = Dialer::new(suite.clone(), own.as_ref(), Trust::foreign(&roots), dialer::Limits::default())
         .map_err(|error| trouble::tls(&error))?;
-    Ok(Dialled { name: plan.name.clone(), dialer: Arc::new(dialer), roots })
+    Ok(Dialled { name: plan.name.clone(), dialer: Arc::new(within(dialer, reach)), roots, own })
 }
 
 fn child_limits(settings: &Settings) -> child::Limits {

@@ -13,7 +13,7 @@ use lockgate_crypto::profile;
 use lockgate_policy::Lost;
 
 use super::control::Control;
-use super::{agility, faces, facts, parts, policies, threats, tokens};
+use super::{agility, apis, faces, facts, parts, policies, threats, tokens};
 use crate::config::{self, AttestPlan, Audit, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
@@ -79,6 +79,7 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     let files = parts::policy_files(&settings, control.state())?;
     let generation = control.node().policies.load().generation() + 1;
     facts::check(&settings)?;
+    let offers = apis::offers(&settings)?;
     tokens::check(&settings)?;
     let shapes = settings.fact_shapes();
     // Policies are read against the shapes of facts and the groups of servers.
@@ -92,6 +93,7 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
     };
 
     let mut changed = algorithms(control, &old, &settings)?;
+    changed.extend(control.renew_apis(&old, &settings, offers)?);
     changed.extend(control.renew_facts(&old.facts, &settings)?);
     changed.extend(control.put_exports(&settings)?);
     changed.extend(control.put_telemetry(&settings)?);
@@ -233,6 +235,7 @@ fn merged(old: &Settings, new: &Settings) -> Settings {
             plan.groups.clone_from(&now.groups);
         }
     }
+    apis::merge(&mut merged, new);
     merged.crypto.clone_from(&new.crypto);
     merged.facts.clone_from(&new.facts);
     merged.exports.clone_from(&new.exports);
@@ -250,7 +253,8 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         settings.listeners().map(|plan| (plan.name.clone(), plan.address)).collect::<Vec<_>>()
     };
     let servers = |settings: &Settings| {
-        let plans = settings.servers.iter().cloned();
+        // APIs come, change and go while the node runs.
+        let plans = settings.servers.iter().filter(|plan| !apis::is_api(plan)).cloned();
         // Another profile or group needs no restart.
         plans
             .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), country: None, ..plan })

@@ -9,7 +9,7 @@ use lockgate_identity::invite::Invite;
 use lockgate_proxy::Server;
 use lockgate_proxy::link::LinkView;
 use lockgate_proxy::node::ServerView;
-use lockgate_proxy::upstream::Transport;
+use lockgate_proxy::upstream::http::HttpUpstream;
 
 use super::faces::Served;
 use crate::authority::{InviteError, id_of};
@@ -31,10 +31,7 @@ pub(super) fn link(link: LinkView) -> Link {
 }
 
 pub(super) fn upstream(server: &Server, view: ServerView) -> Upstream {
-    let links = match server.upstream.transport() {
-        Transport::Http(http) => http.links(),
-        Transport::Stdio(_) => Vec::new(),
-    };
+    let links = server.upstream.transport().http().map(HttpUpstream::links).unwrap_or_default();
     Upstream {
         id: view.id,
         address: view.upstream,

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::control::Control;
 use super::reload;
+use crate::config::{self, Target};
 
 /// Time between two looks, in milliseconds: short enough that a person does not wait.
 const LOOK_MS: u64 = 1_000;
@@ -37,6 +38,8 @@ type Look = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
 fn look(control: &Control) -> Look {
     let mut paths: Vec<PathBuf> = control.flags().config.iter().cloned().collect();
+    let deployed = control.flags().deployed.as_deref().and_then(|folder| config::deployed(folder).ok());
+    paths.extend(deployed.unwrap_or_default());
     {
         let changing = control.changing().lock();
         let settings = &changing.settings;
@@ -44,6 +47,10 @@ fn look(control: &Control) -> Look {
             paths.extend(control.state().policy_files().unwrap_or_default());
         }
         paths.extend(settings.policy_files.iter().cloned());
+        paths.extend(settings.servers.iter().filter_map(|plan| match &plan.target {
+            Target::Api(api) => Some(api.document.clone()),
+            _ => None,
+        }));
         paths.extend(settings.crypto.files.iter().cloned());
         paths.extend(settings.facts.iter().filter_map(|plan| plan.trusted().cloned()));
         for tls in settings.listeners().filter_map(|plan| plan.tls.as_ref()) {

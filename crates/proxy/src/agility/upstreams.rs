@@ -9,7 +9,6 @@ use lockgate_detect::links::{InForce as Lists, Seen};
 use lockgate_transport::http::LinkStatus;
 
 use crate::node::{Node, Server};
-use crate::upstream::Transport;
 use crate::upstream::http::HttpUpstream;
 
 impl Node {
@@ -17,12 +16,12 @@ impl Node {
     /// is held to, where policy refuses that, gets no further call on such a connection.
     pub(crate) fn observe_upstreams(&self) {
         for server in self.servers() {
-            let Transport::Http(http) = server.upstream.transport() else { continue };
+            let Some(http) = server.upstream.transport().http() else { continue };
             let Some(suite) = http.suite() else { continue };
             let fresh = server.fresh_links(http.links());
             let refused = fresh.iter().any(|link| {
                 let posture = link.posture.as_deref();
-                posture.is_some_and(|posture| self.observe_upstream(server, link, posture, &suite))
+                posture.is_some_and(|posture| self.observe_upstream(&server, link, posture, &suite))
             });
             if refused {
                 leave(http);
@@ -80,7 +79,7 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::upstream::Upstream;
+    use crate::upstream::{Transport, Upstream};
 
     fn link(opened_s: u64) -> LinkStatus {
         LinkStatus {

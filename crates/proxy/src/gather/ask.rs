@@ -110,7 +110,7 @@ where
     let ask = &ask;
     // Who asks all servers does not ask for those that it may not reach: they are not there, and it is no offence.
     let open = call.node.servers().filter(|server| may_connect(&call.node, &call.link, &server.id));
-    join_all(open.cloned().map(|server| {
+    join_all(open.map(|server| {
         let inbound = inbound_for(call, inbound, &server);
         async move {
             let cleared = clearance(call, &server.id, &inbound.headers, message.clone()).await;

@@ -6,6 +6,7 @@ use super::{Node, Server};
 use crate::agility::MigrationView;
 use crate::circuit::Circuit;
 use crate::upstream::Transport;
+use crate::upstream::http::HttpUpstream;
 
 impl Node {
     /// What the node is doing now.
@@ -17,7 +18,7 @@ impl Node {
             policies: self.policies.load().len(),
             sessions: self.sessions.len(),
             calls_in_flight: self.metrics.calls_in_flight.get(),
-            servers: self.servers.values().map(|server| view(server)).collect(),
+            servers: self.servers().map(|server| view(&server)).collect(),
             links: self.links.snapshot(),
             epoch: self.epoch(),
             migration: self.migration(),
@@ -85,7 +86,7 @@ fn view(server: &Server) -> ServerView {
     };
     let (children, links) = match server.upstream.transport() {
         Transport::Stdio(stdio) => (Some(stdio.children()), Vec::new()),
-        Transport::Http(http) => (None, http.links().into_iter().map(upstream_link).collect()),
+        other => (None, other.http().into_iter().flat_map(HttpUpstream::links).map(upstream_link).collect()),
     };
     ServerView {
         id: server.id.clone(),

@@ -13,8 +13,19 @@ use super::UpstreamError;
 pub struct Credential {
     /// What it is called in the configuration, for errors.
     name: String,
-    header: HeaderName,
+    place: Place,
     value: Value,
+}
+
+/// Where a credential stands in a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a header.
+    Header(HeaderName),
+    /// In the query, under this name. For REST APIs that want it there; it then stands in their logs.
+    Query(String),
+    /// In `Cookie`, under this name.
+    Cookie(String),
 }
 
 /// Where the value comes from.
@@ -39,12 +50,18 @@ pub trait PerCaller: Send + Sync {
 impl Credential {
     /// A credential without a value: until it has one, nothing goes to the server.
     pub fn new(name: &str, header: HeaderName) -> Self {
-        Self { name: name.to_owned(), header, value: Value::Sealed(ArcSwapOption::empty()) }
+        Self::at(name, Place::Header(header))
+    }
+
+    /// The same, elsewhere in the request.
+    pub fn at(name: &str, place: Place) -> Self {
+        Self { name: name.to_owned(), place, value: Value::Sealed(ArcSwapOption::empty()) }
     }
 
     /// One that is gotten for each caller, in `Authorization`.
     pub fn per_caller(name: &str, values: Arc<dyn PerCaller>) -> Self {
-        Self { name: name.to_owned(), header: header::AUTHORIZATION, value: Value::PerCaller(values) }
+        let place = Place::Header(header::AUTHORIZATION);
+        Self { name: name.to_owned(), place, value: Value::PerCaller(values) }
     }
 
     /// Sends this value from now on; with none, no request goes out any more. One that is gotten for each caller has none to set.
@@ -69,6 +86,28 @@ impl Credential {
     /// # Errors
     /// [`UpstreamError::NoCredential`], [`UpstreamError::NotExchanged`].
     pub(super) async fn header(&self, caller: &Caller) -> Result<(HeaderName, HeaderValue), UpstreamError> {
+        match &self.place {
+            Place::Header(header) => Ok((header.clone(), self.value(caller).await?)),
+            // Settings do not give a server of MCP such a place.
+            _ => Err(UpstreamError::Unsupported("an MCP server takes a credential in a header only")),
+        }
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Whether another value could be gotten for a caller.
+    pub(super) fn is_gotten(&self) -> bool {
+        matches!(self.value, Value::PerCaller(_))
+    }
+
+    /// Its value for a call of `caller`.
+    ///
+    /// # Errors
+    /// As [`Credential::header`].
+    pub(super) async fn value(&self, caller: &Caller) -> Result<HeaderValue, UpstreamError> {
         let value = match &self.value {
             Value::Sealed(held) => held.load_full().map(|value| HeaderValue::clone(&value)),
             Value::PerCaller(values) => match values.value(caller).await {
@@ -79,8 +118,7 @@ impl Credential {
                 }
             },
         };
-        let value = value.ok_or_else(|| UpstreamError::NoCredential(self.name.clone()))?;
-        Ok((self.header.clone(), value))
+        value.ok_or_else(|| UpstreamError::NoCredential(self.name.clone()))
     }
 
     /// The server wanted another one.

@@ -89,6 +89,18 @@ impl HttpUpstream {
         self.pool.cut_retired() + self.listeners.cut_retired()
     }
 
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) fn endpoint(&self) -> &Uri {
+        &self.endpoint
+    }
+
+    pub(super) fn credential(&self) -> Option<&Arc<Credential>> {
+        self.credential.as_ref()
+    }
+
     pub(crate) fn describe(&self) -> String {
         let host = self.endpoint.host().unwrap_or_default();
         let port = self.endpoint.port().map(|p| format!(":{p}")).unwrap_or_default();
@@ -217,7 +229,7 @@ impl HttpUpstream {
     }
 
     /// Reads a body to its end. The common small body arrives as one frame and is not copied.
-    async fn collect(&self, mut body: Body, deadline: Instant) -> Result<Bytes, UpstreamError> {
+    pub(super) async fn collect(&self, mut body: Body, deadline: Instant) -> Result<Bytes, UpstreamError> {
         let limit = self.limits.result_bytes_max;
         if body.size_hint().lower() > limit as u64 {
             return Err(UpstreamError::TooLarge { limit });
@@ -358,7 +370,7 @@ fn beginning(bytes: &[u8]) -> String {
     text.chars().filter(|c| !c.is_control()).take(OPAQUE_CHARS_MAX).collect()
 }
 
-fn unreachable(error: PoolError) -> UpstreamError {
+pub(super) fn unreachable(error: PoolError) -> UpstreamError {
     match error {
         PoolError::Dial(dial) if dial.is_crypto_refusal() => UpstreamError::CryptoRefused(dial.to_string()),
         unsent if unsent.is_unsent() => UpstreamError::Unreachable(chain(&unsent)),

@@ -8,6 +8,7 @@ pub mod credential;
 mod headers;
 pub mod http;
 pub(crate) mod prefix;
+pub mod rest;
 pub mod stdio;
 
 pub(crate) use headers::carried;
@@ -71,6 +72,8 @@ pub enum UpstreamSession {
     Http(Option<Arc<str>>),
     /// stdio: the child process that this session talks to.
     Child(Arc<stdio::Conversation>),
+    /// REST: what this session has turned on.
+    Rest(Arc<rest::Party>),
 }
 
 impl UpstreamSession {
@@ -79,6 +82,7 @@ impl UpstreamSession {
         match (self, other) {
             (UpstreamSession::Http(a), UpstreamSession::Http(b)) => a == b,
             (UpstreamSession::Child(a), UpstreamSession::Child(b)) => Arc::ptr_eq(a, b),
+            (UpstreamSession::Rest(a), UpstreamSession::Rest(b)) => Arc::ptr_eq(a, b),
             _ => false,
         }
     }
@@ -114,6 +118,8 @@ pub enum Frames {
     Http(Box<http::Events>),
     /// Messages of a stdio server that belong to this call or listener.
     Child(Box<stdio::Listener>),
+    /// What a REST API's server in this node says.
+    Rest(Box<rest::Said>),
     /// One server's stream among those of all servers together: what it names carries its id.
     Prefixed(Arc<str>, Box<Frames>),
     /// The streams of several servers.
@@ -141,6 +147,7 @@ impl Frames {
         match self {
             Frames::Http(events) => events.next().await,
             Frames::Child(listener) => listener.next().await,
+            Frames::Rest(said) => said.next().await,
             Frames::Prefixed(server, inner) => {
                 let frame = Box::pin(inner.next()).await?;
                 Some(frame.map(|frame| prefix::frame(server, frame)))
@@ -153,7 +160,7 @@ impl Frames {
     /// its calls.
     pub(crate) fn tells_calls_apart(&self) -> bool {
         match self {
-            Frames::Http(_) => true,
+            Frames::Http(_) | Frames::Rest(_) => true,
             Frames::Child(_) | Frames::Merged(_) => false,
             Frames::Prefixed(_, inner) => inner.tells_calls_apart(),
         }
@@ -254,6 +261,27 @@ pub enum Transport {
     Http(http::HttpUpstream),
     /// A child process that speaks newline-delimited JSON on stdin and stdout.
     Stdio(stdio::StdioUpstream),
+    /// An API that is no MCP server, with one in this node in front of it.
+    Rest(rest::RestUpstream),
+}
+
+impl Transport {
+    /// The HTTP connections that it has, if it has any.
+    pub fn http(&self) -> Option<&http::HttpUpstream> {
+        match self {
+            Self::Http(http) => Some(http),
+            Self::Rest(rest) => Some(rest.http()),
+            Self::Stdio(_) => None,
+        }
+    }
+
+    /// The API, if it is one.
+    pub fn rest(&self) -> Option<&rest::RestUpstream> {
+        match self {
+            Self::Rest(rest) => Some(rest),
+            Self::Http(_) | Self::Stdio(_) => None,
+        }
+    }
 }
 
 /// An upstream with its circuit.
@@ -287,6 +315,7 @@ impl Upstream {
         let answer = match &self.transport {
             Transport::Http(upstream) => upstream.exchange(exchange, session).await,
             Transport::Stdio(upstream) => upstream.exchange(exchange, session).await,
+            Transport::Rest(upstream) => upstream.exchange(exchange, session).await,
         };
         match &answer {
             // Nothing was heard of the server, or it had nothing to say: many begin a stream with its first event.
@@ -323,6 +352,7 @@ impl Upstream {
         match &self.transport {
             Transport::Http(upstream) => upstream.describe(),
             Transport::Stdio(upstream) => upstream.describe(),
+            Transport::Rest(upstream) => upstream.describe(),
         }
     }
 

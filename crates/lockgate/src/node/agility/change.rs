@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime};
 use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_identity::{NodeIdentity, TrustBundle};
 use lockgate_proxy::agility::{InForce, ListenerRule, MigrationView, Move, PeerRule};
-use lockgate_proxy::upstream::Transport;
 use lockgate_transport::{Prepared, ServerTls, Trust, dialer};
 
 use super::super::control::{Changing, Control};
@@ -210,7 +209,8 @@ impl Control {
                 dialers.push(None);
                 continue;
             };
-            let prepared = dialled.dialer.prepare(suite.clone(), None, Trust::foreign(&dialled.roots));
+            let prepared =
+                dialled.dialer.prepare(suite.clone(), dialled.own.as_ref(), Trust::foreign(&dialled.roots));
             dialers.push(Some(prepared.map_err(|error| failed("TLS cannot be set up")(&error))?));
         }
         Ok(Built { identity, bundle, listeners, dialers })
@@ -256,7 +256,7 @@ impl Control {
     fn move_upstreams(&self, before: &Compiled, in_force: &Compiled, deadline: Duration) {
         for (place, suite) in in_force.wanted.upstreams.iter().zip(&in_force.upstreams) {
             let Some(server) = self.node().server(&place.name) else { continue };
-            let Transport::Http(http) = server.upstream.transport() else { continue };
+            let Some(http) = server.upstream.transport().http() else { continue };
             let links = http.links();
             let forbidden = links
                 .iter()
@@ -279,7 +279,7 @@ impl Control {
             let name = place.name.clone();
             let cut_at = tokio::time::Instant::now() + deadline;
             tokio::spawn(async move {
-                let Transport::Http(http) = server.upstream.transport() else { return };
+                let Some(http) = server.upstream.transport().http() else { return };
                 let replaced = tokio::time::timeout_at(cut_at, http.replace()).await;
                 match &replaced {
                     Ok(Ok(())) => {}

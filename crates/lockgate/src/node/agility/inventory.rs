@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use lockgate_admin::InventoryFormat;
 use lockgate_crypto::cbom::{CertificateFact, Inventory, KeyFact, KeyKind, LinkFact};
 use lockgate_identity::{Leaf, describe};
-use lockgate_proxy::upstream::Transport;
 use serde_json::json;
 
 use super::super::control::Control;
@@ -87,7 +86,7 @@ impl Control {
             }
         }
         for server in self.node().servers() {
-            let Transport::Http(http) = server.upstream.transport() else { continue };
+            let Some(http) = server.upstream.transport().http() else { continue };
             for (n, link) in http.links().into_iter().enumerate() {
                 if let Some(posture) = link.posture {
                     links.push(LinkFact {

@@ -2,14 +2,13 @@
 
 use lockgate_admin::{ForeseenView, PlannedLink, Verdict};
 use lockgate_crypto::{Breach, Posture, Suite};
-use lockgate_identity::verifier::ForeignRoots;
-use lockgate_proxy::upstream::Transport;
 use lockgate_transport::http::LinkStatus;
 use lockgate_transport::{Dialer, Trust, dialer};
 
 use super::super::control::Control;
+use super::Dialled;
 use super::change::Draft;
-use crate::config::{Settings, Target};
+use crate::config::Settings;
 
 impl Control {
     /// By a handshake under the suite that is planned, and nothing after it.
@@ -25,11 +24,11 @@ impl Control {
                 continue;
             }
             let Some(server) = self.node().server(&place.name) else { continue };
-            let Transport::Http(http) = server.upstream.transport() else { continue };
+            let Some(http) = server.upstream.transport().http() else { continue };
             let Some(dialled) = dialled.iter().find(|dialled| dialled.name == place.name) else { continue };
             let target = settings.servers.iter().find(|plan| plan.name == place.name);
-            let Some(Target::Http(uri)) = target.map(|plan| &plan.target) else { continue };
-            let tried = try_out(suite, &dialled.roots, uri);
+            let Some(uri) = target.and_then(|plan| plan.target.uri()) else { continue };
+            let tried = try_out(suite, dialled, uri);
             for link in http.links().into_iter().filter(|link| !link.retired) {
                 links.extend(planned(&place.name, suite, &link, &tried));
             }
@@ -67,11 +66,16 @@ fn planned(
 }
 
 /// One handshake with a server under a suite.
-fn try_out(suite: &Suite, roots: &ForeignRoots, uri: &http::Uri) -> Result<Posture, String> {
+fn try_out(suite: &Suite, dialled: &Dialled, uri: &http::Uri) -> Result<Posture, String> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = uri.port_u16().unwrap_or(443);
-    let dialer = Dialer::new(suite.clone(), None, Trust::foreign(roots), dialer::Limits::default())
-        .map_err(|error| error.to_string())?;
+    let dialer = Dialer::new(
+        suite.clone(),
+        dialled.own.as_ref(),
+        Trust::foreign(&dialled.roots),
+        dialer::Limits::default(),
+    )
+    .map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Handle::try_current().map_err(|error| error.to_string())?;
     let link = runtime.block_on(dialer.dial(&host, port)).map_err(|error| error.to_string())?;
     link.posture.as_deref().cloned().ok_or_else(|| "the server was reached without TLS".to_owned())

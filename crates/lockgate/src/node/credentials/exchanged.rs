@@ -1,5 +1,6 @@
 //! Tokens for servers that are gotten for each caller: who the caller is, and whom to ask.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use lockgate_authority::attest::Outside;
@@ -33,17 +34,7 @@ impl Exchanged {
         in_force: &Compiled,
         dialled: &mut Vec<Dialled>,
     ) -> Result<Self, Diagnostic> {
-        let outside = match in_force.upstream(&from.place()) {
-            None => Outside::plain(),
-            Some(suite) => {
-                let roots = roots(from)?;
-                let dialer =
-                    Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
-                let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
-                dialled.push(Dialled { name: from.place(), dialer: Arc::clone(&dialer), roots });
-                Outside::new(dialer)
-            }
-        };
+        let outside = outside((from.place(), &from.server, from.roots.as_deref()), in_force, dialled)?;
         Ok(Self { from: from.clone(), outside, exchanger: OnceLock::new() })
     }
 
@@ -63,13 +54,27 @@ impl Exchanged {
     }
 }
 
-fn roots(from: &ExchangeFrom) -> Result<ForeignRoots, Diagnostic> {
-    let roots = match &from.roots {
+/// How an authorization server is reached: by its place, for a server, with its roots.
+pub(super) fn outside(
+    (place, server, path): (String, &str, Option<&Path>),
+    in_force: &Compiled,
+    dialled: &mut Vec<Dialled>,
+) -> Result<Outside, Diagnostic> {
+    let Some(suite) = in_force.upstream(&place) else { return Ok(Outside::plain()) };
+    let roots = roots(server, path)?;
+    let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
+    let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
+    dialled.push(Dialled { name: place, dialer: Arc::clone(&dialer), roots, own: None });
+    Ok(Outside::new(dialer))
+}
+
+fn roots(server: &str, path: Option<&Path>) -> Result<ForeignRoots, Diagnostic> {
+    let roots = match path {
         Some(path) => ForeignRoots::from_pem_file(path),
         None => ForeignRoots::system(),
     };
     roots.map_err(|error| {
-        Diagnostic::new("LG-C009", format!("no roots for the authorization server of \"{}\"", from.server))
+        Diagnostic::new("LG-C009", format!("no roots for the authorization server of \"{server}\""))
             .because(&error)
             .hint("name a PEM file with its authority: roots = \"FILE\" in its exchange")
     })

@@ -83,7 +83,7 @@ fn outside(plan: &TokenPlan, in_force: &Compiled, dialled: &mut Vec<Dialled>) ->
     let roots = roots(plan)?;
     let dialer = Dialer::new(suite.clone(), None, Trust::foreign(&roots), dialer::Limits::default());
     let dialer = Arc::new(dialer.map_err(|error| trouble::tls(&error))?);
-    dialled.push(Dialled { name: plan.place(), dialer: Arc::clone(&dialer), roots });
+    dialled.push(Dialled { name: plan.place(), dialer: Arc::clone(&dialer), roots, own: None });
     Ok(Outside::new(dialer))
 }
 

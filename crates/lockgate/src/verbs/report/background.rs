@@ -53,7 +53,8 @@ fn classical(profile: &Profile) -> Vec<String> {
 fn server(plan: &ServerPlan) -> Server {
     let (host, reached) = match &plan.target {
         Target::Stdio { .. } => (None, Reached::Process),
-        Target::Http(uri) => {
+        Target::Http(_) | Target::Api(_) => {
+            let uri = plan.target.uri().expect("it is reached by HTTP");
             let host = uri.host().unwrap_or_default();
             let reached = match (is_here(host), plan.is_https()) {
                 (true, _) => Reached::Loopback,
