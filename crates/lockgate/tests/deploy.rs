@@ -44,7 +44,7 @@ fn shop(first: &str) -> String {
             "HTTP/1.1 302 Found\r\nlocation: http://169.254.169.254/latest\r\ncontent-length: 0\r\n\r\n"
                 .to_owned()
         }
-        line if line.starts_with("GET /v1/orders") => api::json("200 OK", r#"[{"id":"7"}]"#),
+        line if line.starts_with("GET /v1/orders ") => api::json("200 OK", r#"[{"id":"7"}]"#),
         line if line.starts_with("POST /v1/orders") => {
             api::json("201 Created", r#"{"id":"8","total":"wrong"}"#)
         }

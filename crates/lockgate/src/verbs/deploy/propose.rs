@@ -9,6 +9,9 @@ use crate::config::ApiPlan;
 /// The tools by which a large API is searched.
 const SEARCHING: [&str; 2] = ["search_operations", "activate_operations"];
 
+/// Tools of one rule; a rule with more is not taken.
+const RULE_TOOLS_MAX: usize = 200;
+
 /// A role file at least privilege: each operation that is on, by its name.
 pub(super) fn role(args: &DeployArgs, catalogue: &Catalogue, plan: &ApiPlan) -> String {
     let name = &args.name;
@@ -34,7 +37,7 @@ pub(super) fn role(args: &DeployArgs, catalogue: &Catalogue, plan: &ApiPlan) -> 
     let writing: Vec<&str> =
         on.iter().filter(|tool| !tool.is_safe()).map(|tool| tool.name.as_str()).collect();
     for (what, tools) in [("Reads.", &reading), ("Does more than read.", &writing)] {
-        if !tools.is_empty() {
+        for tools in tools.chunks(RULE_TOOLS_MAX) {
             let tools = list(&mut tools.iter().copied());
             text.push_str(&format!("\n# {what}\n[[allow]]\ntools = [\n{tools}]\n"));
         }
