@@ -12,6 +12,7 @@ use super::control::Control;
 use super::parts;
 use crate::config::{ApiPlan, ServerPlan, Settings, Target};
 use crate::diagnostic::Diagnostic;
+use crate::trouble;
 
 /// Problems of one document that are told.
 const TOLD_MAX: usize = 10;
@@ -182,6 +183,10 @@ impl Control {
         };
         reached.offers.insert(plan.name.clone(), offer);
         let upstream = parts::upstream(plan, settings, &self.node().limits, &in_force, &mut reached)?;
+        // What it is shown must not leave by an answer.
+        self.credentials()
+            .guard(&self.node().detector)
+            .map_err(|what| trouble::secret("a credential cannot be guarded".to_owned(), &what))?;
         let mut changing = self.changing().lock();
         changing.dialled.retain(|dialled| !is_of(&dialled.name, &plan.name));
         changing.dialled.extend(reached.dialled);

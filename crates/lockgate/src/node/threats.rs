@@ -192,7 +192,8 @@ impl Control {
 /// Where a server is reached, without what may be secret there: the query of a URL, the arguments of a command.
 fn endpoint(target: &Target) -> String {
     match target {
-        Target::Http(uri) => {
+        Target::Http(_) | Target::Api(_) => {
+            let uri = target.uri().expect("it is reached by HTTP");
             let authority = uri.authority().map_or_else(String::new, |authority| {
                 authority.as_str().rsplit('@').next().unwrap_or_default().to_owned()
             });

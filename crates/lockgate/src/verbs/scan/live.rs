@@ -34,6 +34,8 @@ pub(super) async fn tools(target: &Target, timeout_s: u64) -> Result<String, Fai
         match target {
             Target::Stdio { command } => pages(Talk::Child(start(command).await?)).await,
             Target::Http(uri) => pages(Talk::Http(open(uri)?)).await,
+            // The command line has no words for one.
+            Target::Api(_) => Err(unreachable("it is no MCP server but an API: lockgate deploy")),
         }
     };
     let limit = Duration::from_secs(timeout_s);
