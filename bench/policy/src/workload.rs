@@ -133,6 +133,7 @@ impl World {
             facts: &self.facts,
             groups: &self.groups,
             servers: &[],
+            roles: None,
             trust_domain: "example.org",
             generation,
         }

@@ -77,6 +77,7 @@ fn held_call(id: &str, state: &str) -> HeldCall {
         method: "tools/call".into(),
         name: Some("pay".into()),
         arguments: Some("{}".into()),
+        beside: Vec::new(),
         policies: vec!["p".into()],
         reason: "it needs an approval".into(),
         since_ms: 1,

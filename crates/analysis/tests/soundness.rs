@@ -43,6 +43,7 @@ impl Background {
             groups: &self.groups,
             facts: &self.facts,
             servers: &[],
+            roles: None,
             generation: 1,
         };
         Policies::parse(&[Source { name: "test.cedar", text }], &options).map_err(|all| format!("{all:#?}"))

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lockgate_identity::token::Scope;
 use lockgate_store::Store;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ const REMEMBERED_S: u64 = 24 * 3600;
 pub struct Remembered {
     /// Its roles.
     pub roles: Vec<String>,
+    /// The most that its tokens may be used for, where its registration says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Which attestor let it in.
     pub by: String,
     /// Of whom the evidence was.
@@ -33,11 +37,26 @@ pub struct Remembered {
     pub attested_at_s: u64,
 }
 
+impl Remembered {
+    fn given(&self) -> Given {
+        // What cannot be read limits to nothing.
+        let scope = self.scope.as_deref().map(|text| Scope::parse(text).unwrap_or_default());
+        Given { roles: self.roles.as_slice().into(), scope }
+    }
+}
+
+/// What an agent's registration gives it.
+#[derive(Clone, Default)]
+struct Given {
+    roles: Arc<[String]>,
+    scope: Option<Scope>,
+}
+
 /// All agents that were attested. Cheap to clone.
 #[derive(Clone)]
 pub struct Known {
     store: Store,
-    roles: Arc<RwLock<HashMap<String, Arc<[String]>>>>,
+    given: Arc<RwLock<HashMap<String, Given>>>,
 }
 
 impl Known {
@@ -47,13 +66,18 @@ impl Known {
     /// [`AuthorityError::Store`].
     pub fn open(store: Store) -> Result<Self, AuthorityError> {
         let listed = store.list_json::<Remembered>(REGISTRATIONS, "")?;
-        let roles = listed.into_iter().map(|(id, known)| (id, known.roles.into())).collect();
-        Ok(Self { store, roles: Arc::new(RwLock::new(roles)) })
+        let given = listed.into_iter().map(|(id, known)| (id, known.given())).collect();
+        Ok(Self { store, given: Arc::new(RwLock::new(given)) })
     }
 
     /// The roles of an agent by its registration; none for one that no registration let in.
     pub fn roles(&self, id: &str) -> Arc<[String]> {
-        self.roles.read().get(id).cloned().unwrap_or_default()
+        self.given.read().get(id).map(|given| Arc::clone(&given.roles)).unwrap_or_default()
+    }
+
+    /// The most that tokens of an agent may be used for, where its registration says so.
+    pub fn scope(&self, id: &str) -> Option<Scope> {
+        self.given.read().get(id).and_then(|given| given.scope.clone())
     }
 
     /// Everything that is remembered, by SPIFFE id. Blocks on the store.
@@ -76,6 +100,7 @@ impl Known {
     ) -> Result<(), AuthorityError> {
         let known = Remembered {
             roles: registration.roles.clone(),
+            scope: registration.scope.as_ref().map(Scope::to_string),
             by: attested.by.name().to_owned(),
             subject: attested.subject.clone(),
             selectors: attested.selectors.iter().map(|selector| selector.as_str().to_owned()).collect(),
@@ -83,13 +108,13 @@ impl Known {
         };
         let id = registration.id.as_str();
         self.store.put_json(REGISTRATIONS, id, &known)?;
-        self.roles.write().insert(id.to_owned(), known.roles.into());
+        self.given.write().insert(id.to_owned(), known.given());
         Ok(())
     }
 
     /// Judges everybody again after the registrations changed: roles are those of the registration that now covers what
-    /// was proven, and who is covered by none has none. Also forgets who was not seen for longer than any credential
-    /// lives. Blocks on the store. Answers the ids whose roles changed.
+    /// was proven, and who is covered by none has none; likewise the scope of tokens. Also forgets who was not seen for longer than any credential
+    /// lives. Blocks on the store. Answers the ids of those for whom something changed.
     ///
     /// # Errors
     /// [`AuthorityError::Store`].
@@ -102,13 +127,14 @@ impl Known {
         for (id, known) in self.list()? {
             if seconds(now).saturating_sub(known.attested_at_s) > LIFE_MAX.as_secs() + REMEMBERED_S {
                 self.store.delete(REGISTRATIONS, &id)?;
-                self.roles.write().remove(&id);
+                self.given.write().remove(&id);
                 continue;
             }
-            let roles = roles_now(&id, &known, registrations);
-            if roles != known.roles {
-                self.roles.write().insert(id.clone(), roles.clone().into());
-                self.store.put_json(REGISTRATIONS, &id, &Remembered { roles, ..known })?;
+            let (roles, scope) = given_now(&id, &known, registrations);
+            if (&roles, &scope) != (&known.roles, &known.scope) {
+                let known = Remembered { roles, scope, ..known };
+                self.given.write().insert(id.clone(), known.given());
+                self.store.put_json(REGISTRATIONS, &id, &known)?;
                 changed.push(id);
             }
         }
@@ -116,16 +142,18 @@ impl Known {
     }
 }
 
-fn roles_now(id: &str, known: &Remembered, registrations: &Registrations) -> Vec<String> {
+/// The roles and the scope that registrations give an agent now.
+fn given_now(id: &str, known: &Remembered, registrations: &Registrations) -> (Vec<String>, Option<String>) {
     let split = |text: &String| {
         let name = text.match_indices(':').nth(1)?.0;
         Selector::new(&text[..name], &text[name + 1..])
     };
     let proven: BTreeSet<Selector> = known.selectors.iter().filter_map(split).collect();
     let mut covering = registrations.covering(&proven);
-    covering
-        .find(|registration| registration.id.as_str() == id)
-        .map_or_else(Vec::new, |found| found.roles.clone())
+    match covering.find(|registration| registration.id.as_str() == id) {
+        Some(found) => (found.roles.clone(), found.scope.as_ref().map(Scope::to_string)),
+        None => (Vec::new(), Some(String::new())),
+    }
 }
 
 /// A moment in a life at which to renew: at two thirds, up to a tenth of the life earlier, so that those who started
@@ -155,6 +183,7 @@ mod tests {
             selectors: vec![Pattern::parse(selector).unwrap()],
             id: SpiffeId::parse("spiffe://d/agent/a").unwrap(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            scope: None,
             life: LIFE_MAX,
             svid: SvidKind::Stock,
         }
@@ -184,6 +213,31 @@ mod tests {
         let much_later = now + LIFE_MAX + Duration::from_secs(REMEMBERED_S + 1);
         known.judge_again(&more, much_later).unwrap();
         assert!(known.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_scope_of_tokens_follows_the_configuration() {
+        let store = Store::in_memory().unwrap();
+        let now = SystemTime::now();
+        let id = "spiffe://d/agent/a";
+        let limited = |scope: Option<&str>| {
+            let scope = scope.map(|text| Scope::parse(text).unwrap());
+            Registration { scope, ..registration("unix:uid:7", &[]) }
+        };
+        let mut attested = Attested::new(Kind::Process, "process 7".to_owned());
+        attested.add("unix:uid", "7");
+        Known::open(store.clone()).unwrap().remember(&attested, &limited(Some("crm.read")), now).unwrap();
+        let known = Known::open(store).unwrap();
+        assert_eq!(known.scope(id).unwrap().to_string(), "crm.read");
+        assert_eq!(known.scope("spiffe://d/agent/b"), None);
+        for (scope, wanted) in [(Some(""), Some("")), (None, None), (Some("x y"), Some("x y"))] {
+            let registrations = Registrations::new(vec![limited(scope)]).unwrap();
+            assert_eq!(known.judge_again(&registrations, now).unwrap(), [id], "{scope:?}");
+            assert_eq!(known.scope(id).map(|scope| scope.to_string()).as_deref(), wanted);
+        }
+        // Who is covered by nothing any more has no limit that says nothing, but one that lets nothing pass.
+        known.judge_again(&Registrations::default(), now).unwrap();
+        assert_eq!(known.scope(id), Some(Scope::default()));
     }
 
     #[test]

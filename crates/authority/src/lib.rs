@@ -23,6 +23,7 @@
 //!     selectors: vec![Pattern::parse("oidc:repository:acme/*")?],
 //!     id: SpiffeId::agent("example.org", "builder")?,
 //!     roles: vec!["build".to_owned()],
+//!     scope: None,
 //!     life: Duration::from_secs(3600),
 //!     svid: Default::default(),
 //! }])?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lockgate_crypto::Algorithm;
 use lockgate_crypto::catalog::Nature;
+use lockgate_identity::token::Scope;
 use lockgate_identity::{
     LEAF_LIFETIME_MAX, LEAF_LIFETIME_MIN, ROLE_NAME_BYTES_MAX, Role, SpiffeId, is_role_name,
 };
@@ -89,6 +90,8 @@ pub struct Registration {
     pub id: SpiffeId,
     /// The roles that policy knows it in.
     pub roles: Vec<String>,
+    /// The most that its tokens may be used for; `None` sets no limit.
+    pub scope: Option<Scope>,
     /// Life of its certificates, [`LIFE_MIN`] to [`LIFE_MAX`].
     pub life: Duration,
     /// What its X.509-SVIDs are made of.
@@ -194,6 +197,7 @@ mod tests {
             selectors: selectors.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
             id: SpiffeId::parse(id).unwrap(),
             roles: vec!["billing".to_owned()],
+            scope: None,
             life: lockgate_identity::AGENT_LIFETIME,
             svid: SvidKind::Stock,
         }

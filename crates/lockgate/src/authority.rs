@@ -463,6 +463,7 @@ mod tests {
             selectors: vec![lockgate_authority::Pattern::parse("invite:name:laptop").unwrap()],
             id: "spiffe://example.org/agent/desk".parse().unwrap(),
             roles: vec!["billing".to_owned()],
+            scope: None,
             life: Duration::from_secs(120),
             svid: lockgate_authority::SvidKind::Stock,
         };

@@ -457,7 +457,7 @@ const ENTRIES: &[Entry] = entries! {
 
     "LG-P011" Configuration
     "policy names what nobody has shown yet"
-    "A warning: a policy names a tool whose definition has not been seen, or a group of servers that is not configured. What it says of the tool's arguments cannot be checked yet; while it is so, arguments of another type than expected deny."
+    "A warning: a policy names a tool whose definition has not been seen, a server or a group of servers that is not configured, or a role that no registration and no role file gives. What it says of the tool's arguments cannot be checked yet; while it is so, arguments of another type than expected deny."
     ["Mend the name, or list the tools of that server once."]
 
     "LG-P012" Negative

@@ -239,11 +239,15 @@ impl Policies {
         let consequence = match violation {
             Violation::Deny => Consequence::Deny,
             Violation::Kill => Consequence::Kill,
-            Violation::Hold => Consequence::Hold {
-                digest: frame
-                    .map(|frame| digest::of_call(query, frame, circumstances.carried, &message))
-                    .unwrap_or_default(),
-            },
+            Violation::Hold => {
+                let carried = circumstances.carried;
+                Consequence::Hold {
+                    digest: frame
+                        .map(|frame| digest::of_call(query, frame, carried, &message))
+                        .unwrap_or_default(),
+                    beside: frame.map(|frame| digest::beside(frame, carried, &message)).unwrap_or_default(),
+                }
+            }
         };
         let policies: Vec<String> = policies.iter().map(|&n| self.index.rule(n).id().to_owned()).collect();
         Denial {

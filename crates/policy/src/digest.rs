@@ -23,30 +23,32 @@ pub(crate) fn of_call(query: &Query<'_>, frame: &Frame, carried: &[&str], messag
         Ok(arguments) if raw == message.arguments_raw() => arguments.canonical(),
         _ => without(raw, &["_meta"]).unwrap_or_else(|| raw.unwrap_or_default().to_owned()),
     };
-    // What a client answered to a server's questions goes along with the arguments, and acts like them.
-    let params = message.params_raw().filter(|_| raw == message.arguments_raw());
-    let further = without(params, &["name", "arguments", "_meta"]).filter(|further| further != "{}");
     let mut bytes = Vec::new();
     let own = [&query.caller.agent, query.server, query.method, query.name.unwrap_or("\0"), &canonical];
-    for text in own.into_iter().chain(further.as_deref()).chain(beside(frame, carried, message)) {
+    let beside = beside(frame, carried, message);
+    for text in own.into_iter().chain(beside.iter().map(String::as_str)) {
         bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
     digest::hex(&digest::sha256(&bytes))
 }
 
-/// The texts beside the arguments, where policies look into them: who approved a call with one text has not approved it
+/// The texts beside the arguments that are in the digest, too: what a client answered to a server's questions, which goes
+/// along with the arguments and acts like them, and where policies look into them what else goes to the server. Who approved a call with one text has not approved it
 /// with another. Ids count only if a forbidden word hides in them, and so does `_meta`, which programs fill with ids of
 /// their own.
-fn beside<'t>(frame: &Frame, carried: &[&'t str], message: &'t Message) -> Vec<&'t str> {
+pub(crate) fn beside(frame: &Frame, carried: &[&str], message: &Message) -> Vec<String> {
+    let is_weighed = context::weighed(frame.method, message) == message.arguments_raw();
+    let further = without(message.params_raw().filter(|_| is_weighed), &["name", "arguments", "_meta"]);
+    let mut texts: Vec<String> = further.filter(|further| further != "{}").into_iter().collect();
     if !frame.slice.reads.reads_touched() {
-        return Vec::new();
+        return texts;
     }
     let needles = &frame.slice.needles;
-    let counts = |text: &&str| !is_id(text) || !needles.touched(None, &[text]).is_empty();
-    let mut texts: Vec<&str> = carried.iter().copied().filter(counts).collect();
+    let counts = |text: &str| !is_id(text) || !needles.touched(None, &[text]).is_empty();
+    texts.extend(carried.iter().filter(|text| counts(text)).map(|text| (*text).to_owned()));
     let meta = message.params_member_raw("_meta");
-    texts.extend(meta.filter(|meta| !needles.touched(Some(meta), &[]).is_empty()));
+    texts.extend(meta.filter(|meta| !needles.touched(Some(meta), &[]).is_empty()).map(str::to_owned));
     texts
 }
 

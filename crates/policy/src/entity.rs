@@ -88,6 +88,11 @@ pub(crate) fn server_named(id: &EntityUid) -> Option<String> {
     }
 }
 
+/// The name of a role.
+pub(crate) fn role_named(id: &EntityUid) -> Option<&str> {
+    (*id.type_name() == TYPES.role).then(|| id.id().unescaped())
+}
+
 /// Takes apart what [`joined`] joined.
 fn split(id: &str) -> Option<(String, String)> {
     let (server, name) = id.split_once('/')?;

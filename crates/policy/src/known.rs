@@ -27,6 +27,8 @@ pub(crate) struct Known {
     pub(crate) reads: Reads,
     pub(crate) scope: Scope,
     pub(crate) needs: Needs,
+    /// Roles that it names.
+    pub(crate) roles: BTreeSet<String>,
     clauses: OnceLock<Vec<Clause>>,
 }
 
@@ -104,7 +106,9 @@ impl Known {
             return Err(findings);
         }
         let needs = Needs::of(&scope, &literals);
-        Ok(Known { policy, terms, reads, scope, needs, clauses: OnceLock::new() })
+        let named = scope.principal.iter().chain(&literals);
+        let roles = named.filter_map(entity::role_named).map(str::to_owned).collect();
+        Ok(Known { policy, terms, reads, scope, needs, roles, clauses: OnceLock::new() })
     }
 
     /// The clauses of its condition, for explaining.

@@ -53,6 +53,7 @@
 //!   reversible whatever the two hold.
 #![forbid(unsafe_code)]
 
+mod absent;
 pub mod arguments;
 mod clause;
 mod clock;

@@ -1,16 +1,18 @@
 //! From files to checked rules, reusing what did not change.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use cedar_policy::PolicyId;
 
 use crate::{
+    absent,
     clock::{self, Zones},
-    entity,
     error::{Fault, Lines, PolicyError},
     known::Known,
     members::Members,
-    nearest,
     options::Options,
     role, role_file,
     rule::Rule,
@@ -61,11 +63,13 @@ pub(crate) fn load(
         library.get(&*statements[n].text).map(|(_, checked)| checked.clone())
     });
     let mut warnings = shapes.warnings.clone();
-    for (statement, (known, checked)) in statements.iter().zip(knowns.iter().zip(&checked)) {
+    for (statement, checked) in statements.iter().zip(&checked) {
         reading.errors.extend(checked.errors.iter().cloned().map(|finding| statement.error(finding)));
         warnings.extend(checked.warnings.iter().cloned().map(|finding| statement.error(finding)));
-        warnings.extend(unknown_groups(known, options).map(|finding| statement.error(finding)));
-        warnings.extend(unknown_server(known, options).map(|finding| statement.error(finding)));
+    }
+    let roles = reading.roles(options);
+    for (statement, known) in statements.iter().zip(&knowns) {
+        warnings.extend(absent::of(known, options, &roles).map(|finding| statement.error(finding)));
     }
     if !reading.errors.is_empty() {
         return Err(sorted(reading.errors, sources));
@@ -99,34 +103,9 @@ fn sorted(mut errors: Vec<PolicyError>, sources: &[Source<'_>]) -> Vec<PolicyErr
     errors
 }
 
-fn unknown_groups(known: &Known, options: &Options<'_>) -> Option<Finding> {
-    let group = known.needs.groups.iter().find(|group| !options.groups.contains_key(*group))?;
-    let what = format!("there is no group of servers named `{group}`, so nothing is in it");
-    Some(Finding::new(Fault::NotSeen, what, Some("name the group in the configuration".to_owned())))
-}
-
 fn error_in(source: &Source<'_>, lines: &Lines<'_>, at: usize, fault: Fault, what: String) -> PolicyError {
     let (line, column) = lines.position(at);
     PolicyError { fault, file: source.name.to_owned(), line, column, what, hint: fault.hint().to_owned() }
-}
-
-/// A rule on a server that is not there permits nothing, and forbids nothing either.
-fn unknown_server(known: &Known, options: &Options<'_>) -> Option<Finding> {
-    if options.servers.is_empty() {
-        return None;
-    }
-    let id = known.scope.resource.as_ref()?;
-    let server = entity::server_named(id)?;
-    if options.servers.contains(&server) {
-        return None;
-    }
-    let what =
-        format!("there is no server named `{}`, so the policy is about nothing", server.escape_debug());
-    let hint = match nearest::word(&server, options.servers.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean `{meant}`?"),
-        None => "name a server of the configuration".to_owned(),
-    };
-    Some(Finding::new(Fault::NotSeen, what, Some(hint)))
 }
 
 /// What is collected while reading.
@@ -227,6 +206,13 @@ impl Reading {
             }
         }
         (kept, knowns)
+    }
+
+    /// The roles that somebody can have: those of role files, and those that registrations give. `None` if the latter
+    /// are not known.
+    fn roles<'a>(&'a self, options: &Options<'a>) -> Option<BTreeSet<&'a str>> {
+        let written = self.names.values().map(|(name, _)| name.as_str());
+        Some(options.roles?.iter().map(String::as_str).chain(written).collect())
     }
 
     /// The id of each policy; two with one id are a mistake.

@@ -72,6 +72,9 @@ pub struct Options<'a> {
     /// Every server that there is. Empty if that is not known, so that their
     /// names are not checked.
     pub servers: &'a [String],
+    /// The roles that registrations give; those of role files are known by
+    /// themselves. `None` if that is not known, so that roles are not checked.
+    pub roles: Option<&'a [String]>,
     /// Our own trust domain, without `spiffe://`: role files name agents in it.
     pub trust_domain: &'a str,
     /// The number that the set is known by.
@@ -88,6 +91,7 @@ impl Options<'static> {
             facts: &[],
             groups: &GROUPS,
             servers: &[],
+            roles: None,
             trust_domain: "",
             generation,
         }

@@ -117,6 +117,9 @@ pub enum Consequence {
         /// SHA-256 over agent, server, method, name and canonical arguments,
         /// lower-case hexadecimal.
         digest: String,
+        /// The texts beside the arguments that are in the digest, too:
+        /// policies look for words in them.
+        beside: Vec<String>,
     },
     /// The call is refused, its link is cut and the agent is locked out.
     Kill,

@@ -27,7 +27,7 @@ pub const HELD_MAX: usize = 1000;
 /// Those of them that one agent may have: none can take the room of all others.
 pub const HELD_PER_AGENT_MAX: usize = 64;
 
-/// Largest arguments of a call that may wait, in bytes: a person must be able to read all of them.
+/// Largest arguments of a call that may wait, with what counts beside them, in bytes: a person must be able to read all of it.
 pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
 /// How long a call waits, in milliseconds: a weekend, so that what is asked on Friday can be answered on Monday.
@@ -149,7 +149,8 @@ impl Approvals {
 
     fn wait(&self, question: Question, now_ms: u64) -> Result<HeldCall, ApprovalError> {
         self.prune(now_ms)?;
-        if question.arguments.as_ref().is_some_and(|arguments| arguments.len() > ARGUMENTS_BYTES_MAX) {
+        let texts = question.arguments.iter().chain(&question.beside);
+        if texts.map(String::len).sum::<usize>() > ARGUMENTS_BYTES_MAX {
             return Err(ApprovalError::TooLarge);
         }
         let before = self.find(&question.digest, now_ms);

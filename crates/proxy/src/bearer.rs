@@ -338,9 +338,9 @@ fn own_bearer(
     link: &Arc<LinkContext>,
     token: AccessToken,
 ) -> Result<Bearer, TokenRefused> {
-    let registered = |id: &SpiffeId| {
-        let roles = bearers.rules.own.as_ref().map(|own| (own.roles)(id));
-        Registered { id: id.clone(), roles: roles.unwrap_or_default() }
+    let registered = |id: &SpiffeId| match &bearers.rules.own {
+        Some(own) => (own.registered)(id),
+        None => Registered { id: id.clone(), roles: Arc::default(), scope: None },
     };
     // Who makes the call is whom the token is bound to: the nearest actor, or the subject itself. The rest of the chain, which
     // has an end ([`lockgate_identity::token::ACTORS_MAX`]), is in whose names it acts.
@@ -416,13 +416,17 @@ fn bearer(link: &Arc<LinkContext>, speaks: Speaks, limits: Limits) -> Result<Bea
         return Err(TokenRefused::Claim { name: "sub", why: "is not the id of an agent" });
     }
     same_agent(link, &speaks.agent.id)?;
+    // A registration may have come to give less since the token was issued, and other issuers know nothing of ours.
+    let limits =
+        std::iter::once(&speaks.agent).chain(&speaks.acts_for).filter_map(|agent| agent.scope.as_ref());
+    let scope = limits.fold(scope, |scope, limit| scope.and(limit));
     let key: Option<Arc<str>> = match &confirmation {
         Some(Confirmation::Key(thumbprint)) => jose::decode(thumbprint).map(|digest| hex(&digest).into()),
         _ => None,
     };
     let not_after = SystemTime::UNIX_EPOCH + Duration::from_secs(speaks.expires_at);
     let issuer: Arc<str> = speaks.issuer.into();
-    let caller_by = |Registered { id, roles }: Registered, key| {
+    let caller_by = |Registered { id, roles, .. }: Registered, key| {
         let principal = Principal::Bearer { id, issuer: Arc::clone(&issuer), key, not_after };
         caller_of(&Arc::new(principal)).with_roles(roles)
     };

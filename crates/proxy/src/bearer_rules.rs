@@ -31,8 +31,8 @@ pub struct Rules {
     pub scopes: Scopes,
 }
 
-/// Finds the roles that an agent is registered for.
-pub type RolesOf = Box<dyn Fn(&SpiffeId) -> Arc<[String]> + Send + Sync>;
+/// Finds what an agent is registered for.
+pub type Registry = Box<dyn Fn(&SpiffeId) -> Registered + Send + Sync>;
 
 /// Finds the agent that a foreign token speaks for; none for a stranger.
 pub type AgentOf = Box<dyn Fn(&ForeignClaims) -> Option<Registered> + Send + Sync>;
@@ -41,8 +41,8 @@ pub type AgentOf = Box<dyn Fn(&ForeignClaims) -> Option<Registered> + Send + Syn
 pub struct Own {
     /// It issues and verifies.
     pub issuer: Arc<TokenIssuer>,
-    /// The roles that an agent's registration gives it.
-    pub roles: RolesOf,
+    /// What an agent's registration gives it.
+    pub registered: Registry,
 }
 
 /// Another issuer whose tokens are taken.
@@ -74,6 +74,8 @@ pub struct Registered {
     pub id: SpiffeId,
     /// Its roles.
     pub roles: Arc<[String]>,
+    /// The most that its tokens may be used for; `None` sets no limit.
+    pub scope: Option<Scope>,
 }
 
 /// The keys of another issuer, which somebody else fetches.

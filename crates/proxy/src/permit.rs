@@ -19,7 +19,7 @@ use crate::link::LinkContext;
 use crate::node::Node;
 use crate::refusal::{Hold, Refusal};
 use crate::results::Cuts;
-use crate::upstream::carried;
+use crate::upstream::{carried, named};
 
 /// What is asked for, and what travels with it.
 pub(crate) struct Asked<'a> {
@@ -130,38 +130,27 @@ impl<'a> Asked<'a> {
         circumstances: &Circumstances<'_>,
         denial: Denial,
     ) -> Result<Permit, Refusal> {
-        let Consequence::Hold { digest } = denial.consequence.clone() else { return Err(denied(denial)) };
-        // An approval is of what somebody does itself: with it, the same call could be made in its own name.
-        if !self.link.caller.acts_for.is_empty() {
+        let Consequence::Hold { digest, .. } = &denial.consequence else { return Err(denied(denial)) };
+        // An approval is of what somebody does itself: with it, the same call could be made in its own name. And only a
+        // request can be told to come back.
+        if !self.link.caller.acts_for.is_empty() || denial.message.kind() != Kind::Request {
             return Err(denied(denial));
         }
-        // Only a request can be told to come back.
-        if denial.message.kind() != Kind::Request {
-            return Err(denied(denial));
-        }
-        let Some(approval) = self.node.approvals.approval(&digest, circumstances.now_ms) else {
-            return Err(self.park(denial, digest, Approvals::park).await);
+        let Some(approval) = self.node.approvals.approval(digest, circumstances.now_ms) else {
+            return Err(self.park(denial, Approvals::park).await);
         };
         let with_approval = Circumstances { approval: Some(&approval), ..*circumstances };
         let permit = match policies.decide(query, &with_approval, denial.message) {
             Ok(permit) => permit,
             // It was approved for other policies than hold it now.
-            Err(denial) => match denial.consequence.clone() {
-                Consequence::Hold { digest } => {
-                    return Err(self.park(denial, digest, Approvals::park_anew).await);
-                }
-                _ => return Err(denied(denial)),
-            },
+            Err(denial) => return Err(self.park(denial, Approvals::park_anew).await),
         };
         match self.take(approval).await {
             Ok(true) => Ok(permit),
             // Another call was quicker with the same approval: this one waits for its own.
             Ok(false) => match policies.decide(query, circumstances, permit.into_message()) {
                 Ok(permit) => Ok(permit),
-                Err(denial) => match denial.consequence.clone() {
-                    Consequence::Hold { digest } => Err(self.park(denial, digest, Approvals::park).await),
-                    _ => Err(denied(denial)),
-                },
+                Err(denial) => Err(self.park(denial, Approvals::park).await),
             },
             Err(error) => Err(Refusal::Unheld(error.into())),
         }
@@ -172,7 +161,9 @@ impl<'a> Asked<'a> {
         on_disk(self.node, move |approvals| approvals.take(&approval.digest, now_ms)).await
     }
 
-    async fn park(&self, denial: Denial, digest: String, how: Park) -> Refusal {
+    /// Has a call wait that is held.
+    async fn park(&self, denial: Denial, how: Park) -> Refusal {
+        let Consequence::Hold { digest, beside } = denial.consequence.clone() else { return denied(denial) };
         let message = &denial.message;
         let question = Question {
             digest,
@@ -181,6 +172,7 @@ impl<'a> Asked<'a> {
             method: message.method().unwrap_or_default().to_owned(),
             name: message.name().map(str::to_owned),
             arguments: message.arguments_raw().map(str::to_owned),
+            beside: named(self.headers, self.era, beside),
             policies: denial.policies.clone(),
             reason: denial.reason.clone(),
         };

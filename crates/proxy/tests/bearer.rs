@@ -45,12 +45,16 @@ fn rules(issuer: &Arc<TokenIssuer>) -> Rules {
     Rules {
         base: resource(BASE),
         authorization_servers: vec![BASE.to_owned()],
-        own: Some(Own { issuer: issuer.clone(), roles: Box::new(|_| Arc::from(["reader".to_owned()])) }),
+        own: Some(Own { issuer: issuer.clone(), registered: Box::new(registered) }),
         foreign: Vec::new(),
         proof_algorithms: jose::proof_algorithms(&Conditions::today(1)),
         nonce_required: false,
         scopes: Scopes::default(),
     }
+}
+
+fn registered(id: &SpiffeId) -> Registered {
+    Registered { id: id.clone(), roles: Arc::from(["reader".to_owned()]), scope: None }
 }
 
 fn claude() -> SpiffeId {
@@ -261,6 +265,29 @@ async fn a_tool_asks_for_more_and_for_what_is_held() {
     }
 }
 
+#[tokio::test]
+async fn a_token_is_worth_no_more_than_its_agents_registration() {
+    let (rig, _) = one().await;
+    let (issuer, key) = (issuer(), proof_key());
+    let limited = |id: &SpiffeId| Registered { scope: Some(Scope::parse("use").unwrap()), ..registered(id) };
+    let scopes = vec![scope_rule(&[], "use"), scope_rule(&["ec*"], "echo")];
+    let mut client = Client::modern(door(&rig.node, Principal::Anonymous, true).await).await;
+    let scope = Scope::parse("use echo").unwrap();
+    let token = issuer.issue(&Grant { scope, ..grant(by_key(&key)) }, now()).unwrap().token.to_string();
+    // The same token on the same link, before and after its agent's registration came to give less.
+    for (limit, wanted) in [(false, 200), (true, 403)] {
+        let own = Own {
+            issuer: issuer.clone(),
+            registered: if limit { Box::new(limited) } else { Box::new(registered) },
+        };
+        let scopes = Scopes::new(scopes.clone());
+        rig.node.take_tokens(Some(Rules { own: Some(own), scopes, ..rules(&issuer) }));
+        let (shown, proof) = (format!("DPoP {token}"), prove(&key, &token, None));
+        let (status, _, body) = call(&mut client, &[("authorization", &shown), ("dpop", &proof)]).await;
+        assert_eq!(status, wanted, "{body}");
+    }
+}
+
 /// What alice, bob and carol may do; bob reads less of a result than alice.
 const BOTH: &str = r#"
 @id("alice") permit(principal == Lockgate::Agent::"spiffe://test.example/agent/alice", action, resource);
@@ -413,7 +440,7 @@ async fn a_foreign_issuers_token_speaks_for_who_is_registered() {
         let issuer = ForeignIssuer::of_access_tokens("https://idp.example", &[resource(HERE)], algorithms);
         let binding = if unbound { Binding::Waived } else { Binding::Required };
         let agent = |claims: &lockgate_identity::token::ForeignClaims| {
-            (claims.subject == "bot").then(|| Registered { id: claude(), roles: Arc::from([]) })
+            (claims.subject == "bot").then(|| Registered { roles: Arc::from([]), ..registered(&claude()) })
         };
         let foreign = vec![Trusted { issuer, keys: keys.clone(), agent: Box::new(agent), binding }];
         Rules { foreign, ..rules(&issuer_now()) }
@@ -460,8 +487,9 @@ async fn a_key_that_its_issuer_took_away_is_good_for_nothing_on_open_links_neith
     let keys = Arc::new(Rotating(Mutex::new((Arc::new(cache), 1)), set(&other)));
     let issuer_url = "https://idp.example";
     let foreign = ForeignIssuer::of_access_tokens(issuer_url, &[resource(HERE)], vec![key.algorithm()]);
-    let agent =
-        |_: &lockgate_identity::token::ForeignClaims| Some(Registered { id: claude(), roles: Arc::from([]) });
+    let agent = |_: &lockgate_identity::token::ForeignClaims| {
+        Some(Registered { roles: Arc::from([]), ..registered(&claude()) })
+    };
     let trusted =
         Trusted { issuer: foreign, keys: keys.clone(), agent: Box::new(agent), binding: Binding::Waived };
     rig.node.take_tokens(Some(Rules { foreign: vec![trusted], ..rules(&issuer()) }));

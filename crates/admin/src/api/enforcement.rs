@@ -121,6 +121,10 @@ pub struct HeldCall {
     pub name: Option<String>,
     /// The arguments, as they came; `None` where there are none.
     pub arguments: Option<String>,
+    /// What goes to the server beside them and counts for the approval: headers that policies look into, and what the client
+    /// answered to the server.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// The policies that ask for the approval.
     pub policies: Vec<String>,
     /// Why, in one sentence.

@@ -193,7 +193,7 @@ impl TokenEndpoint {
                 "an exchange gives nothing that the subject_token is not for",
             ));
         }
-        let scope = narrowed(entitled.scope.as_ref(), scope)?;
+        let scope = self.limited(&entitled, narrowed(entitled.scope.as_ref(), scope)?)?;
         let lifetime = match entitled.not_after {
             Some(end) => end.duration_since(now).unwrap_or_default().min(TOKEN_LIFETIME),
             None => TOKEN_LIFETIME,
@@ -232,6 +232,16 @@ impl TokenEndpoint {
         let issued = issued.await?;
         let expires_in = lifetime.as_secs();
         Ok(Granted { token: issued.token, token_type, expires_in, scope: scope.to_string(), exchanged })
+    }
+
+    /// What the registrations of all in the chain leave of what was asked for; all that they leave if nothing was.
+    fn limited(&self, entitled: &Entitled, wanted: Scope) -> Result<Scope, Denied> {
+        let everybody = entitled.actors.iter().chain([&entitled.subject]);
+        let limits = everybody.filter_map(|id| self.known.scope(id.as_str()));
+        match limits.reduce(|one, other| one.and(&other)) {
+            Some(limit) => narrowed(Some(&limit), wanted),
+            None => Ok(wanted),
+        }
     }
 
     /// Takes a token back (RFC 7009). One that is none of ours, or over, is gone already. Who shows it must be whom it
@@ -283,16 +293,17 @@ fn bound_to_nothing() -> Denied {
     Denied::new("invalid_dpop_proof", description)
 }
 
-/// What was asked for, within what is held; all of it if nothing was asked for. An empty scope is no limit.
+/// What was asked for, within what is held; all of it if nothing was asked for.
 fn narrowed(held: Option<&Scope>, wanted: Scope) -> Result<Scope, Denied> {
     match held {
-        Some(held) if !held.is_empty() => match wanted.is_empty() {
-            true => Ok(held.clone()),
-            false => {
-                held.covers(&wanted).map_err(|error| Denied::token("invalid_scope", &error))?;
-                Ok(wanted)
-            }
-        },
+        Some(held) if wanted.is_empty() => Ok(held.clone()),
+        Some(held) if held.and(&wanted) != wanted => {
+            let description = match held.is_empty() {
+                true => "tokens of this kind have no scope".to_owned(),
+                false => format!("no more is to be had than: {held}"),
+            };
+            Err(Denied::new("invalid_scope", description))
+        }
         _ => Ok(wanted),
     }
 }

@@ -101,6 +101,7 @@ pub(crate) fn registration(selectors: &[&str], name: &str, svid: SvidKind) -> Re
         selectors: selectors.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
         id: SpiffeId::agent("example.org", name).unwrap(),
         roles: vec!["billing".to_owned()],
+        scope: None,
         life: AGENT_LIFETIME,
         svid,
     }

@@ -1,6 +1,6 @@
 //! The token endpoint: each grant, and everything that must not get a token.
 
-use lockgate_identity::token::{Confirmation, Held, Resource, TokenIssuer, dpop};
+use lockgate_identity::token::{Confirmation, Held, Resource, Scope, TokenIssuer, dpop};
 use lockgate_store::Store;
 use serde_json::{Value, json};
 
@@ -193,6 +193,57 @@ async fn who_is_revoked_or_cannot_be_recorded_gets_nothing() {
     let denied = desk.client("other", "").await.unwrap_err();
     assert_eq!((denied.error, denied.status), ("server_error", 503));
     assert!(!denied.description.contains("no space"));
+}
+
+#[tokio::test]
+async fn a_registration_limits_the_scope_of_tokens() {
+    let desk = desk().await;
+    let limit = |scope: &str| {
+        let scope = Some(Scope::parse(scope).unwrap());
+        let registration = registration(&["oidc:repository:acme/*"], "builder", SvidKind::Stock);
+        desk.endpoint.register(Registrations::new(vec![Registration { scope, ..registration }]).unwrap());
+    };
+    let granted = async |scope: &str| {
+        let body = format!("grant_type={BEARER}&assertion={}&scope={scope}", desk.assertion());
+        let granted = desk.endpoint.token(&asked(&body, Link { id: None, ..link("x") })).await;
+        granted.map(|granted| granted.to_json()["scope"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(granted("anything").await.unwrap(), "anything", "no limit is said");
+    limit("read write");
+    // Who asks for nothing in particular gets all that there is.
+    assert_eq!(granted("").await.unwrap(), "read write");
+    assert_eq!(granted("read").await.unwrap(), "read");
+    let denied = granted("read+admin").await.unwrap_err();
+    assert_eq!(denied.error, "invalid_scope");
+    assert!(denied.description.contains("read write"), "{denied:?}");
+    // The same agent by the certificate of its link, and whoever acts in its name.
+    assert_eq!(desk.client("builder", "&scope=admin").await.unwrap_err().error, "invalid_scope");
+    let subject = token_of(&desk.client("builder", "&scope=read+write").await.unwrap());
+    limit("read");
+    granted("read").await.unwrap();
+    let exchange = async |scope: &str| {
+        let body = format!(
+            "grant_type={EXCHANGE}&subject_token={subject}&subject_token_type={ACCESS}&scope={scope}"
+        );
+        desk.endpoint.token(&asked(&body, link("bob"))).await
+    };
+    assert_eq!(exchange("write").await.unwrap_err().error, "invalid_scope");
+    exchange("read").await.unwrap();
+    limit("");
+    assert_eq!(granted("").await.unwrap(), "");
+    assert_eq!(granted("read").await.unwrap_err().error, "invalid_scope");
+}
+
+#[tokio::test]
+async fn an_exchange_does_not_widen_a_token_that_is_for_nothing() {
+    let desk = desk().await;
+    let subject = token_of(&desk.client("alice", "").await.unwrap());
+    let body =
+        format!("grant_type={EXCHANGE}&subject_token={subject}&subject_token_type={ACCESS}&scope=admin");
+    for who in ["bob", "alice"] {
+        let denied = desk.endpoint.token(&asked(&body, link(who))).await.unwrap_err();
+        assert_eq!(denied.error, "invalid_scope", "{who}");
+    }
 }
 
 #[tokio::test]

@@ -173,6 +173,7 @@ fn held_call(call: HeldCall) -> HeldCallView {
         method: call.question.method,
         name: call.question.name,
         arguments: call.question.arguments,
+        beside: call.question.beside,
         policies: call.question.policies,
         reason: call.question.reason,
         since_ms: call.since_ms,

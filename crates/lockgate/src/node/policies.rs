@@ -3,7 +3,7 @@
 //! A tool that is seen for the first time brings types for its arguments. Policies are read again then, off the data path,
 //! so that what they say of its arguments is checked and decided by type, without a restart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,13 @@ pub(crate) fn servers(settings: &Settings) -> Vec<String> {
     settings.servers.iter().map(|plan| plan.name.clone()).collect()
 }
 
+/// The roles that registrations give.
+pub(crate) fn roles(settings: &Settings) -> Vec<String> {
+    let all: BTreeSet<&String> =
+        settings.attest.registrations.iter().flat_map(|given| &given.roles).collect();
+    all.into_iter().cloned().collect()
+}
+
 /// Reads policies against what is known. `before` is the set in force, whose counts go on.
 pub(super) fn parse(
     files: &[policy::File],
@@ -57,13 +64,15 @@ pub(super) fn parse(
     generation: u64,
     before: Option<&Policies>,
 ) -> Result<Policies, Failure> {
-    let (definitions, groups, servers) = (definitions(detector), groups(settings), servers(settings));
+    let (definitions, groups) = (definitions(detector), groups(settings));
+    let (servers, roles) = (servers(settings), roles(settings));
     let trust_domain = settings.trust_domain.as_str();
     let options = Options {
         definitions: &definitions,
         facts,
         groups: &groups,
         servers: &servers,
+        roles: Some(&roles),
         trust_domain,
         generation,
     };
@@ -76,7 +85,7 @@ pub(super) fn parse(
 
 /// Whether two configurations have policies read against other things.
 pub(super) fn differ(old: &Settings, new: &Settings) -> bool {
-    groups(old) != groups(new) || old.trust_domain != new.trust_domain
+    groups(old) != groups(new) || roles(old) != roles(new) || old.trust_domain != new.trust_domain
 }
 
 /// Reads policies again whenever detection has come to trust another definition, until the node drains.

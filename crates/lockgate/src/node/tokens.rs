@@ -9,8 +9,9 @@ use lockgate_authority::attest::{Algorithms, Attestor, Tokens};
 use lockgate_authority::oauth::{Asked, Link, Pace, Parts, TokenEndpoint};
 use lockgate_authority::workload::{JwtSvids, TokenSvids};
 use lockgate_crypto::{Definition, Nature, Profile, Suite, jose};
+use lockgate_identity::SpiffeId;
 use lockgate_identity::token::{Resource, TokenIssuer};
-use lockgate_proxy::bearer_rules::{Own, Rules};
+use lockgate_proxy::bearer_rules::{Own, Registered, Rules};
 use lockgate_proxy::oauth::{Answer, Answering, Oauth, Place, Question};
 use serde_json::json;
 
@@ -139,7 +140,11 @@ pub(super) fn take(control: &Control, service: &Arc<TokenService>) -> Result<(),
         (changing.in_force.conditions.clone(), changing.settings.clone())
     };
     let known = control.registrar().known().clone();
-    let own = Own { issuer: Arc::clone(&service.own), roles: Box::new(move |id| known.roles(id.as_str())) };
+    let registered = move |id: &SpiffeId| {
+        let (roles, scope) = (known.roles(id.as_str()), known.scope(id.as_str()));
+        Registered { id: id.clone(), roles, scope }
+    };
+    let own = Own { issuer: Arc::clone(&service.own), registered: Box::new(registered) };
     let proof_algorithms = jose::proof_algorithms(&conditions);
     let foreign = issuers::accepted(service, &settings, &base, &proof_algorithms);
     // A client without evidence of its own can get nothing from us: those who log people in stand first.

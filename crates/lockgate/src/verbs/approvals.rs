@@ -161,8 +161,11 @@ fn show(call: &HeldCall, output: Output) {
             let by = call.by.as_deref().map(|by| format!(" by {}", visible(by))).unwrap_or_default();
             let reason = call.rejection.as_deref().filter(|reason| !reason.is_empty());
             let reason = reason.map(|reason| format!(": {}", visible(reason))).unwrap_or_default();
+            // An approval is for these, too.
+            let beside: String =
+                call.beside.iter().map(|text| format!("beside     {}\n", visible(text))).collect();
             print(&format!(
-                "id         {}\nstate      {}{by}{reason}\nagent      {}\ncall       {}\narguments  {}\nwhy        {}\n\
+                "id         {}\nstate      {}{by}{reason}\nagent      {}\ncall       {}\narguments  {}\n{beside}why        {}\n\
                  policies   {}\nsince      {}\nuntil      {}\n",
                 call.id,
                 call.state,

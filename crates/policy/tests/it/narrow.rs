@@ -260,6 +260,34 @@ fn a_server_that_is_not_there_is_told() {
 }
 
 #[test]
+fn a_role_that_nobody_has_is_told() {
+    let registered = ["retail-bot".to_owned(), "clinic".to_owned()];
+    let told = |cedar: &str, roles: Option<&[String]>| {
+        let options = Options { trust_domain: "example.org", roles, ..Options::bare(1) };
+        let file = role("[[allow]]\nservers = [\"crm\"]");
+        let sources = [Source { name: "r.toml", text: &file }, Source { name: "x.cedar", text: cedar }];
+        let policies = Policies::parse(&sources, &options).unwrap();
+        let of_roles = policies.warnings().iter().filter(|warning| warning.what.contains("the role"));
+        of_roles
+            .map(|w| format!("{}:{} {}: {}", w.file, w.line, w.what, w.hint))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
+    let of = |role: &str| format!("\npermit(principal in Lockgate::Role::\"{role}\", action, resource);");
+    for right in ["retail-bot", "clinic", "r"] {
+        assert_eq!(told(&of(right), Some(&registered)), "", "{right}");
+    }
+    let wrong = told(&of("retail-bott"), Some(&registered));
+    assert!(wrong.contains("x.cedar:2") && wrong.contains("did you mean `retail-bot`?"), "{wrong}");
+    assert!(told(&of("r\u{435}tail-bot"), Some(&registered)).contains("did you mean `retail-bot`?"));
+    assert!(told(&of("ops"), Some(&[])).contains("give it by a [[register]]"));
+    // A role in a condition is one, too: a misspelt prohibition forbids nobody anything.
+    let condition = "permit(principal, action, resource) unless { principal in Lockgate::Role::\"klinic\" };";
+    assert!(told(condition, Some(&registered)).contains("did you mean `clinic`?"));
+    assert_eq!(told(&of("ops"), None), "");
+}
+
+#[test]
 fn a_slash_in_a_servers_name_is_escaped_wherever_it_stands() {
     let caller = agent("spiffe://example.org/agent/a");
     for target in ["servers = [\"a%2Fb\"]", "tools = [\"a%2Fb/*\"]", "tools = [\"a%2Fb/get\"]"] {

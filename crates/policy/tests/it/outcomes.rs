@@ -126,7 +126,7 @@ fn shadow_policies_say_what_they_would_do() {
 fn an_approval_is_good_for_its_call_and_its_policies() {
     let held = |policies: &Policies, arguments| {
         let denial = decide(policies, arguments, &Circumstances::at(NOW)).unwrap_err();
-        let Consequence::Hold { digest } = denial.consequence else { panic!("{denial}") };
+        let Consequence::Hold { digest, .. } = denial.consequence else { panic!("{denial}") };
         (digest, denial.policies)
     };
     let hold = format!("@id(\"h\") @on_violation(\"hold\") {FORBID}");
@@ -212,7 +212,16 @@ fn an_approval_is_good_for_the_texts_that_policies_searched() {
         let query = Query { caller: &caller, server, method, name, posture: None, loopback: true };
         let circumstances = Circumstances { carried, ..Circumstances::at(NOW) };
         match policies(set).decide(query, &circumstances, message).unwrap_err().consequence {
-            Consequence::Hold { digest } => digest,
+            Consequence::Hold { digest, beside } => {
+                // Whoever approves sees what counts.
+                let counting = carried.iter().filter(|text| set == searching && !text.contains("0af76519"));
+                for text in counting.filter(|text| !text.contains("1bf7651916cd")) {
+                    assert!(beside.iter().any(|shown| shown == text), "{text}: {beside:?}");
+                }
+                let asks = meta.contains("inputResponses");
+                assert_eq!(beside.iter().any(|shown| shown.contains("inputResponses")), asks, "{beside:?}");
+                digest
+            }
             other => panic!("{other:?}"),
         }
     };

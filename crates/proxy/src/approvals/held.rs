@@ -51,6 +51,10 @@ pub struct Question {
     pub name: Option<String>,
     /// The arguments, as they came.
     pub arguments: Option<String>,
+    /// What goes to the server beside them and counts for the approval: headers that policies look into, and what the client
+    /// answered to the server.
+    #[serde(default)]
+    pub beside: Vec<String>,
     /// The policies that ask for the approval.
     pub policies: Vec<String>,
     /// Why, in one sentence.
@@ -66,6 +70,7 @@ impl std::fmt::Debug for Question {
             .field("method", &self.method)
             .field("name", &self.name)
             .field("arguments", &self.arguments.as_ref().map(|_| "[redacted]"))
+            .field("beside", &self.beside.len())
             .field("policies", &self.policies)
             .finish_non_exhaustive()
     }
@@ -100,7 +105,9 @@ pub enum ApprovalError {
         limit: usize,
     },
     /// Nobody could read it.
-    #[error("its arguments are larger than {ARGUMENTS_BYTES_MAX} bytes, more than a person would read")]
+    #[error(
+        "its arguments and headers are larger than {ARGUMENTS_BYTES_MAX} bytes, more than a person would read"
+    )]
     TooLarge,
     /// Nothing waits under this id.
     #[error("no call waits under {0:?}")]

@@ -8,6 +8,7 @@ fn question(digest: &str, agent: &str) -> Question {
         method: "tools/call".to_owned(),
         name: Some("pay".to_owned()),
         arguments: Some(r#"{"amount":9}"#.to_owned()),
+        beside: Vec::new(),
         policies: vec!["large".to_owned()],
         reason: "it needs an approval".to_owned(),
     }
@@ -93,6 +94,8 @@ fn room_is_bounded_for_each_and_for_all() {
     approvals.park(question("y", "loud"), 1 + WAIT_MS).unwrap();
     assert_eq!(approvals.list(1 + WAIT_MS).len(), 1, "what waited too long is forgotten");
     let large = Question { arguments: Some("x".repeat(ARGUMENTS_BYTES_MAX + 1)), ..question("z", "a") };
+    let beside = Question { beside: vec!["x".repeat(ARGUMENTS_BYTES_MAX)], ..question("z", "a") };
+    assert!(matches!(approvals.park(beside, 0), Err(ApprovalError::TooLarge)));
     assert!(matches!(approvals.park(large, 1), Err(ApprovalError::TooLarge)));
     let held = approvals.park(question("b", "a"), 1).unwrap();
     for lifetime in [0, APPROVAL_S_MAX + 1, u64::MAX] {

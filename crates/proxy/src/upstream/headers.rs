@@ -77,6 +77,23 @@ pub(crate) fn carried(from: &HeaderMap, era: Era) -> Vec<String> {
     names.into_iter().flat_map(texts).collect()
 }
 
+/// Such texts as people read them: each value with the name of its header. What is of no header stays as it is.
+pub(crate) fn named(from: &HeaderMap, era: Era, texts: Vec<String>) -> Vec<String> {
+    let mut passed = HeaderMap::new();
+    pass_request_headers(from, era, &mut passed);
+    let has = |value: &header::HeaderValue, text: &String| String::from_utf8_lossy(value.as_bytes()) == *text;
+    let of_headers =
+        |text: &String| passed.contains_key(text) || passed.values().any(|value| has(value, text));
+    let (texts, mut lines): (Vec<String>, Vec<String>) = texts.into_iter().partition(of_headers);
+    let counting = passed.iter().filter(|(_, value)| texts.iter().any(|text| has(value, text)));
+    let of_names = lines.len();
+    lines.extend(
+        counting.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))),
+    );
+    lines[of_names..].sort_unstable();
+    lines
+}
+
 /// Response headers that mean something to an MCP client and nothing about our connection to the server.
 pub(super) fn pass_response_headers(from: &HeaderMap, to: &mut HeaderMap) {
     for (name, value) in from {
@@ -130,6 +147,22 @@ mod tests {
         assert!(at("mcp-param-path") < at("x-note"), "in the order of names: {texts:?}");
         assert!(texts.contains(&"caf\u{e9}".to_owned()) && !texts.concat().contains("s3cret"), "{texts:?}");
         assert_eq!(carried(&from, Era::Legacy), ["x-note", "caf\u{e9}"]);
+    }
+
+    #[test]
+    fn a_person_reads_values_with_the_names_of_their_headers() {
+        let mut from = HeaderMap::new();
+        from.insert("x-note", "please".parse().unwrap());
+        from.append("x-tag", "a".parse().unwrap());
+        from.append("x-tag", "b".parse().unwrap());
+        from.insert("x-too", "please".parse().unwrap());
+        let mut texts = vec![r#"{"inputResponses":1}"#.to_owned()];
+        texts.extend(carried(&from, Era::Modern));
+        let lines = named(&from, Era::Modern, texts);
+        assert_eq!(
+            lines,
+            [r#"{"inputResponses":1}"#, "x-note: please", "x-tag: a", "x-tag: b", "x-too: please"]
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod http;
 pub(crate) mod prefix;
 pub mod stdio;
 
-pub(crate) use headers::carried;
+pub(crate) use headers::{carried, named};
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lockgate_authority::{LIFE_MAX, LIFE_MIN, Pattern, Registration, Registrations, SvidKind};
 use lockgate_identity::SpiffeId;
+use lockgate_identity::token::Scope;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,9 @@ pub(crate) struct Register {
     /// Roles that policies know it in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) roles: Vec<String>,
+    /// The most that tokens of it may be used for, like ["crm.read"]; [] is nothing that needs a scope. Without it scopes have no limit; see [[scope]].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scopes: Option<Vec<String>>,
     /// Life of its certificates, like "1h": from 1m to 24h.
     #[serde(default = "an_hour")]
     pub(crate) life: String,
@@ -99,6 +103,12 @@ impl Resolver<'_> {
                 hint,
             );
         }
+        let scope = register.scopes.as_ref().map(|words| Scope::parse(&words.join(" "))).transpose();
+        let scope = scope.unwrap_or_else(|error| {
+            let hint = "write words without spaces, each once, like [\"crm.read\"]";
+            self.problem(CODE, &format!("{path}.scopes"), error.to_string(), hint);
+            None
+        });
         let life = register.life.parse::<Seconds>().ok().map(|life| Duration::from_secs(life.0));
         let life = life.filter(|life| (LIFE_MIN..=LIFE_MAX).contains(life));
         if life.is_none() {
@@ -109,6 +119,7 @@ impl Resolver<'_> {
             selectors,
             id: id?,
             roles: register.roles.clone(),
+            scope,
             life: life?,
             svid: match register.svid {
                 Svid::Stock => SvidKind::Stock,

@@ -169,7 +169,11 @@ fn registered(service: &TokenService, trusted: &Trusted, claims: &ForeignClaims)
         let proven = proven.join(", ");
         tracing::info!(target: "lockgate::bind", %proven, "no [[register]] covers the subject of an access token");
     }
-    found.map(|found| Registered { id: found.id.clone(), roles: found.roles.as_slice().into() })
+    found.map(|found| Registered {
+        id: found.id.clone(),
+        roles: found.roles.as_slice().into(),
+        scope: found.scope.clone(),
+    })
 }
 
 /// Keys that the authority fetches.

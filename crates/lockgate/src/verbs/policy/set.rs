@@ -15,7 +15,7 @@ use crate::cli::{BackgroundArgs, PolicyArgs, SetArgs};
 use crate::client;
 use crate::config::{self, Flags};
 use crate::diagnostic::{Diagnostic, Failure};
-use crate::node::policies::{groups, servers};
+use crate::node::policies::{groups, roles, servers};
 use crate::state::State;
 use crate::verbs::config::variables;
 
@@ -25,6 +25,7 @@ pub(super) struct Background {
     facts: Vec<FactShape>,
     groups: BTreeMap<String, Vec<String>>,
     servers: Vec<String>,
+    roles: Vec<String>,
     pub(super) trust_domain: String,
     /// Where the definitions of tools come from, in words.
     pub(super) tools_from: String,
@@ -48,6 +49,7 @@ impl Background {
             facts: settings.fact_shapes(),
             groups: groups(&settings),
             servers: servers(&settings),
+            roles: roles(&settings),
             trust_domain: settings.trust_domain,
             tools_from,
         })
@@ -60,6 +62,7 @@ impl Background {
             facts: &self.facts,
             groups: &self.groups,
             servers: &self.servers,
+            roles: Some(&self.roles),
             trust_domain: &self.trust_domain,
             generation: 1,
         };
