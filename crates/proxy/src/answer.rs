@@ -16,6 +16,7 @@ use crate::recover::exchange_in_session;
 use crate::refusal::Refusal;
 use crate::results::{Cuts, projected, projected_tasks};
 use crate::screen::{screen_text, warned};
+use crate::tasks;
 use crate::upstream::{Answer, AnswerBody, Exchange, Frames, UpstreamError, UpstreamSession, Verb};
 
 /// What goes back to the client, before it is recorded.
@@ -215,7 +216,8 @@ pub(crate) async fn judge(
             session.set_version(raw.trim_matches('"'));
         }
     }
-    let mut message = projected(call, &server.id, &method, message);
+    tasks::note(call, &server.id, &message).await;
+    let mut message = projected(call, &method, message);
     if method == "resources/templates/list" && !reads_there(call, server) {
         // Templates are no names that a policy could be asked about one by one.
         let none = list::retain(&message, "resourceTemplates", |_| false);
@@ -300,10 +302,10 @@ async fn judge_list(
     }
     let policies = call.node.policies.load();
     let link = call.link.clone();
-    let (tasks, party) = (&call.node.tasks_cut, link.party());
+    let (begun, party) = (&call.node.begun, link.party());
     let may_use = |item: &Item<'_>| {
         let is_hidden = match key {
-            "tasks" => tasks.is_of_another(&server.id, &item.name, party),
+            "tasks" => begun.of(&server.id, &item.name, party).is_none(),
             _ => hidden.contains(item.name.as_ref()),
         };
         !is_hidden && allows(&policies, &link, (&server.id, of, Some(&item.name)))

@@ -51,6 +51,7 @@ mod screen;
 pub mod session;
 pub mod stage;
 mod stall;
+pub mod tasks;
 mod tell;
 pub mod trace;
 mod unread;

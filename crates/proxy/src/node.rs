@@ -33,9 +33,9 @@ use crate::limits::Limits;
 use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
-use crate::results::Tasks;
 use crate::session::Sessions;
 use crate::trace::Tracing;
+use crate::tasks::Tasks;
 use crate::upstream::Transport;
 use crate::wellknown::{Counter, Enrolment};
 
@@ -71,6 +71,8 @@ pub struct Parts {
     pub revocations: Arc<Revocations>,
     /// Calls that wait for a person.
     pub approvals: Approvals,
+    /// Tasks that calls have become.
+    pub tasks: Tasks,
     /// Who finds facts out.
     pub facts: Arc<dyn Facts>,
     /// What goes into records of what is said in calls.
@@ -102,9 +104,9 @@ pub struct Node {
     pub definitions_changed: Notify,
     /// Counts the sets of policies that were put in force.
     pub(crate) policy_changes: watch::Sender<u64>,
-    /// What is taken from results that tasks will give later.
-    pub(crate) tasks_cut: Tasks,
     describer: ArcSwap<Describer>,
+    /// Tasks that calls have become, and what is taken from their results.
+    pub(crate) begun: Tasks,
     facts: ArcSwap<Arc<dyn Facts>>,
     /// Figures.
     pub metrics: Metrics,
@@ -157,8 +159,8 @@ impl Node {
             approvals: Arc::new(parts.approvals),
             definitions_changed: Notify::new(),
             policy_changes: watch::Sender::new(0),
-            tasks_cut: Tasks::default(),
             describer: ArcSwap::from_pointee(parts.describer),
+            begun: parts.tasks,
             facts: ArcSwap::from_pointee(parts.facts),
             draining: CancellationToken::new(),
             tasks: TaskTracker::new(),

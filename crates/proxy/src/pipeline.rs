@@ -187,9 +187,9 @@ pub(crate) async fn permit(
     bearer::reaches(&call.node, &call.link, inbound, Some(server), &message)?;
     let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
     if let Some(task) = message.name().filter(|_| is_of_task)
-        && call.node.tasks_cut.is_of_another(server, task, call.link.party())
+        && call.node.begun.of(server, task, call.link.party()).is_none()
     {
-        return Err(Refusal::NoSubject { name: task.to_owned() });
+        return Err(Refusal::NoTask { task: task.to_owned() });
     }
     let decided = Asked::by(call, server, &inbound.headers).decide(message).await;
     call.note_facts(decided.facts);
@@ -211,8 +211,8 @@ async fn subscribe(
     message: &Message,
 ) -> Result<(), Refusal> {
     for (method, member, name) in subjects(message)? {
-        if member == "taskId" && call.node.tasks_cut.is_of_another(server, &name, call.link.party()) {
-            return Err(Refusal::NoSubject { name });
+        if member == "taskId" && call.node.begun.of(server, &name, call.link.party()).is_none() {
+            return Err(Refusal::NoTask { task: name });
         }
         let mut params = serde_json::Map::new();
         params.insert(member.to_owned(), name.as_str().into());

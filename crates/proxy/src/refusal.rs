@@ -60,6 +60,12 @@ pub enum Refusal {
         /// The name as it came.
         name: String,
     },
+    /// A task of another agent, or one that this node does not know.
+    #[error("no call of this agent has become a task `{task}` that is known here")]
+    NoTask {
+        /// Its id as it came.
+        task: String,
+    },
     /// A protocol version that none of the servers speaks.
     #[error("no server here speaks protocol version {requested}")]
     Unspoken {

@@ -213,7 +213,7 @@ impl Relay {
     /// the client may not be asked what the server asks.
     async fn pass_said(&mut self, server: &Arc<Server>, cuts: &Cuts, frame: Frame) -> Option<Bytes> {
         let said = frame.message.as_ref()?;
-        let Some(message) = cuts.said(said.clone()) else {
+        let Some(message) = cuts.passing(said.clone()) else {
             if said.kind() == Kind::Request {
                 let why = "it asks the client something in free text, and only certain fields may pass";
                 let mut aside = self.aside();

@@ -6,35 +6,32 @@
 //! What is of the protocol is not cut: lists of tools, prompts and resources (whose items policy filters one by one) and
 //! what opens and keeps a session.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use lockgate_mcp::Message;
 use lockgate_mcp::project::{Fields, Projected, project, said};
-use lockgate_mcp::{Kind, Message};
 use lockgate_policy::{Permit, ResultFields};
-use lru::LruCache;
-use parking_lot::Mutex;
-use serde_json::Value;
 
 use crate::call::Call;
 use crate::link::LinkContext;
 use crate::node::Node;
 use crate::permit::{What, queries};
 
-/// Tasks that are remembered; the one not asked after for longest makes room.
-const TASKS_MAX: usize = 10_000;
-
-/// Largest result that can be the handle of a task, in bytes. What is larger is an answer.
-const HANDLE_BYTES_MAX: usize = 64 << 10;
-
 /// What is taken from results: each of these rules holds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Cuts(Option<Arc<[Fields]>>);
+pub(crate) struct Cuts(Option<Arc<[Cut]>>);
+
+/// What policy says, and what is done about it.
+#[derive(Clone, Debug)]
+struct Cut {
+    said: ResultFields,
+    fields: Fields,
+}
 
 impl Cuts {
     /// What policy says alone.
     pub(crate) fn of_fields(fields: Option<&ResultFields>) -> Self {
-        Self(fields.map(|fields| [read(fields)].into()))
+        Self(fields.map(|said| [Cut { said: said.clone(), fields: read(said) }].into()))
     }
 
     /// All that is said of several.
@@ -60,7 +57,7 @@ impl Cuts {
             (true, _) => other.clone(),
             (_, true) => self.clone(),
             _ => {
-                let further = other.iter().filter(|fields| !self.iter().any(|own| own == *fields));
+                let further = other.iter().filter(|cut| !self.iter().any(|own| own.said == cut.said));
                 Self(Some(self.iter().chain(further).cloned().collect()))
             }
         }
@@ -71,19 +68,24 @@ impl Cuts {
         self.0.is_none()
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Fields> {
+    fn iter(&self) -> impl Iterator<Item = &Cut> {
         self.0.iter().flat_map(|all| all.iter())
+    }
+
+    /// What policy says: each of it holds.
+    pub(crate) fn said(&self) -> impl Iterator<Item = &ResultFields> {
+        self.iter().map(|cut| &cut.said)
     }
 
     /// What of an answer passes.
     pub(crate) fn answer(&self, message: Message) -> Message {
-        self.iter().fold(message, |message, fields| project(&message, fields).message)
+        self.iter().fold(message, |message, cut| project(&message, &cut.fields).message)
     }
 
     /// What passes of something that a server says of its own accord; nothing, if it may not pass at all.
-    pub(crate) fn said(&self, message: Message) -> Option<Message> {
-        self.iter().try_fold(message, |message, fields| {
-            said(&message, fields).map(|Projected { message, .. }| message)
+    pub(crate) fn passing(&self, message: Message) -> Option<Message> {
+        self.iter().try_fold(message, |message, cut| {
+            said(&message, &cut.fields).map(|Projected { message, .. }| message)
         })
     }
 }
@@ -96,61 +98,21 @@ fn read(fields: &ResultFields) -> Fields {
         .unwrap_or_else(|_| Fields::new(Some([]), []).expect("no field is no field without a name"))
 }
 
-/// Tasks that calls have become: the call that was permitted ends with the task's id, and its result comes by another call.
-pub(crate) struct Tasks(Mutex<LruCache<(String, String), Begun>>);
-
-/// What is known of a task.
-#[derive(Clone)]
-struct Begun {
-    /// Who called.
-    agent: String,
-    /// What is taken from the call's result.
-    cuts: Cuts,
-    /// The method and subject of the call.
-    method: String,
-    name: Option<String>,
-    /// The generation of the policies that permitted it.
-    generation: Option<u64>,
-}
-
-impl Default for Tasks {
-    fn default() -> Self {
-        let tasks = LruCache::new(NonZeroUsize::new(TASKS_MAX).expect("tasks are remembered"));
-        Self(Mutex::new(tasks))
-    }
-}
-
-impl Tasks {
-    fn get(&self, server: &str, task: &str) -> Option<Begun> {
-        self.0.lock().get(&(server.to_owned(), task.to_owned())).cloned()
-    }
-
-    /// Whether a task of this id was begun here by another than `agent`. Servers cannot tell agents apart that come over
-    /// the connections of one gateway.
-    pub(crate) fn is_of_another(&self, server: &str, task: &str, agent: &str) -> bool {
-        self.get(server, task).is_some_and(|begun| begun.agent != agent)
-    }
-
-    fn put(&self, server: &str, task: String, begun: Begun) {
-        self.0.lock().put((server.to_owned(), task), begun);
-    }
-}
-
-/// The cuts on the result of a call: those of its permit, and about a task those of the call that has become it. Of a task
-/// that this node does not know (it was begun before a restart, or elsewhere) nothing passes that any of the caller's
-/// permits at this server keeps back.
+/// The cuts on the result of a call: those of its permit, and about a task those of the call that has become it.
 pub(crate) fn cuts(call: &Call, server: &str, permit: &Permit) -> Cuts {
     let message = permit.message();
     let is_of_task = message.method().is_some_and(|method| method.starts_with("tasks/"));
-    let of_task =
-        message.name().filter(|_| is_of_task).map(|task| match call.node.tasks_cut.get(server, task) {
+    let of_task = message.name().filter(|_| is_of_task).map(|task| {
+        match call.node.begun.of(server, task, call.link.party()) {
             Some(begun) if begun.generation == Some(permit.generation()) => begun.cuts,
             Some(begun) => {
                 let (method, name) = (begun.method.as_str(), begun.name.as_deref());
                 begun.cuts.and(&Cuts::at_most(&call.node, &call.link, (server, method, name)))
             }
+            // It was pushed out since it was looked for.
             None => Cuts::beside(&call.node, &call.link, server),
-        });
+        }
+    });
     of_task.unwrap_or_default().and(&Cuts::of_fields(permit.result()))
 }
 
@@ -162,21 +124,7 @@ pub(crate) fn is_protocol(method: &str) -> bool {
 }
 
 /// The part of an answer to `call` that may pass. What no policy restricts passes as it came.
-pub(crate) fn projected(call: &Call, server: &str, method: &str, message: Message) -> Message {
-    if !method.starts_with("tasks/")
-        && message.kind() == Kind::Result
-        && message.bytes().len() <= HANDLE_BYTES_MAX
-        && let Some(task) = task_id(&message)
-    {
-        let begun = Begun {
-            agent: call.link.party().to_owned(),
-            cuts: call.cuts().clone(),
-            method: method.to_owned(),
-            name: call.name().map(str::to_owned),
-            generation: call.permitted_under(),
-        };
-        call.node.tasks_cut.put(server, task, begun);
-    }
+pub(crate) fn projected(call: &Call, method: &str, message: Message) -> Message {
     if is_protocol(method) { message } else { call.cuts().answer(message) }
 }
 
@@ -185,20 +133,10 @@ pub(crate) fn projected_tasks(call: &Call, server: &str, message: Message) -> Me
     Cuts::beside(&call.node, &call.link, server).and(call.cuts()).answer(message)
 }
 
-/// The id of the task that a call has become, if it has.
-fn task_id(message: &Message) -> Option<String> {
-    let read = |raw: &str| serde_json::from_str::<Value>(raw).ok();
-    let id = match message.result_member_raw("task").and_then(read) {
-        Some(task) => task.get("taskId").cloned(),
-        None => message.result_member_raw("taskId").and_then(read),
-    };
-    id?.as_str().map(str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use lockgate_mcp::Limits;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use lockgate_policy::{Options, Policies, Source};
-use lockgate_proxy::{Limits, Node};
+use lockgate_proxy::tasks::Tasks;
+use lockgate_proxy::{Limits, Node, Parts, Server};
+use lockgate_store::Store;
 use rig::scripted::{event, events, scripted, stream_of, typed, whole};
 use rig::{ALL, Client, Events, agent, data, door, gateway, modern};
 use serde_json::{Value, json};
@@ -91,6 +93,42 @@ async fn a_task_is_for_the_agent_whose_call_it_is() {
         let (_, answered) = ann.asked(PATH, &modern(3, method, params)).await;
         assert!(answered.get("result").is_some(), "{method}: {answered}");
     }
+}
+
+#[tokio::test]
+async fn a_task_outlives_a_restart_with_its_agent_and_its_cuts() {
+    const ONLY: &str = r#"@id("all") @result_fields("name") permit(principal, action, resource);"#;
+    let upstream = scripted(|seen| match seen.method() {
+        "tools/call" => {
+            whole(200, &seen.result(json!({"resultType": "task", "taskId": "t-1", "status": "working"})))
+        }
+        "tasks/get" => whole(
+            200,
+            &seen.result(json!({"resultType": "complete", "taskId": "t-1", "status": "completed",
+                "result": {"structuredContent": {"name": "Ann", "ssn": "s3cret"}}})),
+        ),
+        _ => seen.usual("unused"),
+    })
+    .await;
+    let (store, limits) = (Store::in_memory().unwrap(), Arc::new(Limits::default()));
+    let start = |policy: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        let servers = vec![Server::new("crm".to_owned(), rig::upstream(upstream, &limits))];
+        let tasks = Tasks::load(store.clone()).unwrap();
+        (Node::new(Parts { tasks, ..rig::parts(servers, policy, dir.path()) }), dir)
+    };
+    let before = start(ONLY);
+    let call = modern(1, "tools/call", json!({"name": "long", "arguments": {}}));
+    let (_, begun) = client_of(&before.0, "ann").await.asked(PATH, &call).await;
+    assert!(begun.get("result").is_some(), "{begun}");
+    drop(before);
+    // The policies of now would let all of it pass; those that permitted the call did not.
+    let after = start(ALL);
+    let asked = modern(2, "tasks/get", json!({"taskId": "t-1"}));
+    let (_, refused) = client_of(&after.0, "bob").await.asked(PATH, &asked).await;
+    assert_eq!(refused["error"]["code"], -32602, "{refused}");
+    let (_, done) = client_of(&after.0, "ann").await.asked(PATH, &asked).await;
+    assert!(done.to_string().contains("Ann") && !done.to_string().contains("s3cret"), "{done}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use lockgate_proxy::agility::Move;
 use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::Face;
 use lockgate_proxy::node::PINS;
+use lockgate_proxy::tasks::Tasks;
 use lockgate_proxy::upstream::http::HttpUpstream;
 use lockgate_proxy::upstream::stdio::StdioUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
@@ -89,6 +90,7 @@ pub(super) async fn put_together(
     let facts = Arc::new(facts::InForce::new(facts));
     let revocations = revoke::load(&store, moment_ms()).map_err(|error| unstored(&state, &error))?;
     let approvals = Approvals::load(store.clone(), moment_ms()).map_err(|error| unstored(&state, &error))?;
+    let tasks = Tasks::load(store.clone()).map_err(|error| unstored(&state, &error))?;
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = sealing::open(&settings, &state, &in_force).await?;
     let vault = subjects::open(&settings, &state)?;
@@ -119,6 +121,7 @@ pub(super) async fn put_together(
         enrolment: Arc::clone(&registrar) as _,
         revocations,
         approvals,
+        tasks,
         facts: Arc::clone(&facts) as _,
         describer: subjects::describer(&settings, &vault),
         limits,

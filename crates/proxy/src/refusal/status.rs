@@ -22,7 +22,7 @@ impl Refusal {
             R::Headers { .. } | R::Incomplete | R::Decode(_) | R::Header(_) | R::Version { .. } => {
                 Stage::Decode
             }
-            R::NoMethod { .. } | R::NoSubject { .. } | R::Unspoken { .. } => Stage::Decode,
+            R::NoMethod { .. } | R::NoSubject { .. } | R::NoTask { .. } | R::Unspoken { .. } => Stage::Decode,
             R::Subscriptions { .. } => Stage::Decode,
             R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut | R::Token(_) => Stage::Bind,
             R::Denied(_) | R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) => Stage::Permit,
@@ -51,7 +51,7 @@ impl Refusal {
             R::Unauthenticated(_) | R::Token(_) => code::POLICY_DENIED,
             R::Revoked(_) | R::Cut => code::REVOKED,
             R::NoMethod { .. } => code::METHOD_NOT_FOUND,
-            R::NoSubject { .. } | R::Subscriptions { .. } => code::INVALID_PARAMS,
+            R::NoSubject { .. } | R::NoTask { .. } | R::Subscriptions { .. } => code::INVALID_PARAMS,
             R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
             R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => code::HELD,
             R::Upstream { .. } => code::UPSTREAM,
@@ -83,8 +83,12 @@ impl Refusal {
             R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
             R::Denied(denial) if is_unknown_to_modern(denial) => StatusCode::NOT_FOUND,
             R::Unspoken { .. } => StatusCode::BAD_REQUEST,
-            R::NoMethod { .. } | R::NoSubject { .. } | R::Subscriptions { .. } if asks => StatusCode::OK,
-            R::NoMethod { .. } | R::NoSubject { .. } | R::Subscriptions { .. } => StatusCode::BAD_REQUEST,
+            R::NoMethod { .. } | R::NoSubject { .. } | R::NoTask { .. } | R::Subscriptions { .. } if asks => {
+                StatusCode::OK
+            }
+            R::NoMethod { .. } | R::NoSubject { .. } | R::NoTask { .. } | R::Subscriptions { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             R::Denied(_) | R::Held { .. } | R::Withheld(_) if asks => StatusCode::OK,
             R::Denied(_) | R::Held { .. } | R::Withheld(_) => StatusCode::FORBIDDEN,
             R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) | R::Unprojected { .. } => {

@@ -34,6 +34,7 @@ use lockgate_proxy::face::{self, Face};
 use lockgate_proxy::facts::NoFacts;
 use lockgate_proxy::link::NewLink;
 use lockgate_proxy::pipeline;
+use lockgate_proxy::tasks::Tasks;
 use lockgate_proxy::upstream::http::HttpUpstream;
 use lockgate_proxy::upstream::{Transport, Upstream};
 use lockgate_proxy::wellknown::{EnrolRequest, Enrolled, Enrolment, NotEnrolled, Permitted, RenewRequest};
@@ -145,6 +146,7 @@ pub(crate) fn parts(servers: Vec<Server>, policy: &str, dir: &Path) -> Parts {
         enrolment: Arc::new(NoEnrolment),
         revocations: Arc::default(),
         approvals: Approvals::load(Store::in_memory().unwrap(), 0).unwrap(),
+        tasks: Tasks::load(Store::in_memory().unwrap()).unwrap(),
         facts: Arc::new(NoFacts),
         describer: Describer::default(),
         limits: Arc::default(),
