@@ -35,6 +35,15 @@ pub struct Authority {
     turn: Mutex<()>,
 }
 
+/// The roots of an authority at one moment, with their private keys.
+pub struct Snapshot(Arc<Roots>);
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Snapshot([redacted])")
+    }
+}
+
 impl Authority {
     /// Makes an authority that lives in memory only, with a root for each of these algorithms.
     ///
@@ -166,6 +175,20 @@ impl Authority {
         within("the overlap of two roots in seconds", 0, OVERLAP_MAX.as_secs(), found)?;
         let rotation = self.change(|roots| roots.rotated(algorithm, now, overlap).map(Some))?;
         Ok(rotation.expect("a rotation always changes the roots"))
+    }
+
+    /// The roots as they are now, to go back to.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.roots())
+    }
+
+    /// Goes back to the roots of before a change that could not be carried through. The sequence grows all the same, so
+    /// that whoever heard of the change hears of its end.
+    ///
+    /// # Errors
+    /// As [`Authority::ensure`].
+    pub fn go_back(&self, to: &Snapshot, now: SystemTime) -> Result<(), IdentityError> {
+        self.change(|roots| Ok(Some((roots.back_to(&to.0, now)?, ())))).map(drop)
     }
 
     /// Drops the roots whose overlap is over, and their private keys for ever. Answers whether there were any. Call it

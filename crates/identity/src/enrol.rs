@@ -4,6 +4,7 @@
 //! whose signature proves possession of the key. Renewal is the same with a fresh key, asked for
 //! over a link that the old certificate authenticates.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -14,19 +15,23 @@ use lockgate_crypto::{Algorithm, PrivateKey, digest};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use x509_cert::name::Name;
+use zeroize::Zeroizing;
 
 use crate::facts::Facts;
 use crate::file::{self, Secrecy};
+use crate::preamble::Preamble;
 use crate::signed::Signed;
 use crate::{IdentityError, Leaf, SpiffeId, TrustBundle};
 
 /// Largest request that is read, in bytes of PEM. The largest of ours (SLH-DSA) has 23.5 kB.
 pub const REQUEST_BYTES_MAX: usize = 32 * 1024;
 
-/// Private key and certificate of the agent, one file so that they always belong together.
+/// Private key, certificate and roots of the agent, one file so that they always belong together.
 const IDENTITY_FILE: &str = "identity.pem";
-/// The roots that the agent trusts.
+/// The roots that the agent trusts, once more for other programs.
 const BUNDLE_FILE: &str = "authority.pem";
+/// What stands between the certificate of an identity and its roots. Readers of PEM pass over it.
+const ROOTS_MARK: &str = "# the roots that it trusts\n";
 
 const WHAT: &str = "the certification request";
 const PEM_LABEL: &str = "CERTIFICATE REQUEST";
@@ -157,6 +162,15 @@ impl Enrolment {
     }
 }
 
+/// Key and certificate of an identity's file, and its roots.
+fn parts(pem: &[u8]) -> (&[u8], Option<Cow<'_, str>>) {
+    let mark = ROOTS_MARK.as_bytes();
+    match pem.windows(mark.len()).position(|window| window == mark) {
+        Some(at) => (&pem[..at], Some(String::from_utf8_lossy(&pem[at + mark.len()..]))),
+        None => (pem, None),
+    }
+}
+
 impl fmt::Debug for Enrolment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Enrolment { key: [redacted], .. }")
@@ -186,9 +200,19 @@ impl AgentIdentity {
         let Some(pem) = file::read_private(&path)? else {
             return Ok(None);
         };
-        let bundle = TrustBundle::from_pem_file(&dir.join(BUNDLE_FILE))?;
+        let (leaf_pem, roots) = parts(&pem);
+        // An earlier version kept the roots in the other file alone.
+        let beside = || TrustBundle::from_pem_file(&dir.join(BUNDLE_FILE));
+        let kept = roots.map(|roots| {
+            let preamble = Preamble::read(&roots)?.unwrap_or_default();
+            TrustBundle::from_dated_pem(&roots, &preamble)
+        });
+        let bundle = match kept {
+            Some(bundle) => bundle.map_err(|error| error.in_file(&path))?,
+            None => beside()?,
+        };
         let read = || -> Result<_, IdentityError> {
-            let leaf = Leaf::from_pem(&pem)?;
+            let leaf = Leaf::from_pem(leaf_pem)?;
             let facts = Facts::read(leaf.certificate())?;
             bundle.prove(&facts, leaf.certificate(), leaf.not_before())?;
             Ok((facts.id, leaf))
@@ -197,17 +221,21 @@ impl AgentIdentity {
         Ok(Some(Self { id, leaf, bundle }))
     }
 
-    /// Writes the identity into a directory (0700): `identity.pem` with key and certificate
-    /// (0600), and `authority.pem`.
+    /// Writes the identity into a directory (0700): `identity.pem` (0600) with key, certificate and roots, which so are
+    /// of one moment wherever it stops, and then `authority.pem`, the roots again, for other programs.
     ///
     /// # Errors
-    /// [`IdentityError::Io`] if a file cannot be written; an earlier identity is then untouched.
+    /// [`IdentityError::Io`] if a file cannot be written; if it is the first, an earlier identity is untouched.
     pub fn save(&self, dir: &Path) -> Result<(), IdentityError> {
         file::private_directory(dir)?;
-        let roots = self.bundle.to_dated_pem();
-        file::write_whole(&dir.join(BUNDLE_FILE), roots.as_bytes(), Secrecy::Public)?;
-        let secret = self.leaf.to_pem();
-        file::write_whole(&dir.join(IDENTITY_FILE), secret.as_bytes(), Secrecy::OwnerOnly)
+        let (secret, roots) = (self.leaf.to_pem(), self.bundle.to_dated_pem());
+        // Room for all at once: a growing text would leave a copy of the key behind.
+        let mut whole = Zeroizing::new(String::with_capacity(secret.len() + ROOTS_MARK.len() + roots.len()));
+        whole.push_str(&secret);
+        whole.push_str(ROOTS_MARK);
+        whole.push_str(&roots);
+        file::write_whole(&dir.join(IDENTITY_FILE), whole.as_bytes(), Secrecy::OwnerOnly)?;
+        file::write_whole(&dir.join(BUNDLE_FILE), roots.as_bytes(), Secrecy::Public)
     }
 
     /// How new the bundle is that the agent trusts; 0 until the first update.

@@ -78,7 +78,7 @@ pub mod token;
 mod update;
 pub mod verifier;
 
-pub use authority::{Authority, OVERLAP_MAX};
+pub use authority::{Authority, OVERLAP_MAX, Snapshot};
 pub use bundle::{ROOTS_MAX, Root, TrustBundle};
 pub use described::{Described, describe};
 pub use error::IdentityError;

@@ -192,6 +192,11 @@ impl Roots {
         Ok((self.next(held, now)?, rotation))
     }
 
+    /// The roots of another moment, after these.
+    pub(crate) fn back_to(&self, other: &Self, now: SystemTime) -> Result<Self, IdentityError> {
+        self.next(other.held.clone(), now)
+    }
+
     /// Drops the roots that are retired, with their keys. `None` if there are none.
     pub(crate) fn pruned(&self, now: SystemTime) -> Result<Option<Self>, IdentityError> {
         if !self.has_retired(now) {

@@ -350,6 +350,14 @@ fn local_http_turns_web_pages_away() {
     let rebound = post(address, "Connection: close\r\n", &initialize(1))
         .replace(&format!("Host: {address}"), "Host: evil.example");
     assert!(http(address, &rebound).starts_with("HTTP/1.1 403"));
+    // The reason arrives although the door looked at the head alone, and most of the body was still to come.
+    let long =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "x".repeat(700 << 10)}});
+    for _ in 0..10 {
+        let refused =
+            http(address, &post(address, "Connection: close\r\nOrigin: https://evil.example\r\n", &long));
+        assert!(refused.starts_with("HTTP/1.1 403") && refused.ends_with('}'), "{refused}");
+    }
     let page = http(
         address,
         &post(address, "Connection: close\r\nOrigin: http://localhost:6274\r\n", &initialize(1)),

@@ -54,7 +54,7 @@ mod stall;
 pub mod tasks;
 mod tell;
 pub mod trace;
-mod unread;
+pub mod unread;
 pub mod upstream;
 pub mod wellknown;
 pub mod witness;

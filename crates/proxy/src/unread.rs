@@ -31,10 +31,10 @@ pub struct Received {
 }
 
 /// Where the rest of a body is found once its request is answered.
-pub(crate) struct Unread(Place);
+pub struct Unread(Place);
 
 /// Splits a request from what may be left of it.
-pub(crate) fn watch(request: Request<Incoming>) -> (Request<Received>, Unread) {
+pub fn watch(request: Request<Incoming>) -> (Request<Received>, Unread) {
     let place = Place::default();
     // A peer that waits to be told to go on has sent nothing yet, and reading would tell it.
     let waits = request.headers().contains_key(header::EXPECT);
@@ -44,7 +44,7 @@ pub(crate) fn watch(request: Request<Incoming>) -> (Request<Received>, Unread) {
 
 impl Unread {
     /// Takes in the rest of the body, as far as it is short and comes soon.
-    pub(crate) async fn discard(self) {
+    pub async fn discard(self) {
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(body) = rest {
             let _late = timeout(Duration::from_millis(DISCARDED_MS_MAX), read_away(body)).await;

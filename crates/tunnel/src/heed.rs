@@ -148,7 +148,7 @@ impl<I: Issue> Follower<I> {
 
     /// Dials by `suite` and the identity of today from now on, and remembers it.
     fn adopt(&mut self, suite: &Suite, notice: &Notice) -> Result<(), TunnelError> {
-        let authority = self.member.identity.bundle.fingerprint();
+        let authority = &self.member.identity.bundle;
         let following = Following::new(notice.epoch, authority, notice.announced.clone());
         if self.following.as_ref() == Some(&following) && !self.stale {
             return Ok(());

@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use lockgate_crypto::Announced;
+use lockgate_identity::TrustBundle;
 use serde::{Deserialize, Serialize};
 
 use crate::TunnelError;
@@ -25,14 +26,32 @@ pub(crate) struct Following {
     /// The gateway's epoch.
     pub(crate) epoch: u64,
     /// Fingerprint of the authority that the gateway belonged to: another one's word is not followed.
-    pub(crate) authority: String,
+    authority: String,
+    /// Fingerprints of its roots: while one of them is trusted it is the same authority, whatever roots came to it since.
+    #[serde(default)]
+    roots: Vec<String>,
     /// The lists.
     pub(crate) announced: Announced,
 }
 
 impl Following {
-    pub(crate) fn new(epoch: u64, authority: &str, announced: Announced) -> Self {
-        Self { schema: SCHEMA.to_owned(), epoch, authority: authority.to_owned(), announced }
+    pub(crate) fn new(epoch: u64, authority: &TrustBundle, announced: Announced) -> Self {
+        let mut roots: Vec<String> =
+            authority.roots().iter().map(|root| root.fingerprint().to_owned()).collect();
+        roots.sort_unstable();
+        Self {
+            schema: SCHEMA.to_owned(),
+            epoch,
+            authority: authority.fingerprint().to_owned(),
+            roots,
+            announced,
+        }
+    }
+
+    /// Whether it was heard of an authority that is trusted by `bundle`.
+    pub(crate) fn is_of(&self, bundle: &TrustBundle) -> bool {
+        let is_trusted = |known: &String| bundle.roots().iter().any(|root| root.fingerprint() == known);
+        self.authority == bundle.fingerprint() || self.roots.iter().any(is_trusted)
     }
 
     /// Reads what [`Following::save`] wrote; none if there is none.
@@ -69,7 +88,12 @@ impl Following {
 ///
 /// # Errors
 /// [`TunnelError::Kept`] if it cannot be written.
-pub fn remember(folder: &Path, epoch: u64, authority: &str, announced: Announced) -> Result<(), TunnelError> {
+pub fn remember(
+    folder: &Path,
+    epoch: u64,
+    authority: &TrustBundle,
+    announced: Announced,
+) -> Result<(), TunnelError> {
     Following::new(epoch, authority, announced).save(folder)
 }
 
@@ -104,6 +128,11 @@ fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use lockgate_crypto::profile;
+    use lockgate_identity::Authority;
+
     use super::*;
 
     #[test]
@@ -111,7 +140,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Following::load(folder.path()).unwrap(), None);
         let lists = Announced { profile: "p".into(), groups: vec!["g".into()], ..Announced::default() };
-        let following = Following::new(7, "ab", lists);
+        let suite = profile::find("pq-hybrid").unwrap().compile(1).unwrap();
+        let authority = Authority::generate("example.org", suite.identities(), SystemTime::now()).unwrap();
+        let following = Following::new(7, &authority.bundle(), lists);
         following.save(folder.path()).unwrap();
         assert_eq!(Following::load(folder.path()).unwrap(), Some(following.clone()));
         Following { epoch: 8, ..following }.save(folder.path()).unwrap();
@@ -120,6 +151,23 @@ mod tests {
         forget(folder.path()).unwrap();
         forget(folder.path()).unwrap();
         assert_eq!(Following::load(folder.path()).unwrap(), None);
+    }
+
+    #[test]
+    fn further_roots_of_an_authority_make_no_other_of_it() {
+        let (now, folder) = (SystemTime::now(), tempfile::tempdir().unwrap());
+        let suite = profile::find("pq-hybrid").unwrap().compile(1).unwrap();
+        let algorithm = suite.identities()[0];
+        let authority = |domain| Authority::generate(domain, &[algorithm], now).unwrap();
+        let (ours, theirs) = (authority("example.org"), authority("example.org"));
+        Following::new(7, &ours.bundle(), Announced::default()).save(folder.path()).unwrap();
+        // The connector learned of a new root, and was stopped before the next notice.
+        ours.rotate(algorithm, now, Duration::from_secs(600)).unwrap();
+        let kept = Following::load(folder.path()).unwrap().unwrap();
+        assert!(kept.is_of(&ours.bundle()) && !kept.is_of(&theirs.bundle()));
+        // One of an earlier version has the fingerprint alone.
+        let earlier = Following { roots: Vec::new(), ..kept };
+        assert!(!earlier.is_of(&ours.bundle()));
     }
 
     #[test]

@@ -34,6 +34,14 @@ pub fn algorithm_for(suite: &Suite, bundle: &TrustBundle) -> Option<&'static Alg
     identities().find(rooted).or_else(|| permitted().find(rooted)).or_else(|| identities().next())
 }
 
+/// The algorithms of roots that may vouch for others. What the suite to come has given up counts only where there is
+/// nobody else: it may be given up because it is broken.
+fn vouching(trusted: &TrustBundle, [today, next]: [&Suite; 2]) -> Vec<&'static Algorithm> {
+    let permits = |suite: &Suite| suite.signatures().to_vec();
+    let vouches = trusted.roots().iter().any(|root| next.signatures().contains(&root.algorithm()));
+    if vouches { permits(next) } else { [permits(today), permits(next)].concat() }
+}
+
 impl<I: Issue> Member<I> {
     pub(crate) fn new(identity: AgentIdentity, issuer: I, folder: Option<PathBuf>) -> Self {
         Self { identity, issuer, folder }
@@ -50,8 +58,8 @@ impl<I: Issue> Member<I> {
     }
 
     /// Fetches the authority's roots, if those of number `sequence` are newer than ours, and takes them if one vouches
-    /// for them that we trust already. Whoever may vouch must be of an algorithm that one of `suites` permits: the
-    /// suite of today, under which the link is up, or the one to come.
+    /// for them that we trust already. Whoever may vouch must be of an algorithm that the second of `suites` permits, the
+    /// one to come; where we trust no root of such an algorithm, the first, under which the link is up.
     pub(crate) async fn newer_bundle(
         &self,
         pool: &Pool,
@@ -64,8 +72,7 @@ impl<I: Issue> Member<I> {
             return Ok(None);
         }
         let update = service::ask_text(pool, service::get(BUNDLE)).await?;
-        let permitted = suites.into_iter().flat_map(|suite| suite.signatures().iter().copied()).collect();
-        let accepted = shared.bundle(trusted, last, update, permitted).await;
+        let accepted = shared.bundle(trusted, last, update, vouching(trusted, suites)).await;
         let (bundle, _) = accepted.map_err(TunnelError::Bundle)?;
         Ok(Some(bundle))
     }
@@ -139,6 +146,33 @@ impl<I: Issue> Member<I> {
         let Some(folder) = &self.folder else { return };
         if let Err(error) = self.identity.save(folder) {
             tracing::warn!(folder = %folder.display(), %error, "the identity is in force but not saved: free or mend the folder before the next restart");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lockgate_crypto::profile;
+    use lockgate_identity::Authority;
+
+    use super::*;
+
+    #[test]
+    fn who_is_given_up_vouches_only_where_nobody_else_can() {
+        let suite = |name: &str| profile::find(name).unwrap().compile(1).unwrap();
+        let (today, next) = (suite("pq-kex"), suite("cnsa2"));
+        let given_up: Vec<_> =
+            today.signatures().iter().copied().filter(|row| !next.signatures().contains(row)).collect();
+        assert!(!given_up.is_empty());
+        let bundle = |algorithms: &[&'static Algorithm]| {
+            Authority::generate("example.org", algorithms, SystemTime::now()).unwrap().bundle()
+        };
+        let (old, new) =
+            (given_up.iter().copied().find(|row| PrivateKey::can_make(row)).unwrap(), next.identities()[0]);
+        for (roots, counts) in [(vec![old], true), (vec![old, new], false), (vec![new], false)] {
+            let vouching = vouching(&bundle(&roots), [&today, &next]);
+            assert_eq!(vouching.contains(&old), counts, "{roots:?}");
+            assert!(vouching.contains(&new));
         }
     }
 }

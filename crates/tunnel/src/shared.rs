@@ -76,17 +76,21 @@ impl Shared {
         update: String,
         permitted: Vec<&'static Algorithm>,
     ) -> Result<(TrustBundle, u64), String> {
+        let now = SystemTime::now();
+        // What holds, and what is refused, can depend on the time: it is looked at again each minute.
+        let minute = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
         let ids: Vec<_> = permitted.iter().map(|row| row.id).collect();
         let key = key(&[
             trusted.fingerprint().as_bytes(),
             &sequence.to_be_bytes(),
             ids.join(" ").as_bytes(),
             update.as_bytes(),
+            &minute.to_be_bytes(),
         ]);
         let trusted = trusted.clone();
         let accept = move || {
             let permits = |row: &Algorithm| permitted.iter().any(|permitted| permitted.id == row.id);
-            let accepted = trusted.accept_update(&update, permits, sequence, SystemTime::now());
+            let accepted = trusted.accept_update(&update, permits, sequence, now);
             accepted.map_err(|error: IdentityError| error.to_string())
         };
         self.0.bundles.get(key, BUNDLES_MAX, accept).await

@@ -226,7 +226,7 @@ async fn start(
     let folder = settings.folder.as_ref().filter(|_| settings.follow == Follow::Safe);
     let following = folder.map(|folder| Following::load(folder)).transpose()?.flatten();
     let following = following.filter(|following| {
-        let same = following.authority == identity.bundle.fingerprint();
+        let same = following.is_of(&identity.bundle);
         if !same {
             tracing::warn!("what was followed last was heard under other roots; dialling by the floor until the gateway's next notice");
         }

@@ -113,9 +113,36 @@ fn an_agent_keeps_its_identity_on_disk() {
     let error = AgentIdentity::load(&dir).unwrap_err();
     assert!(matches!(error, IdentityError::Permissions { .. }), "{error}");
     set_mode(&secret, 0o600);
-    fs::write(dir.join("authority.pem"), theirs().to_pem()).unwrap();
+    // As an earlier version wrote it.
+    let (agent, bundle) = (agent(authority(), all()[0]), dir.join("authority.pem"));
+    fs::write(&secret, agent.leaf.to_pem()).unwrap();
+    fs::write(&bundle, agent.bundle.to_pem()).unwrap();
+    assert_eq!(AgentIdentity::load(&dir).unwrap().unwrap().bundle, agent.bundle);
+    fs::write(&bundle, theirs().to_pem()).unwrap();
     let error = AgentIdentity::load(&dir).unwrap_err().to_string();
     assert!(error.contains("identity.pem") && error.contains("not issued by"), "{error}");
+}
+
+/// The roots and the certificate changed together; whoever stops the process between two writes finds them so.
+#[test]
+fn an_identity_is_of_one_moment_wherever_its_writing_stops() {
+    let root = tempfile::tempdir().unwrap();
+    let (dir, algorithm) = (root.path().join("agent"), all()[0]);
+    let (before, after) = (Authority::generate("example.org", &all(), now()).unwrap(), authority());
+    agent(&before, algorithm).save(&dir).unwrap();
+    let old = fs::read(dir.join("authority.pem")).unwrap();
+    let next = agent(after, algorithm);
+    next.save(&dir).unwrap();
+    fs::write(dir.join("authority.pem"), old).unwrap();
+    let loaded = AgentIdentity::load(&dir).unwrap().unwrap();
+    assert_eq!((loaded.bundle, loaded.leaf.certificate()), (next.bundle.clone(), next.leaf.certificate()));
+    fs::remove_file(dir.join("authority.pem")).unwrap();
+    assert!(AgentIdentity::load(&dir).unwrap().is_some());
+    // Half of it is no identity.
+    let secret = dir.join("identity.pem");
+    let whole = fs::read(&secret).unwrap();
+    fs::write(&secret, &whole[..whole.len() - 100]).unwrap();
+    assert!(AgentIdentity::load(&dir).is_err());
 }
 
 #[test]

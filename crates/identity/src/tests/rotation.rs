@@ -28,6 +28,30 @@ fn agent_at(authority: &Authority, algorithm: &'static Algorithm, moment: System
     enrolment.finish(&issued.to_pem(), authority.bundle(), moment).unwrap()
 }
 
+/// A change that could not be put in force leaves no root behind, in memory or on the disk.
+#[test]
+fn a_rotation_can_be_taken_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::open_or_create(dir.path(), "example.org", &[composite()], now()).unwrap();
+    let (before, held) = (authority.bundle(), agent(&authority, composite()));
+    for overlap in [WEEK, Duration::ZERO] {
+        let snapshot = authority.snapshot();
+        authority.rotate(composite(), now(), overlap).unwrap();
+        let between = authority.bundle();
+        assert_ne!(between.fingerprint(), before.fingerprint());
+        authority.go_back(&snapshot, now()).unwrap();
+        let after = authority.bundle();
+        assert_eq!(after.fingerprint(), before.fingerprint());
+        assert!(after.roots().iter().all(|root| root.retire_at().is_none()));
+        assert!(after.sequence() > between.sequence(), "peers that heard of it hear of its end");
+        assert!(takes(&after, &held, now()));
+        let stored = Authority::open(dir.path()).unwrap().unwrap();
+        assert_eq!(stored.bundle(), after);
+        takes(&after, &agent(&stored, composite()), now());
+    }
+    assert!(!format!("{:?}", authority.snapshot()).contains("PRIVATE"));
+}
+
 /// checklist 9: certificates are issued anew under another algorithm, by a root that is made when it is first needed.
 #[test]
 fn an_authority_grows_by_the_algorithms_that_are_needed() {

@@ -134,8 +134,7 @@ impl Agent {
             }
         };
         if let Some((epoch, announced)) = permitted {
-            let authority = identity.bundle.fingerprint();
-            lockgate_tunnel::remember(&folder, epoch, authority, announced)
+            lockgate_tunnel::remember(&folder, epoch, &identity.bundle, announced)
                 .map_err(|error| trouble::tunnel(&error, wanted.endpoint))?;
         }
         Ok(Self { identity, folder, issuer: Issuer::Local(state.clone()) })

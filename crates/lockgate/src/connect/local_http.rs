@@ -13,10 +13,10 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lockgate_mcp::{Limits, Message, reply};
+use lockgate_proxy::unread::{self, Received};
 use lockgate_transport::http::PoolError;
 use lockgate_transport::{AcceptError, Link, Listener};
 use lockgate_tunnel::Repeat;
@@ -89,15 +89,21 @@ async fn serve(link: Link, tunnel: Tunnel, door: Door, stop: CancellationToken) 
     let service = service_fn(move |request| {
         let (tunnel, door) = (tunnel.clone(), door.clone());
         async move {
+            let (request, rest) = unread::watch(request);
             let checked = if same_user {
                 door.check(request.method(), request.headers())
             } else {
                 Err(Refused::OtherUser)
             };
-            Ok::<_, Infallible>(match checked {
+            let response = match checked {
                 Ok(()) => relay(request, &tunnel, &door).await,
-                Err(refused) => refused.response(),
-            })
+                Err(refused) => {
+                    drop(request);
+                    refused.response()
+                }
+            };
+            rest.discard().await;
+            Ok::<_, Infallible>(response)
         }
     });
     let mut builder = hyper::server::conn::http1::Builder::new();
@@ -202,7 +208,7 @@ fn error(status: StatusCode, code: i64, text: &str, data: &serde_json::Value) ->
     response
 }
 
-async fn relay(request: Request<Incoming>, tunnel: &Tunnel, door: &Door) -> Response<Body> {
+async fn relay(request: Request<Received>, tunnel: &Tunnel, door: &Door) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = match collect(body, door.bytes_max).await {
         Ok(body) => body,
@@ -238,7 +244,7 @@ async fn relay(request: Request<Incoming>, tunnel: &Tunnel, door: &Door) -> Resp
     }
 }
 
-async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Bytes, Refused> {
+async fn collect(mut body: Received, bytes_max: usize) -> Result<Bytes, Refused> {
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Refused::Incomplete)?.into_data() else { continue };

@@ -27,6 +27,7 @@ mod wanted;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use lockgate_crypto::Conditions;
 use lockgate_identity::verifier::ForeignRoots;
 use lockgate_store::Store;
 use lockgate_transport::Dialer;
@@ -100,7 +101,8 @@ pub(super) fn restore(settings: &Settings, store: &Store) -> Result<(CryptoState
     let now_ms = Clock::start().now_ms();
     let name = |slot: &state::Slot| wanted::configured(settings, slot).map(|profile| profile.name.to_owned());
     let state = state.swept(now_ms, &name).unwrap_or_else(|| state.next());
-    let state = change::follow_document(settings, state)?;
+    let bans = Conditions { bans: state.bans.clone().into(), ..Conditions::today(state.epoch) };
+    let state = change::follow_document(settings, state, &bans)?;
     let conditions = compile::conditions(settings, &state, clock::today());
     let wanted = wanted::wanted(settings, &state, now_ms)?;
     // A node that outlived a profile's last day comes back as it ran.

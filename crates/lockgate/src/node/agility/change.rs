@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use lockgate_audit::{Durability, Kind, Outcome, Record};
+use lockgate_crypto::Conditions;
 use lockgate_identity::{NodeIdentity, TrustBundle};
 use lockgate_proxy::agility::{InForce, ListenerRule, MigrationView, Move, PeerRule};
 use lockgate_proxy::upstream::Transport;
@@ -104,7 +105,8 @@ impl Control {
         day: jiff::civil::Date,
         own: Option<Vec<Option<NodeIdentity>>>,
     ) -> Result<Draft, Problem> {
-        let state = follow_document(&settings, state)?;
+        let in_force = self.changing().lock().in_force.conditions.clone();
+        let state = follow_document(&settings, state, &in_force)?;
         let conditions = conditions(&settings, &state, day);
         let wanted = wanted(&settings, &state, self.moment_ms())?;
         let (wanted, ended) = without_the_ended(&settings, wanted, &conditions);
@@ -299,11 +301,21 @@ impl Control {
     }
 }
 
-/// The signed document of the settings, if it may follow the last one.
-pub(super) fn follow_document(settings: &Settings, mut state: CryptoState) -> Result<CryptoState, Problem> {
+/// The signed document of the settings, if it may follow the last one: whoever breaks what is banned under `conditions` must
+/// not lift the ban by a document that it signs with it. The very same document may always come again.
+pub(super) fn follow_document(
+    settings: &Settings,
+    mut state: CryptoState,
+    conditions: &Conditions,
+) -> Result<CryptoState, Problem> {
     let Some(signed) = &settings.crypto.document else { return Ok(state) };
     let document = &signed.document;
     document.follows(state.document.as_ref()).map_err(|error| Problem::Document(error.to_string()))?;
+    if state.document.as_ref() != Some(&document.seen())
+        && let Some(why) = conditions.refusal_of(signed.signer.algorithm)
+    {
+        return Err(Problem::Document(format!("its signature counts no more: {why}")));
+    }
     state.document = Some(document.seen());
     Ok(state)
 }

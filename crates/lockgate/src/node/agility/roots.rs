@@ -8,7 +8,7 @@ use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_crypto::catalog;
 
 use super::super::control::Control;
-use super::change::{Change, Drain};
+use super::change::{Change, Drain, Made};
 use super::problem::Problem;
 
 impl Control {
@@ -37,21 +37,17 @@ impl Control {
             cause: error.to_string(),
         };
         let overlap = Duration::from_secs(request.overlap_s);
+        let before = authority.snapshot();
         let rotation = authority.rotate(algorithm, SystemTime::now(), overlap).map_err(failed)?;
+        let published = self.tell_of_root(algorithm.id, &request.by);
+        if published.is_err()
+            && let Err(error) = authority.go_back(&before, SystemTime::now())
+        {
+            tracing::error!(%error, "a new root is on the disk that is not in force; it will be after a restart");
+        }
         // Its half-time, when the new root begins to issue, and its end are looked out for from now on.
         self.mind_roots();
-        let day = self.changing().lock().day;
-        let draft = self.next_draft(day)?;
-        let change = Change {
-            method: "crypto/root",
-            name: algorithm.id,
-            what: format!("a new root for {} beside the old one", algorithm.id),
-            by: &request.by,
-            reason: "",
-            drain: Drain::Usual(draft.settings.crypto.drain),
-            fresh: true,
-        };
-        let made = self.commit(draft, &change)?;
+        let made = published?;
         let bundle = authority.bundle();
         Ok(RotatedRoot {
             algorithm: algorithm.id.to_owned(),
@@ -60,6 +56,22 @@ impl Control {
             bundle_sequence: bundle.sequence(),
             epoch: made.epoch,
         })
+    }
+
+    /// Puts new roots in force that the authority has made.
+    fn tell_of_root(&self, algorithm: &'static str, by: &str) -> Result<Made, Problem> {
+        let day = self.changing().lock().day;
+        let draft = self.next_draft(day)?;
+        let change = Change {
+            method: "crypto/root",
+            name: algorithm,
+            what: format!("a new root for {algorithm} beside the old one"),
+            by,
+            reason: "",
+            drain: Drain::Usual(draft.settings.crypto.drain),
+            fresh: true,
+        };
+        self.commit(draft, &change)
     }
 
     /// When a root begins to issue or is to be dropped.

@@ -12,13 +12,15 @@ use super::change::Draft;
 use crate::config::{Settings, Target};
 
 impl Control {
-    /// By a handshake under the suite that is planned, and nothing after it.
+    /// By a handshake under the suite that is planned, and nothing after it. All are asked at once: one that does not
+    /// answer holds up the plan for the time of one.
     pub(super) fn foresee_upstreams(&self, draft: &Draft, settings: &Settings) -> Vec<PlannedLink> {
         let (dialled, in_force) = {
             let changing = self.changing().lock();
             (changing.dialled.clone(), std::sync::Arc::clone(&changing.in_force))
         };
-        let mut links = Vec::new();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Vec::new() };
+        let mut asked = Vec::new();
         for (place, suite) in draft.compiled.wanted.upstreams.iter().zip(&draft.compiled.upstreams) {
             let known = in_force.upstream(&place.name);
             if known.is_some_and(|known| suite.admits_everything_of(known)) {
@@ -29,10 +31,14 @@ impl Control {
             let Some(dialled) = dialled.iter().find(|dialled| dialled.name == place.name) else { continue };
             let target = settings.servers.iter().find(|plan| plan.name == place.name);
             let Some(Target::Http(uri)) = target.map(|plan| &plan.target) else { continue };
-            let tried = try_out(suite, &dialled.roots, uri);
-            for link in http.links().into_iter().filter(|link| !link.retired) {
-                links.extend(planned(&place.name, suite, &link, &tried));
-            }
+            let tried = runtime.spawn(try_out(suite.clone(), dialled.roots.clone(), uri.clone()));
+            asked.push((place, suite, http.links(), tried));
+        }
+        let mut links = Vec::new();
+        for (place, suite, held, tried) in asked {
+            let tried = runtime.block_on(tried).unwrap_or_else(|error| Err(error.to_string()));
+            let held = held.into_iter().filter(|link| !link.retired);
+            links.extend(held.filter_map(|link| planned(&place.name, suite, &link, &tried)));
         }
         links
     }
@@ -67,13 +73,12 @@ fn planned(
 }
 
 /// One handshake with a server under a suite.
-fn try_out(suite: &Suite, roots: &ForeignRoots, uri: &http::Uri) -> Result<Posture, String> {
+async fn try_out(suite: Suite, roots: ForeignRoots, uri: http::Uri) -> Result<Posture, String> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let port = uri.port_u16().unwrap_or(443);
-    let dialer = Dialer::new(suite.clone(), None, Trust::foreign(roots), dialer::Limits::default())
+    let dialer = Dialer::new(suite, None, Trust::foreign(&roots), dialer::Limits::default())
         .map_err(|error| error.to_string())?;
-    let runtime = tokio::runtime::Handle::try_current().map_err(|error| error.to_string())?;
-    let link = runtime.block_on(dialer.dial(&host, port)).map_err(|error| error.to_string())?;
+    let link = dialer.dial(&host, port).await.map_err(|error| error.to_string())?;
     link.posture.as_deref().cloned().ok_or_else(|| "the server was reached without TLS".to_owned())
 }
 

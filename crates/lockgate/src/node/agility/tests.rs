@@ -351,6 +351,25 @@ async fn a_profile_that_ends_gives_way_to_a_stronger_one() {
     assert_eq!(control.apply(&apply("pq-transition")).unwrap_err().code, "LG-K002");
 }
 
+/// Whoever breaks an algorithm must not lift its ban by a document that it signs with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_signed_by_what_is_banned_is_not_followed() {
+    let place = Place::new();
+    place.sign(7, "", &place.key);
+    let control = place.started().await;
+    control.ban(&BanRequest { keep_hybrids: true, ..ban("ML-DSA-65") }).unwrap();
+    let epoch = control.node().epoch();
+    reload::apply(&control).unwrap();
+    assert_eq!(control.node().epoch(), epoch, "the document of before stays");
+    place.sign(8, "", &place.key);
+    let reloaded = reload::apply(&control).unwrap_err();
+    stop(control);
+    for failure in [reloaded, place.start().await.err().unwrap()] {
+        assert_eq!(failure.0[0].code, "LG-C013", "{}", failure.human());
+        assert!(failure.human().contains("its signature counts no more"), "{}", failure.human());
+    }
+}
+
 /// checklist 16: signed, versioned, never rolled back; the old epoch stays on every error.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_counts_only_if_it_is_signed_and_newer() {
