@@ -321,3 +321,57 @@ fn a_job_of_a_forge_gets_a_token_that_is_bound_to_its_key() {
     let trusted = node.run(&["identity", "trust", "--output", "json"]).json();
     assert_eq!(trusted["issuers"][0]["issuer"], "https://ci.example");
 }
+
+/// The connection to an issuer is a place like any other: what is banned is not used for it. A token that nobody can judge
+/// then gets nothing, and the log says why.
+#[test]
+fn a_ban_reaches_the_connection_to_an_issuer() {
+    use lockgate_crypto::jose;
+
+    let listener = |node: &Node, name: &str| {
+        let status = node.run(&["status", "--output", "json"]).json();
+        let listeners = status["node"]["listeners"].as_array().unwrap().clone();
+        let found = listeners.iter().find(|one| one["name"] == name).unwrap();
+        found["url"].as_str().unwrap().rsplit(':').next().unwrap().to_owned()
+    };
+    // Another node's keys, at a listener that speaks one group only.
+    let (_there, issuer) =
+        node("[[listener]]\nname = \"issuer\"\naddress = \"127.0.0.1:0\"\nprofile = \"cnsa2\"\n");
+    let (port, roots) = (listener(&issuer, "issuer"), issuer.state.join("authority/authority.pem"));
+    let attest = |name: &str| {
+        format!(
+            "[[attest]]\nkind = \"oidc\"\nissuer = \"https://{name}.example\"\naudience = \"lockgate\"\nprofile = \"pq-kex\"\n\
+             keys = \"https://localhost:{port}/oauth/jwks\"\nroots = \"{}\"\n",
+            roots.display()
+        )
+    };
+    let (_here, node) = node(&format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nprofile = \"pq-transition\"\n{}{}",
+        attest("before"),
+        attest("after")
+    ));
+    let own = listener(&node, "listener");
+    let base = node.ready["foreign"].as_str().unwrap().trim_end_matches("/mcp").to_owned();
+    let ask = |name: &str| {
+        let part = |json: Value| jose::encode(json.to_string().as_bytes());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let claims = json!({"iss": format!("https://{name}.example"), "sub": "x", "aud": "lockgate",
+            "iat": now, "exp": now + 600});
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": "x"});
+        let assertion = format!("{}.{}.{}", part(header), part(claims), jose::encode(&[0; 64]));
+        let grant = "grant_type=urn:ietf:params:oauth:grant-type:jwt-bearer";
+        let assertion = format!("assertion={assertion}");
+        curl(&own, &["-H", "DPoP: x", "-d", grant, "-d", &assertion, &format!("{base}/oauth/token")])
+    };
+    let recorded = || node.run(&["audit", "tail", "-n", "1", "--output", "jsonl"]).stdout;
+    // Nobody has such a key: the keys were there to be looked at.
+    assert_eq!(ask("before")["error"], "invalid_grant", "{}", recorded());
+    assert!(!recorded().contains("MLKEM1024"), "{}", recorded());
+    let banned = node.run(&["crypto", "ban", "MLKEM1024", "--reason", "a test"]);
+    assert_eq!(banned.code, 0, "{}", banned.stderr);
+    let refused = ask("after");
+    assert!(refused.get("access_token").is_none() && refused["error"] != "invalid_grant", "{refused}");
+    assert!(!refused.to_string().contains("localhost"), "the caller hears no more than needed: {refused}");
+    let said = recorded();
+    assert!(said.contains("oauth/token") && said.contains("localhost"), "{said}");
+}

@@ -34,8 +34,8 @@ use crate::link::Links;
 use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 use crate::session::Sessions;
-use crate::trace::Tracing;
 use crate::tasks::Tasks;
+use crate::trace::Tracing;
 use crate::upstream::Transport;
 use crate::wellknown::{Counter, Enrolment};
 

@@ -12,8 +12,10 @@ use lockgate_proxy::tasks::Tasks;
 use lockgate_proxy::{Limits, Node, Parts, Server};
 use lockgate_store::Store;
 use rig::scripted::{event, events, scripted, stream_of, typed, whole};
-use rig::{ALL, Client, Events, agent, data, door, gateway, modern};
+use rig::{ALL, Client, Events, agent, data, door, gateway, modern, within};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 const PATH: &str = "/servers/crm/mcp";
@@ -258,5 +260,51 @@ async fn neither_headers_nor_faults_of_a_server_say_what_its_results_may_not() {
             "{tool}: {headers:?} {body}"
         );
         assert!(body.contains("\"id\":7"), "{tool}: {body}");
+    }
+}
+
+/// Requests that a client sent in one piece with the one that kills it lie in the link's buffer by then: none is served.
+#[tokio::test]
+async fn what_lies_behind_a_call_that_kills_is_not_served() {
+    const FATAL: &str = r#"
+        @id("all") permit(principal, action, resource);
+        @id("never") @on_violation("kill")
+        forbid(principal, action, resource) when { context.touched.contains("system_config") };
+    "#;
+    let called = Arc::new(Mutex::new(Vec::new()));
+    let calls = Arc::clone(&called);
+    let upstream = scripted(move |seen| match seen.method() {
+        "tools/call" => {
+            calls.lock().unwrap().push(seen.body["params"]["arguments"]["text"].clone());
+            whole(200, &seen.result(json!({"content": []})))
+        }
+        _ => seen.usual("unused"),
+    })
+    .await;
+    let request = |id: u64, text: &str| {
+        let body = modern(id, "tools/call", json!({"name": "read", "arguments": {"text": text}})).to_string();
+        format!(
+            "POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+             Mcp-Method: tools/call\r\nMcp-Name: read\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for round in 0..20 {
+        let rig = gateway(&[("crm", upstream)], FATAL, Limits::default()).await;
+        called.lock().unwrap().clear();
+        let mut link = TcpStream::connect(rig.address).await.unwrap();
+        let all: Vec<String> = ["first", "system_config", "third", "fourth"]
+            .iter()
+            .zip(1..)
+            .map(|(text, id)| request(id, text))
+            .collect();
+        link.write_all(all.concat().as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        // It may end with a reset: what lies unread is of no interest.
+        let _ = within(link.read_to_end(&mut answers)).await;
+        let answers = String::from_utf8_lossy(&answers).into_owned();
+        assert_eq!(*called.lock().unwrap(), ["first"], "round {round}: {answers}");
+        assert_eq!(answers.matches("-31006").count(), 1, "round {round}: {answers}");
     }
 }

@@ -10,6 +10,7 @@ use crate::AuthorityError;
 use crate::selector::Selector;
 
 mod bundle;
+mod executable;
 mod invite;
 mod keys;
 mod outside;

@@ -4,35 +4,19 @@
 //! (pidfd), which names one process for ever: if that process still lives after its entry in `/proc` was read, the
 //! entry was its own.
 
-use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 
-use lockgate_crypto::digest;
-use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::executable::{self, Executable, interpreter};
 use super::{Attested, Kind};
 use crate::AuthorityError;
 
 /// Largest file of `/proc` that is read, in bytes: `status`, `cgroup` and a command line's beginning fit.
 const FACTS_BYTES_MAX: u64 = 64 << 10;
-/// Largest executable that is hashed, in bytes: browsers have 300 MB.
-const EXECUTABLE_BYTES_MAX: u64 = 1 << 30;
-/// Executables whose hash is remembered.
-const HASHES_MAX: usize = 256;
-
-/// Names of programs that run a script, whose own hash says nothing about what they run.
-const INTERPRETERS: &[&str] = &[
-    "python", "pypy", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "lua", "luajit", "java",
-    "dotnet", "bash", "sh", "dash", "zsh", "fish", "busybox", "rscript", "r", "julia", "tclsh", "guile",
-    "emacs", "qemu", "wine",
-];
-
 /// What was read of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
@@ -46,15 +30,6 @@ pub(super) struct Facts {
     pub(super) executable: Option<Executable>,
     pub(super) argv0: Option<String>,
     pub(super) cgroup: Option<String>,
-}
-
-/// The file that a process runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Executable {
-    /// `None` if it was deleted, or is no text.
-    pub(super) path: Option<PathBuf>,
-    /// SHA-256, lower-case hexadecimal.
-    pub(super) sha256: String,
 }
 
 /// The process behind a descriptor.
@@ -109,7 +84,8 @@ pub(super) fn read(by: Kind, pidfd: BorrowedFd<'_>) -> Result<Facts, AuthorityEr
 
 /// `None` if the process ran another program in the middle.
 fn read_folder(folder: &Path, pid: u32) -> io::Result<Option<Facts>> {
-    let executable = executable(&folder.join("exe"))?;
+    let exe = folder.join("exe");
+    let executable = Executable::read(&exe)?;
     let status = bounded(&folder.join("status"))?;
     let number = |name, nth: usize| {
         let found =
@@ -126,88 +102,11 @@ fn read_folder(folder: &Path, pid: u32) -> io::Result<Option<Facts>> {
         cgroup: bounded(&folder.join("cgroup")).ok().and_then(|lines| unified_cgroup(&lines)),
     };
     // The same file as before everything else was read, so that all facts are of one program.
-    let unchanged = match (&facts.executable, link(&folder.join("exe"))) {
-        (Some(seen), Some(now)) => seen.path == now.path && same_file(seen, &folder.join("exe")),
-        (None, None) => true,
-        _ => false,
+    let unchanged = match &facts.executable {
+        Some(seen) => seen.is_still(&exe),
+        None => executable::target(&exe).is_none(),
     };
     Ok(unchanged.then_some(facts))
-}
-
-struct Link {
-    path: Option<PathBuf>,
-}
-
-/// Where `exe` leads; `None` where we may not look.
-fn link(exe: &Path) -> Option<Link> {
-    let target = fs::read_link(exe).ok()?;
-    // The kernel says so behind the name; a file that is really called that has lost its claim to a path here.
-    let deleted = target.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
-    let path = (!deleted && target.to_str().is_some()).then_some(target);
-    Some(Link { path })
-}
-
-fn same_file(seen: &Executable, exe: &Path) -> bool {
-    File::open(exe).and_then(|file| hash(&file)).is_ok_and(|now| now == seen.sha256)
-}
-
-fn executable(exe: &Path) -> io::Result<Option<Executable>> {
-    let Some(link) = link(exe) else {
-        // Gone is for the caller to find out; not permitted is no fact.
-        return Ok(None);
-    };
-    let file = match File::open(exe) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    Ok(Some(Executable { path: link.path, sha256: hash(&file)? }))
-}
-
-/// What tells whether a file is still the one that was hashed: a change of its content changes the last.
-type Identity = (u64, u64, u64, i64, i64, i64, i64);
-
-/// SHA-256 of a file, from memory if nothing of it has changed.
-fn hash(file: &File) -> io::Result<String> {
-    static HASHES: LazyLock<Mutex<HashMap<Identity, String>>> = LazyLock::new(Mutex::default);
-    let about = identity(file)?;
-    if about.2 > EXECUTABLE_BYTES_MAX {
-        return Err(io::Error::other("the executable is larger than 1 GiB"));
-    }
-    if let Some(known) = HASHES.lock().get(&about) {
-        return Ok(known.clone());
-    }
-    let (mut context, mut buffer, mut source) = (digest::Sha256::new(), vec![0; 1 << 16], file);
-    loop {
-        match source.read(&mut buffer)? {
-            0 => break,
-            length => context.update(&buffer[..length]),
-        }
-    }
-    let hash = digest::hex(&context.finish());
-    // Written to while it was read: what we have is the hash of no version of it.
-    if identity(file)? != about {
-        return Err(io::Error::other("the executable changes while it is read"));
-    }
-    let mut hashes = HASHES.lock();
-    if hashes.len() >= HASHES_MAX {
-        hashes.clear();
-    }
-    hashes.insert(about, hash.clone());
-    Ok(hash)
-}
-
-fn identity(file: &File) -> io::Result<Identity> {
-    let about = file.metadata()?;
-    Ok((
-        about.dev(),
-        about.ino(),
-        about.size(),
-        about.mtime(),
-        about.mtime_nsec(),
-        about.ctime(),
-        about.ctime_nsec(),
-    ))
 }
 
 /// A file of `/proc`, whose size is not known before.
@@ -250,13 +149,6 @@ pub(super) fn container(cgroup: &str) -> Option<&str> {
 /// The systemd unit that a control group belongs to: its innermost service.
 pub(super) fn unit(cgroup: &str) -> Option<&str> {
     cgroup.rsplit('/').find(|step| step.ends_with(".service") && step.len() > ".service".len())
-}
-
-/// The interpreter that a path names, without its version.
-pub(super) fn interpreter(path: &Path) -> Option<&'static str> {
-    let name = path.file_name()?.to_str()?.to_ascii_lowercase();
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    INTERPRETERS.iter().copied().find(|known| *known == stem)
 }
 
 impl Facts {
@@ -315,8 +207,11 @@ pub(super) fn read_owned(by: Kind, pidfd: &impl AsFd) -> Result<Facts, Authority
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::process::{Child, Command};
+
+    use lockgate_crypto::digest;
 
     use super::*;
 
@@ -414,20 +309,6 @@ mod tests {
         assert_eq!(unified_cgroup("1:name=systemd:/x\n0::/a/b\n").as_deref(), Some("/a/b"));
         assert_eq!(unified_cgroup("0::/../../evil\n"), None);
         assert_eq!(unified_cgroup("1:cpu:/x\n"), None);
-    }
-
-    #[test]
-    fn interpreters_are_told_by_their_name() {
-        for (path, name) in [
-            ("/usr/bin/python3.11", Some("python")),
-            ("/usr/bin/python", Some("python")),
-            ("/opt/node-26/bin/node", Some("node")),
-            ("/bin/dash", Some("dash")),
-            ("/usr/bin/pythonic", None),
-            ("/usr/bin/sleep", None),
-        ] {
-            assert_eq!(interpreter(Path::new(path)), name, "{path}");
-        }
     }
 
     #[test]
