@@ -98,6 +98,7 @@ async fn park(call: &Call, held: Held, digest: String) -> Refusal {
         method: message.method().unwrap_or_default().to_owned(),
         name: message.name().map(str::to_owned),
         arguments: message.arguments_raw().map(str::to_owned),
+        beside: Vec::new(),
         policies: denial.policies.clone(),
         reason: denial.reason.clone(),
     };
@@ -115,7 +116,7 @@ fn denial(held: Held, digest: &str) -> Denial {
     let rule = held.finding.id.to_owned();
     Denial {
         cause: Cause::Held,
-        consequence: Consequence::Hold { digest: digest.to_owned() },
+        consequence: Consequence::Hold { digest: digest.to_owned(), beside: Vec::new() },
         policy: Some(rule.clone()),
         policies: vec![rule],
         retry_ms: None,
