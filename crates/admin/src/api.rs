@@ -14,6 +14,7 @@ mod enforcement;
 mod exports;
 mod facts;
 mod live;
+mod subjects;
 
 pub use audit::{AuditFound, AuditQuestion};
 pub use change::{
@@ -31,6 +32,10 @@ pub use live::{Live, LiveQuery, LiveSummary};
 
 pub use exports::{ExportView, Exports, TelemetryView};
 pub use facts::{FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts};
+pub use subjects::{
+    DueView, EraseRequest, ErasedView, ExportRequest, HoldRequest, HoldView, Holds, KnownView,
+    LiftHoldRequest, RetentionView,
+};
 
 pub use enforcement::{
     AgentView, ApproveRequest, HeldCall, HeldCalls, Identities, MadeRevocation, RejectRequest,
@@ -67,6 +72,11 @@ macro_rules! documents {
 documents! {
     Status = "lockgate.status/1";
     Exports = "lockgate.exports/1";
+    ErasedView = "lockgate.erasure/1";
+    KnownView = "lockgate.subject/1";
+    HoldView = "lockgate.hold/1";
+    Holds = "lockgate.holds/1";
+    RetentionView = "lockgate.retention/1";
     Facts = "lockgate.facts/1";
     Ticket = "lockgate.dashboard-ticket/1";
     Session = "lockgate.dashboard-session/1";

@@ -31,6 +31,7 @@ mod crypto;
 mod enforcement;
 mod facts;
 mod live;
+mod subjects;
 
 pub use live::{Seen, Tap};
 

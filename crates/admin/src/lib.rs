@@ -78,20 +78,21 @@ mod session;
 pub use api::{
     AgentView, ApplyRequest, Approval, ApproveRequest, AuditFound, AuditQuestion, AuditTail, AuditView,
     BanRequest, BanView, CapabilitiesView, Certificate, Change, CheckpointView, CostView, CryptoShow, Csr,
-    Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, EndingView, ExportView, Exports,
-    FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts, FindingView, ForeseenView, HeldCall,
-    HeldCalls, Identities, InventoryFormat, Invite, Invites, LeftOut, LiftRequest, Link, Links, Listener,
-    Live, LiveQuery, LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite, PeerUse, PinView, Pins,
-    Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost, PlannedLink, PlannedPeer,
-    PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored, RevocationView,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Status, SuppressRequest,
-    SuppressionView, TelemetryView, Threat, Threats, Ticket, TicketRequest, Upstream, UpstreamLink,
-    Upstreams, Verdict, Versioned, Waiting,
+    Document, DocumentView, Draining, Drill, DrillRequest, DrillStep, DueView, EndingView, EraseRequest,
+    ErasedView, ExportRequest, ExportView, Exports, FactAnswer, FactQuestion, FactReceipt, FactUsed,
+    FactView, Facts, FindingView, ForeseenView, HeldCall, HeldCalls, HoldRequest, HoldView, Holds,
+    Identities, InventoryFormat, Invite, Invites, KnownView, LeftOut, LiftHoldRequest, LiftRequest, Link,
+    Links, Listener, Live, LiveQuery, LiveSummary, MadeRevocation, Migration, MintedInvite, NewInvite,
+    PeerUse, PinView, Pins, Place, PlaceKind, Plan, PlanRequest, PlannedCertificate, PlannedCost,
+    PlannedLink, PlannedPeer, PlannedPlace, ProviderView, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RetentionView, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope,
+    Status, SuppressRequest, SuppressionView, TelemetryView, Threat, Threats, Ticket, TicketRequest,
+    Upstream, UpstreamLink, Upstreams, Verdict, Versioned, Waiting,
 };
 pub use client::{Client, ClientError, Seen, Tap};
 pub use fault::Fault;
 pub use guard::Token;
-pub use node::Node;
+pub use node::{Node, Subjects};
 pub use routes::{
     AUDIT_QUERIES_MAX, AUDIT_QUERY_DEFAULT, AUDIT_QUERY_MAX, AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX,
     BODY_BYTES_MAX, LIVE_DEFAULT, STREAMS_MAX,

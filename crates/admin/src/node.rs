@@ -2,11 +2,12 @@
 
 use crate::api::{
     ApplyRequest, Approval, ApproveRequest, AuditFound, AuditQuestion, BanRequest, Certificate, Change,
-    CryptoShow, Csr, Draining, Drill, DrillRequest, Exports, FactAnswer, FactQuestion, FactReceipt, Facts,
-    HeldCall, HeldCalls, Identities, InventoryFormat, Invites, LiftRequest, Links, MadeRevocation, Migration,
-    MintedInvite, NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
-    RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status, SuppressRequest, SuppressionView,
-    Threats, Upstreams,
+    CryptoShow, Csr, Draining, Drill, DrillRequest, EraseRequest, ErasedView, ExportRequest, Exports,
+    FactAnswer, FactQuestion, FactReceipt, Facts, HeldCall, HeldCalls, HoldRequest, HoldView, Holds,
+    Identities, InventoryFormat, Invites, KnownView, LiftHoldRequest, LiftRequest, Links, MadeRevocation,
+    Migration, MintedInvite, NewInvite, Pins, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
+    Restored, RetentionView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Status,
+    SuppressRequest, SuppressionView, Threats, Upstreams,
 };
 use crate::fault::Fault;
 use lockgate_live::Recent;
@@ -210,6 +211,9 @@ pub trait Node: Send + Sync + 'static {
     /// 404 when the authority has no root of that algorithm, 409 when it cannot be replaced now.
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault>;
 
+    /// Those whom records are about.
+    fn subjects(&self) -> &dyn Subjects;
+
     /// Every export and how it stands.
     fn exports(&self) -> Exports;
 
@@ -227,4 +231,49 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// 400 when it is none, 403 when another key signed it, 409 when it is not new, 404 when nobody waits for it.
     fn push_fact(&self, signed: &str) -> Result<FactReceipt, Fault>;
+}
+
+/// What can be asked about those whom records are about.
+pub trait Subjects: Send + Sync {
+    /// Erases a subject: destroys its keys, and records that.
+    ///
+    /// # Errors
+    /// 400 when it is no subject, 409 when a hold keeps it, 503 when it cannot be recorded or its keys not be destroyed.
+    fn erase(&self, request: &EraseRequest) -> Result<ErasedView, Fault>;
+
+    /// Under which names records know a subject; that it was asked is recorded.
+    ///
+    /// # Errors
+    /// 400 when it is no subject, 503 when it cannot be recorded.
+    fn export(&self, request: &ExportRequest) -> Result<KnownView, Fault>;
+
+    /// All holds.
+    ///
+    /// # Errors
+    /// 503 when the store cannot be read.
+    fn holds(&self) -> Result<Holds, Fault>;
+
+    /// Puts a hold on a subject, or on everything.
+    ///
+    /// # Errors
+    /// 400 when it is no subject, 409 when there are too many, 503 when it cannot be recorded.
+    fn hold(&self, request: &HoldRequest) -> Result<HoldView, Fault>;
+
+    /// Lifts a hold.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id, 503 when it cannot be recorded.
+    fn lift(&self, id: &str, request: &LiftHoldRequest) -> Result<HoldView, Fault>;
+
+    /// What goes when, by the configuration.
+    ///
+    /// # Errors
+    /// 503 when log or keys cannot be read.
+    fn retention(&self) -> Result<RetentionView, Fault>;
+
+    /// Has go what is due now; gives what went.
+    ///
+    /// # Errors
+    /// 503 when it cannot be recorded or taken away.
+    fn retain(&self) -> Result<RetentionView, Fault>;
 }

@@ -31,6 +31,7 @@ mod exports;
 mod facts;
 mod live;
 mod proof;
+mod subjects;
 
 pub use audit::{
     AUDIT_QUERIES_MAX, AUDIT_QUERY_DEFAULT, AUDIT_QUERY_MAX, AUDIT_TAIL_DEFAULT, AUDIT_TAIL_MAX,
@@ -101,6 +102,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .merge(enforcement::routes())
         .route("/exports", get(exports::exports))
         .merge(facts::routes())
+        .merge(subjects::routes())
         .merge(live::routes())
         .merge(dashboard::routes())
         .fallback(unknown_path)

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use lockgate_admin::{
     AUDIT_TAIL_MAX, ApplyRequest, Approval, ApproveRequest, AuditView, BODY_BYTES_MAX, BanRequest,
-    Certificate, Change, Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, FactAnswer,
-    FactQuestion, FactReceipt, FactUsed, FactView, Facts, Fault, HeldCall, HeldCalls, Identities,
-    InventoryFormat, Invite, Invites, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation,
-    Migration, MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest,
-    Restored, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope, Seen,
-    Server, ServerError, Status, SuppressRequest, SuppressionView, Threat, Threats, TicketRequest, Token,
-    Upstream, Upstreams, Waiting,
+    Certificate, Change, Client, ClientError, CryptoShow, Csr, Draining, Drill, DrillRequest, EraseRequest,
+    ErasedView, ExportRequest, FactAnswer, FactQuestion, FactReceipt, FactUsed, FactView, Facts, Fault,
+    HeldCall, HeldCalls, HoldRequest, HoldView, Holds, Identities, InventoryFormat, Invite, Invites,
+    KnownView, LiftHoldRequest, LiftRequest, Link, Links, Listener, LiveQuery, MadeRevocation, Migration,
+    MintedInvite, NewInvite, Node, Plan, PlanRequest, RejectRequest, Reloaded, RestoreRequest, Restored,
+    RetentionView, RevocationView, RevokeRequest, RollbackRequest, RotateRootRequest, RotatedRoot, Scope,
+    Seen, Server, ServerError, Status, Subjects, SuppressRequest, SuppressionView, Threat, Threats,
+    TicketRequest, Token, Upstream, Upstreams, Waiting,
 };
 use lockgate_crypto::Posture;
 use lockgate_live::Recent;
@@ -121,7 +122,62 @@ fn empty_plan(profile: &str) -> Plan {
     }
 }
 
+impl Subjects for Sample {
+    fn erase(&self, request: &EraseRequest) -> Result<ErasedView, Fault> {
+        match request.subject.as_str() {
+            "patient:held" => Err(Fault::new(StatusCode::CONFLICT, "LG-A007", "hold h1 keeps it", "lift it")),
+            _ => Ok(ErasedView { id: Some("e1".into()), receipt: Some(7), keys: 2, scope: Vec::new() }),
+        }
+    }
+
+    fn export(&self, _: &ExportRequest) -> Result<KnownView, Fault> {
+        Ok(KnownView { pseudonyms: vec![("ab".into(), "2026-11".into())], receipt: 8 })
+    }
+
+    fn holds(&self) -> Result<Holds, Fault> {
+        Ok(Holds { holds: Vec::new() })
+    }
+
+    fn hold(&self, request: &HoldRequest) -> Result<HoldView, Fault> {
+        let (reason, by) = (request.reason.clone(), request.by.clone());
+        Ok(HoldView { id: "h1".into(), kind: None, reason, by, since_ms: 1 })
+    }
+
+    fn lift(&self, id: &str, request: &LiftHoldRequest) -> Result<HoldView, Fault> {
+        let (reason, by) = (request.reason.clone(), request.by.clone());
+        Ok(HoldView { id: id.into(), kind: None, reason, by, since_ms: 1 })
+    }
+
+    fn retention(&self) -> Result<RetentionView, Fault> {
+        Ok(RetentionView { parts: Vec::new() })
+    }
+
+    fn retain(&self) -> Result<RetentionView, Fault> {
+        Ok(RetentionView { parts: Vec::new() })
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_about_subjects_comes_through_and_the_dashboard_may_not() {
+    let (_, client, _keep) = start().await;
+    let request =
+        |subject: &str| EraseRequest { subject: subject.into(), basis: "b".into(), by: "ann".into() };
+    assert_eq!(client.erase_subject(&request("patient:1")).await.unwrap().receipt, Some(7));
+    let refused = client.erase_subject(&request("patient:held")).await.unwrap_err();
+    assert!(refused.to_string().contains("hold h1"), "{refused}");
+    assert!(!format!("{:?}", request("patient:4711")).contains("4711"));
+    let lift = LiftHoldRequest { reason: "over".into(), by: "ann".into() };
+    assert_eq!(client.lift_hold("h/1", &lift).await.unwrap().id, "h/1");
+    assert!(
+        client.holds().await.unwrap().holds.is_empty() && client.retain().await.unwrap().parts.is_empty()
+    );
+}
+
 impl Node for Sample {
+    fn subjects(&self) -> &dyn Subjects {
+        self
+    }
+
     fn ready(&self) -> Result<(), Fault> {
         Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-A002", "the audit log is full", "make room"))
     }

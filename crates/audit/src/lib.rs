@@ -65,6 +65,7 @@ mod event;
 mod head;
 mod line;
 mod log;
+mod months;
 mod open;
 mod prove;
 pub mod query;
@@ -89,6 +90,7 @@ pub use error::{AuditError, Break, What};
 pub use event::OCSF_VERSION;
 pub use line::{Entry, LINE_BYTES_MAX, RECORD_SCHEMA, SCHEMA, SCHEMA_BEFORE, flat, seq_of};
 pub use log::{Durability, Log, Options, Receipt};
+pub use months::{SealedMonth, drop_month, months};
 pub use prove::{prove, prove_growth};
 pub use read::{Line, Reader, read};
 pub use record::{

@@ -5,6 +5,7 @@
 //! tree/2026-11/checkpoint    the newest checkpoint
 //! tree/2026-11/cosigned      the newest one with the cosignatures that the configuration asks for
 //! tree/2026-11/kept/SIZE     checkpoints of moments that matter later, such as a change of keys
+//! tree/dropped/2025-10/      the first leaf and the last checkpoint of a month that was taken away
 //! tree/2026-11/tile/…        hashes and entries (C2SP tlog-tiles)
 //! ```
 
@@ -103,15 +104,19 @@ pub(crate) fn is_month(name: &str) -> bool {
 
 /// The shards of a log, oldest first. One that was begun and has no first leaf yet is none.
 pub(crate) fn list(dir: &Path) -> Result<Vec<Shard>, AuditError> {
-    let folder = folder(dir);
-    let entries = match fs::read_dir(&folder) {
+    list_in(&folder(dir))
+}
+
+/// The same in this folder.
+pub(crate) fn list_in(folder: &Path) -> Result<Vec<Shard>, AuditError> {
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(AuditError::io("list", &folder)(error)),
+        Err(error) => return Err(AuditError::io("list", folder)(error)),
     };
     let mut shards = Vec::new();
     for entry in entries {
-        let path = entry.map_err(AuditError::io("list", &folder))?.path();
+        let path = entry.map_err(AuditError::io("list", folder))?.path();
         let month = path.file_name().and_then(|name| name.to_str()).filter(|name| is_month(name));
         if let Some(month) = month {
             shards.extend(Shard::open(&path, month)?);

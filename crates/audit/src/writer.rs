@@ -65,6 +65,14 @@ fn clock_note(back_ms: i128, at: Timestamp) -> Body {
     line::body(&note, at)
 }
 
+/// Whether this is in a later month, in UTC.
+fn is_later_month(latest: Timestamp, at: Timestamp) -> bool {
+    // Seldom more than a comparison: the day is the same.
+    let day = |at: Timestamp| at.as_second().div_euclid(86_400);
+    let month = |at: Timestamp| at.strftime("%Y-%m").to_string();
+    day(at) > day(latest) && month(at) != month(latest)
+}
+
 /// A record that was written.
 pub(crate) struct Written {
     pub(crate) seq: u64,
@@ -85,6 +93,8 @@ pub(crate) struct Writer {
     before: LineHash,
     /// When the last record was made.
     latest: Option<Timestamp>,
+    /// The next record is the first of a later month.
+    is_month_over: bool,
     failure: Option<Failure>,
     /// Where lines are put together; kept for its capacity.
     lines: Vec<u8>,
@@ -108,6 +118,7 @@ impl Writer {
             at: end.at,
             before: LineHash::GENESIS,
             latest: end.time,
+            is_month_over: false,
             failure: None,
             lines: Vec::with_capacity(1024),
             pending: Pending::default(),
@@ -121,6 +132,7 @@ impl Writer {
 
     /// Writes one record that was made at this time; gives its number.
     pub(crate) fn append(&mut self, body: &Body, at: Timestamp) -> Result<Written, AuditError> {
+        self.is_month_over = self.latest.is_some_and(|latest| is_later_month(latest, at));
         let back = self.latest.map_or(0, |latest| latest.duration_since(at).as_millis());
         let stepped = (back > CLOCK_TOLERANCE_MS).then(|| clock_note(back, at));
         // Both or neither, so that a disk that stays full is not filled with notes.
@@ -183,7 +195,9 @@ impl Writer {
         if self.failure.is_some() {
             self.cut_half_line()?;
         }
-        let is_full = self.length > 0 && self.length + lines.len() as u64 > self.segment_bytes_max;
+        // A file each month, so that a month can be taken away.
+        let is_full = self.length > 0
+            && (self.is_month_over || self.length + lines.len() as u64 > self.segment_bytes_max);
         let file = match &self.file {
             Some(file) if !is_full => file.clone(),
             _ => self.next_segment()?,
@@ -206,6 +220,7 @@ impl Writer {
         let segment = Segment::named(&self.dir, self.at.seq + 1);
         let file = Arc::new(segment.append()?);
         self.length = 0;
+        self.is_month_over = false;
         self.pending.is_directory_changed = true;
         self.pending.full.extend(self.file.replace(file.clone()));
         Ok(file)

@@ -17,6 +17,7 @@ mod facts;
 mod help;
 mod policy;
 mod report;
+mod subjects;
 mod threats;
 mod watch;
 
@@ -30,6 +31,7 @@ pub(crate) use policy::{
     BackgroundArgs, ExplainCallArgs, LinkForm, PolicyArgs, PolicyVerb, ProveArgs, SetArgs,
 };
 pub(crate) use report::{FailOn, ReportArgs};
+pub(crate) use subjects::{HoldVerb, OfConfig, RetentionArgs, SubjectVerb};
 pub(crate) use threats::{FailAt, ScanArgs, ScanOutput, SuppressArgs, ThreatsVerb};
 pub(crate) use watch::{DashboardArgs, TapArgs, TopArgs};
 
@@ -385,6 +387,15 @@ pub(crate) enum ApprovalsVerb {
 /// `lockgate audit …`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditVerb {
+    /// Export or erase what is recorded of a person, or whatever else records are about
+    #[command(subcommand)]
+    Subject(SubjectVerb),
+    /// Keep what is recorded from being erased and from expiring
+    #[command(subcommand)]
+    Hold(HoldVerb),
+    /// Show what goes when, by the configuration
+    #[command(after_help = help::RETENTION)]
+    Retention(RetentionArgs),
     /// Show the last records, and follow new ones on request
     #[command(after_help = help::AUDIT)]
     Tail {

@@ -41,7 +41,7 @@ pub(crate) use limits::Limits;
 pub(crate) use load::{Flags, ServerFlag, ServerText, load};
 use scopes::ScopeNeed;
 pub(crate) use settings::{FOREIGN, ServerPlan, Settings, TUNNEL, TlsFiles};
-pub(crate) use subjects::SubjectPlace;
+pub(crate) use subjects::{RetentionMonths, SubjectPlace};
 pub(crate) use target::Target;
 use telemetry::Telemetry;
 pub(crate) use telemetry::TelemetryPlan;
@@ -245,6 +245,9 @@ pub(crate) struct Audit {
     /// Who is asked to cosign checkpoints of this log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) witness: Vec<AuditWitness>,
+    /// For how many months what is kept.
+    #[serde(skip_serializing_if = "RetentionMonths::is_empty")]
+    pub(crate) retention: RetentionMonths,
 }
 
 impl Default for Audit {
@@ -258,6 +261,7 @@ impl Default for Audit {
             subject: Vec::new(),
             quorum: 1,
             witness: Vec::new(),
+            retention: RetentionMonths::default(),
         }
     }
 }

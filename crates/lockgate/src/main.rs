@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cli::{Cli, Verb};
+use crate::cli::{AuditVerb, Cli, Verb};
 use crate::config::LogFormat;
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
@@ -57,6 +57,13 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Explain(args) => explain::run(args),
         Verb::Config(verb) => verbs::config::run(verb, global),
         Verb::Crypto(verb) => on_one_thread(global, verbs::crypto::run(verb, global)),
+        Verb::Audit(AuditVerb::Subject(verb)) => {
+            on_one_thread(global, verbs::subjects::subject(verb, global))
+        }
+        Verb::Audit(AuditVerb::Hold(verb)) => on_one_thread(global, verbs::subjects::hold(verb, global)),
+        Verb::Audit(AuditVerb::Retention(args)) => {
+            on_one_thread(global, verbs::subjects::retention(args, global))
+        }
         Verb::Audit(verb) => verbs::audit::run(verb, global),
         Verb::Report(args) => on_one_thread(global, verbs::report::run(args, global)),
         Verb::Secret(verb) => verbs::secret::run(verb, global),

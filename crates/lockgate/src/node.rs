@@ -33,6 +33,7 @@ pub(crate) mod policies;
 mod ready;
 mod reload;
 mod sealing;
+mod subjects;
 mod telemetry;
 mod threats;
 mod tokens;
@@ -43,6 +44,7 @@ mod workload;
 
 use control::Control;
 use parts::Running;
+pub(crate) use subjects::{Desk, Offline};
 pub(crate) use tokens::TokenService;
 
 /// What a verb asks a node to be.
@@ -95,6 +97,7 @@ async fn serve(launch: &Launch, settings: Settings, state: State) -> Result<Exit
     tokio::spawn(sealing::keep(Arc::clone(&control)));
     tokio::spawn(witness::serve(Arc::clone(&control)));
     tokio::spawn(witness::ask(Arc::clone(&control)));
+    tokio::spawn(subjects::keep(Arc::clone(&control)));
     if let Some(listening) = workload {
         tokio::spawn(workload::serve(Arc::clone(&control), listening));
     }

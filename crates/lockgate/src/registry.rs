@@ -654,6 +654,15 @@ const ENTRIES: &[Entry] = entries! {
     "another history of an audit log was seen"
     "A witness or a peer holds a signed checkpoint that is not the beginning of the log as it is now: the log was put back to an older state, or its key signed two histories. Calls go on; what is recorded since is one history of two."
     ["See who saw what: lockgate audit witness, lockgate audit query --finding LG-A006", "Compare the log with its copies: lockgate audit verify DIR --seen CHECKPOINT", "If a backup was restored: begin a new log (move the folder away), and keep the old one as evidence."]
+    "LG-A007" Negative
+    "a hold keeps it"
+    "What is held may neither be erased nor expire, whoever asks: a hold stands for a duty to preserve evidence. That it was tried is recorded."
+    ["See who holds it and why: lockgate audit hold list", "When the duty has ended, lift the hold: lockgate audit hold lift ID --reason TEXT"]
+
+    "LG-A008" Usage
+    "nothing of this name among subjects and holds"
+    "Subjects are written as a kind and an id, like patient:4711, or as the SPIFFE id of an agent; holds by the id that they were given. Grounds and reasons are texts of 1 to 512 bytes."
+    ["Write the subject as [[audit.subject]] names its kind.", "List holds: lockgate audit hold list"]
 
     "LG-A020" Usage
     "not a period"

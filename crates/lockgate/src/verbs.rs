@@ -21,6 +21,7 @@ pub(crate) mod scan;
 pub(crate) mod secret;
 pub(crate) mod start;
 pub(crate) mod status;
+pub(crate) mod subjects;
 pub(crate) mod tap;
 pub(crate) mod threats;
 pub(crate) mod top;
@@ -86,6 +87,9 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Audit(AuditVerb::Query(args)) => &args.output,
         Verb::Scan(args) if args.output == ScanOutput::Human => return Output::Human,
         Verb::Scan(_) => return Output::Json,
+        Verb::Audit(AuditVerb::Subject(verb)) => &verb.of().output,
+        Verb::Audit(AuditVerb::Hold(verb)) => &verb.of().output,
+        Verb::Audit(AuditVerb::Retention(args)) => &args.of.output,
         Verb::Report(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),

@@ -85,6 +85,12 @@ signals! {
     LogRepaired "log-repaired" "troubles of the log itself, told by the log" "kind lifecycle, outcome failed"
     ClockBack "clock-back" "records whose clock stood before that of an earlier record" "any kind, compared with the record before"
     UncleanStarts "unclean-starts" "starts of the node without an orderly stop before" "kind lifecycle, compared with the one before"
+    ContentKept "content-kept" "calls whose content was kept, encrypted" "any kind, with content"
+    SubjectsErased "subjects-erased" "erasures" "kind lifecycle, method audit/erase, outcome ok"
+    ErasuresRefused "erasures-refused" "erasures that a hold kept from happening" "kind lifecycle, method audit/erase, outcome refused"
+    SubjectsExported "subjects-exported" "exports of what is recorded of a subject" "kind lifecycle, method audit/export"
+    HoldsChanged "holds-changed" "holds put on and lifted" "kind lifecycle, method audit/hold or audit/hold-lift"
+    Retained "retained" "keys and months that went because their time was over" "kind lifecycle, method audit/retain"
     RefusalBursts "refusal-bursts" "bursts of refusals from one source" "kind refusal: 20 or more of one source within ten minutes"
 }
 
@@ -128,6 +134,7 @@ pub(crate) fn of(entry: &Entry) -> Signals {
     let found = !record.findings.is_empty() || record.kind == Kind::Detect;
     all.add_if(found && !is_approval && !is_alert, Signal::Findings);
     all.add_if(record.shadow.is_some(), Signal::CallsShadowed);
+    all.add_if(record.content.is_some(), Signal::ContentKept);
     match record.kind {
         Kind::Call => call(entry, &mut all),
         Kind::Refusal => all.add(refusal(entry)),
@@ -145,6 +152,7 @@ pub(crate) fn of(entry: &Entry) -> Signals {
             all.add_if(reason == Some(STARTED), Signal::NodeStarted);
             all.add_if(reason == Some(STOPPED), Signal::NodeStopped);
             all.add_if(record.outcome == Outcome::Failed, Signal::LogRepaired);
+            subjects(entry, &mut all);
         }
         Kind::Stream => {}
         // Kinds that come later are recorded and counted, and no control rests on them.
@@ -204,6 +212,18 @@ fn policy(entry: &Entry, all: &mut Signals) {
         Some("facts/push") => all.add(if ok { Signal::FactsTaken } else { Signal::FactsTurnedDown }),
         None => all.add(if ok { Signal::PoliciesChanged } else { Signal::PoliciesTurnedDown }),
         Some(_) => {}
+    }
+}
+
+fn subjects(entry: &Entry, all: &mut Signals) {
+    let record = &entry.record;
+    match (record.method.as_deref(), record.outcome) {
+        (Some("audit/erase"), Outcome::Ok) => all.add(Signal::SubjectsErased),
+        (Some("audit/erase"), Outcome::Refused) => all.add(Signal::ErasuresRefused),
+        (Some("audit/export"), _) => all.add(Signal::SubjectsExported),
+        (Some("audit/hold" | "audit/hold-lift"), _) => all.add(Signal::HoldsChanged),
+        (Some("audit/retain"), _) => all.add(Signal::Retained),
+        _ => {}
     }
 }
 
@@ -287,6 +307,10 @@ mod tests {
             (r#""kind":"crypto","outcome":"refused","method":"crypto/moved""#, vec![LinksMoved]),
             (r#""kind":"lifecycle","outcome":"ok","reason":"node started""#, vec![NodeStarted]),
             (r#""kind":"lifecycle","outcome":"failed","reason":"x""#, vec![LogRepaired]),
+            (r#""kind":"lifecycle","outcome":"ok","method":"audit/erase""#, vec![SubjectsErased]),
+            (r#""kind":"lifecycle","outcome":"refused","method":"audit/erase""#, vec![ErasuresRefused]),
+            (r#""kind":"lifecycle","outcome":"ok","method":"audit/hold-lift""#, vec![HoldsChanged]),
+            (r#""kind":"lifecycle","outcome":"ok","method":"audit/retain""#, vec![Retained]),
             (r#""kind":"stream","outcome":"ok""#, vec![]),
         ] {
             let found: Vec<Signal> = of(&entry(7, "2026-11-22T14:00:00Z", json)).iter().collect();

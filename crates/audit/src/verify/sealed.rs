@@ -7,6 +7,7 @@ use lockgate_crypto::note::NoteKey;
 
 use super::{Checks, Cosigned, ShardReport};
 use crate::error::{AuditError, Break, What};
+use crate::months;
 use crate::shard::{self, Previous, Shard};
 use crate::tiles::TileFolder;
 use crate::tlog::checkpoint::Signed;
@@ -43,6 +44,7 @@ impl Sealed {
         let mut shards: Vec<Checked> = Vec::new();
         let mut views = Vec::new();
         let all = shard::list(dir)?;
+        months::check(dir, all.first())?;
         let count = all.len();
         for (number, shard) in all.into_iter().enumerate() {
             let is_newest = number + 1 == count;

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod crash;
+mod dropped;
 mod growth;
 mod support;
 mod witness;

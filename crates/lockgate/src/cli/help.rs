@@ -223,6 +223,33 @@ show two histories unnoticed. Two nodes can witness each other:
   keys = [\"b.keys\"]                        what `lockgate audit key` prints there
   roots = \"b.pem\"                          STATE/authority/authority.pem there";
 
+pub(super) const SUBJECT: &str = "\
+Examples:
+  lockgate audit subject export patient:4711 --out /secure/4711
+  lockgate audit subject erase patient:4711 --basis 'Art. 17(1)(b) GDPR, ticket 81'
+  lockgate audit subject erase spiffe://lockgate.internal/agent/ann --basis 'left the house'
+
+What calls name is said by [[audit.subject]] in the configuration. Both are recorded; an erasure leaves
+a receipt, is refused under a hold, and cannot be taken back. A running node does it; without one, the
+state directory is used. What it cannot reach: docs/privacy.md";
+
+pub(super) const HOLD: &str = "\
+Examples:
+  lockgate audit hold add patient:4711 --reason 'case 12/2026'
+  lockgate audit hold add --all --reason 'order of the court'
+  lockgate audit hold list
+  lockgate audit hold lift ID --reason 'case closed'
+
+While any hold stands, no month of records is taken away.";
+
+pub(super) const RETENTION: &str = "\
+Examples:
+  lockgate audit retention                  what goes when; nothing is changed
+  lockgate audit retention --apply
+
+Times are set by class in [audit.retention]. The records of a month go when every class has a time and
+each is over; keys of content and of tags go before. The last checkpoint of a month stays.";
+
 pub(super) const AUDIT_KEY: &str = "\
 Examples:
   lockgate audit key > auditor.keys         hand this to auditors, by a way that they trust

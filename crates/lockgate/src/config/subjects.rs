@@ -1,6 +1,6 @@
 //! `[[audit.subject]]`: whom calls are about, and where that stands in them.
 
-use lockgate_privacy::{CALLER, Place, Rule, Rules, is_kind};
+use lockgate_privacy::{CALLER, Place, Retention, Rule, Rules, is_kind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,53 @@ pub(crate) struct SubjectPlace {
     /// The tool or prompt; all of them without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tool: Option<String>,
+}
+
+/// For how many months what is kept, by class; without a number for ever. A month is over when that many whole months followed it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RetentionMonths {
+    /// Content that policy has kept: its keys are destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) content: Option<u32>,
+    /// Calls, refusals and streams: the keys of their pseudonyms and tags are destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) calls: Option<u32>,
+    /// Links that opened and closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) links: Option<u32>,
+    /// Certificates, invites, tokens and revocations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) identities: Option<u32>,
+    /// Changes of policy and cryptography.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) changes: Option<u32>,
+    /// Findings and alerts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) findings: Option<u32>,
+    /// The node's life, receipts of erasures and holds among it. The records of a month go when each class of it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1200))]
+    pub(crate) node: Option<u32>,
+}
+
+impl RetentionMonths {
+    /// Whether nothing is said.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The months of each class.
+    pub(crate) fn months(&self) -> Retention {
+        let Self { content, calls, links, identities, changes, findings, node } = self.clone();
+        Retention { content, calls, others: vec![links, identities, changes, findings, node] }
+    }
 }
 
 impl Resolver<'_> {

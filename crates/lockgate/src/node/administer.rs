@@ -32,6 +32,10 @@ use crate::question;
 const AUDIT_QUERY_S_MAX: u64 = 3;
 
 impl lockgate_admin::Node for Control {
+    fn subjects(&self) -> &dyn lockgate_admin::Subjects {
+        self
+    }
+
     fn ready(&self) -> Result<(), Fault> {
         if self.node().draining.is_cancelled() {
             return Err(Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-N005", "the node is draining", ""));

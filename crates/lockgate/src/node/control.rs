@@ -11,6 +11,7 @@ use lockgate_audit::{Durability, Kind, Outcome, Record};
 use lockgate_authority::workload::Workload;
 use lockgate_identity::NodeIdentity;
 use lockgate_live::Recent;
+use lockgate_privacy::Keeper;
 use lockgate_proxy::Node;
 use lockgate_store::Store;
 use lockgate_transport::ServerTls;
@@ -35,6 +36,7 @@ pub(crate) struct Control {
     recent: Arc<Recent>,
     registrar: Arc<Registrar>,
     store: Store,
+    keeper: Arc<Keeper>,
     facts: Arc<facts::InForce>,
     exports: Exports,
     telemetry: Arc<Telemetry>,
@@ -81,6 +83,7 @@ pub(super) struct Parts {
     pub(super) node: Arc<Node>,
     pub(super) registrar: Arc<Registrar>,
     pub(super) store: Store,
+    pub(super) keeper: Arc<Keeper>,
     pub(super) facts: Arc<facts::InForce>,
     pub(super) served: Vec<Served>,
     pub(super) identity: NodeIdentity,
@@ -101,6 +104,7 @@ impl Control {
             node,
             registrar,
             store,
+            keeper,
             facts,
             served,
             identity,
@@ -133,6 +137,7 @@ impl Control {
             recent,
             registrar,
             store,
+            keeper,
             facts,
             exports: Exports::default(),
             telemetry: Arc::default(),
@@ -159,6 +164,11 @@ impl Control {
     /// What happened of late.
     pub(super) fn recent(&self) -> &Arc<Recent> {
         &self.recent
+    }
+
+    /// Who erases, holds and retains.
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.keeper
     }
 
     /// Base URL for connectors.

@@ -10,6 +10,7 @@ use lockgate_crypto::Suite;
 use lockgate_detect::links::{Commitment, LinkWatch};
 use lockgate_detect::{Detector, Pin};
 use lockgate_identity::{Authority, IdentityError, verifier};
+use lockgate_privacy::Keeper;
 use lockgate_proxy::agility::Move;
 use lockgate_proxy::approvals::Approvals;
 use lockgate_proxy::face::Face;
@@ -92,6 +93,8 @@ pub(super) async fn put_together(
     let link_watch = LinkWatch::new(commitments(&state, &store)?, settings.crypto.continuity);
     let audit = sealing::open(&settings, &state, &in_force).await?;
     let vault = subjects::open(&settings, &state)?;
+    let keeper = Arc::new(Keeper::new(Arc::clone(&vault), store.clone(), &state.audit()));
+    super::subjects::resume(&keeper, &audit).await?;
     let opened = faces::open(&settings, &authority, &in_force).await?;
     agility::keep(&store, &decided).map_err(|problem| problem.diagnostic())?;
     let endpoint = opened.endpoint.clone();
@@ -134,6 +137,7 @@ pub(super) async fn put_together(
         node,
         registrar,
         store,
+        keeper,
         facts,
         served,
         identity,
@@ -213,7 +217,7 @@ fn authority(settings: &Settings, state: &State, in_force: &Compiled) -> Result<
     })
 }
 
-fn open_store(state: &State) -> Result<Store, Diagnostic> {
+pub(super) fn open_store(state: &State) -> Result<Store, Diagnostic> {
     Store::open(&state.store()).map_err(|error| unstored(state, &error))
 }
 

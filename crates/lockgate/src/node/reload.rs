@@ -14,7 +14,7 @@ use lockgate_policy::Lost;
 
 use super::control::Control;
 use super::{agility, faces, facts, parts, policies, threats, tokens};
-use crate::config::{self, AttestPlan, Audit, ServerPlan, Settings};
+use crate::config::{self, AttestPlan, Audit, RetentionMonths, ServerPlan, Settings};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::logging;
 use crate::subjects;
@@ -130,6 +130,10 @@ fn prepare_and_publish(control: &Control) -> Result<Reloaded, Failure> {
         threats::set(&control.node().detector, &settings);
         control.changing().lock().settings.detect.clone_from(&settings.detect);
         changed.push(format!("{} rules of detection", settings.detect.rules.len()));
+    }
+    if settings.audit.retention != old.audit.retention {
+        control.changing().lock().settings.audit.retention.clone_from(&settings.audit.retention);
+        changed.push("audit.retention".to_owned());
     }
     let issuers = control.renew_issuers(&old.attest.tokens, &settings)?;
     let registered = match settings.attest.registrations != old.attest.registrations {
@@ -256,8 +260,12 @@ fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
             .map(|plan| ServerPlan { profile: profile::default(), groups: Vec::new(), country: None, ..plan })
             .collect::<Vec<_>>()
     };
-    // Whom calls are about is taken up.
-    let audit = |settings: &Settings| Audit { subject: Vec::new(), ..settings.audit.clone() };
+    // Whom calls are about, and how long what is kept, is taken up.
+    let audit = |settings: &Settings| Audit {
+        subject: Vec::new(),
+        retention: RetentionMonths::default(),
+        ..settings.audit.clone()
+    };
     let attestors = |settings: &Settings| {
         let (registrations, tokens) = (Registrations::default(), Vec::new());
         AttestPlan { registrations, tokens, ..settings.attest.clone() }

@@ -110,7 +110,12 @@ impl Issuance for Office {
             ..Record::new(Kind::Identity, outcome)
         };
         let unrecorded = |error: lockgate_audit::AuditError| AuthorityError::Unrecorded(error.to_string());
-        let receipt = self.audit.append(&record, Durability::Durable).map_err(unrecorded)?;
+        // By the node, so that those who look on see it; one that is ending still records.
+        let appended = match self.control.upgrade() {
+            Some(control) => control.node().append(&record, Durability::Durable),
+            None => self.audit.append(&record, Durability::Durable),
+        };
+        let receipt = appended.map_err(unrecorded)?;
         // On a thread that may block: see the trait.
         tokio::runtime::Handle::current().block_on(self.audit.synced(&receipt)).map_err(unrecorded)
     }

@@ -52,6 +52,9 @@ pub(crate) fn run(verb: &AuditVerb, global: &Global) -> Result<Exit, Failure> {
             present(&folder)?;
             prove::run(&folder, record, out, output.output)
         }
+        AuditVerb::Subject(_) | AuditVerb::Hold(_) | AuditVerb::Retention(_) => {
+            unreachable!("these verbs wait for a node or a disk, and have a place of their own")
+        }
         AuditVerb::Key { rotate, output } => {
             keys::run(&State::locate(global.state.as_deref())?, *rotate, output.output)
         }

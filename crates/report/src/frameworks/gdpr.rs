@@ -13,11 +13,23 @@ pub(crate) const FRAMEWORK: Framework = Framework {
         Control {
             id: "Art. 5(1)(c)",
             about: "Data minimisation",
-            enforces: "Policies decide on single arguments and cut results to the fields that may pass; records hold names and sizes, not values, unless configured.",
+            enforces: "Policies decide on single arguments and cut results to the fields that may pass; records hold names, sizes and keyed tags, and content only for a purpose, encrypted.",
             shows: &[CallsPermitted, CallsDenied],
             breaks: &[],
             asks: &[Ask::Arguments, Ask::Purpose],
             cannot: &["Which calls carried personal data, and whose.", BEHIND],
+        },
+        Control {
+            id: "Art. 5(1)(e)",
+            about: "Storage limitation",
+            enforces: "Content, tags and records go when the time of their class is over; what is held for a duty to preserve stays, and both are recorded.",
+            shows: &[Retained, HoldsChanged, ContentKept],
+            breaks: &[],
+            asks: &[],
+            cannot: &[
+                "Whether the times that are configured are the right ones.",
+                "Backups and what was exported.",
+            ],
         },
         Control {
             id: "Art. 5(2)",
@@ -27,6 +39,30 @@ pub(crate) const FRAMEWORK: Framework = Framework {
             breaks: &[LogRepaired, ClockBack],
             asks: &[Ask::Durable, Ask::Anchor],
             cannot: &[AROUND],
+        },
+        Control {
+            id: "Art. 15, 20",
+            about: "Access and portability, of what the gateway recorded",
+            enforces: "All records of a subject are exported with their content and with proofs; that it was asked is recorded.",
+            shows: &[SubjectsExported],
+            breaks: &[],
+            asks: &[],
+            cannot: &[
+                "Data in the systems behind the gateway.",
+                "Whether the person was given what was exported.",
+            ],
+        },
+        Control {
+            id: "Art. 17",
+            about: "Erasure, of what the gateway recorded",
+            enforces: "The keys of a subject are destroyed and a receipt with ground and scope is recorded; the log stays whole. A hold refuses it.",
+            shows: &[SubjectsErased, ErasuresRefused],
+            breaks: &[],
+            asks: &[],
+            cannot: &[
+                "Requests that reached nobody here.",
+                "Data in the systems behind the gateway, backups, and what was exported.",
+            ],
         },
         Control {
             id: "Art. 25",
@@ -101,12 +137,8 @@ pub(crate) const FRAMEWORK: Framework = Framework {
     beyond: &[
         Beyond { ids: "Art. 6, 7, 9", why: "legal bases and consent are decided before a call is made" },
         Beyond {
-            ids: "Art. 15–16, 18, 20–22",
-            why: "rights of persons are met in the systems that hold their data",
-        },
-        Beyond {
-            ids: "Art. 17",
-            why: "erasures are not in this report: the log has no records of them yet, so that it proves none",
+            ids: "Art. 16, 18, 21–22",
+            why: "these rights of persons are met in the systems that hold their data",
         },
         Beyond {
             ids: "Art. 35",

@@ -237,7 +237,7 @@ fn records_of_processing(page: &mut Page, processing: &Processing) {
     page.text_in(
         "p",
         "note",
-        "Erasures: the log has no records of them yet, so that this report proves none.",
+        "Erasures, exports, holds and what went when its time was over are under Art. 5(1)(e), 15, 17 and 20. A receipt of an erasure names its ground, its months and purposes, and not whom it was about.",
     );
 }
 
