@@ -12,6 +12,7 @@ use crate::endpoint::Endpoint;
 
 mod audit;
 mod crypto;
+mod discover;
 mod duration;
 mod facts;
 mod help;
@@ -24,6 +25,7 @@ pub(crate) use audit::QueryArgs;
 pub(crate) use crypto::{
     ApplyArgs, BanArgs, CryptoVerb, DrillArgs, InventoryForm, LiftArgs, PlanArgs, RollbackArgs, ScopeArgs,
 };
+pub(crate) use discover::{AdoptArgs, Bad, DiscoverArgs, DiscoverVerb, MapFormat};
 pub(crate) use duration::Seconds;
 pub(crate) use facts::FactsVerb;
 pub(crate) use policy::{
@@ -90,6 +92,12 @@ pub(crate) enum Verb {
     /// Explain an error code or a stage, offline
     #[command(after_help = help::EXPLAIN)]
     Explain(ExplainArgs),
+    /// Find clients, servers and packages of MCP on this machine, and what is wrong with them
+    #[command(after_help = help::DISCOVER)]
+    Discover(DiscoverArgs),
+    /// Put the servers of a client behind this machine's gateway, in its own configuration
+    #[command(after_help = help::ADOPT)]
+    Adopt(AdoptArgs),
     /// Who may connect: agents, invites, revocations and this authority
     #[command(subcommand)]
     Identity(IdentityVerb),
@@ -207,8 +215,11 @@ pub(crate) struct WrapArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
     /// https://HOST:PORT/servers/NAME/mcp, or …/mcp for all servers [default: the invite's gateway, all servers]
-    #[arg(value_name = "URL", required_unless_present = "invite")]
+    #[arg(value_name = "URL", required_unless_present_any = ["invite", "local"])]
     pub(crate) url: Option<Endpoint>,
+    /// A server of this machine's own gateway by its name; the gateway is started if it does not run
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["url", "invite"])]
+    pub(crate) local: Option<String>,
     /// Offer local HTTP on this loopback address instead of stdio
     #[arg(long, value_name = "ADDR")]
     pub(crate) listen: Option<SocketAddr>,

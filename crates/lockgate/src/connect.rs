@@ -22,6 +22,7 @@ mod lines;
 mod local_http;
 mod repeat;
 mod session;
+pub(crate) mod start;
 mod stdio;
 pub(crate) mod tunnel;
 
@@ -35,12 +36,15 @@ pub(crate) async fn run(
     stop: CancellationToken,
 ) -> Result<Exit, Failure> {
     let invite = args.invite.as_deref().map(read_invite).transpose()?;
-    let endpoint = endpoint(args, invite.as_ref())?;
+    let state = State::locate(global.state.as_deref())?;
+    let endpoint = match &args.local {
+        Some(name) => start::endpoint(name, &state).await?,
+        None => endpoint(args, invite.as_ref())?,
+    };
     let listener = match args.listen {
         Some(address) => Some(open_door(address).await?),
         None => None,
     };
-    let state = State::locate(global.state.as_deref())?;
     let suite = tunnel::suite(&args.profile)?;
     let wanted = Wanted { endpoint: &endpoint, invite: invite.as_ref(), state: &state, suite: &suite };
     let follow = match args.follow {

@@ -68,6 +68,8 @@ fn run(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Threats(verb) => on_one_thread(global, verbs::threats::run(verb, global)),
         Verb::Scan(args) => on_one_thread(global, verbs::scan::run(args)),
         Verb::Dashboard(args) => on_one_thread(global, verbs::dashboard::run(args, global)),
+        Verb::Discover(args) => on_one_thread(global, verbs::discover::run(args, global)),
+        Verb::Adopt(args) => on_one_thread(global, verbs::adopt::run(args, global)),
         Verb::Tap(args) => on_one_thread(global, verbs::tap::run(args, global)),
         Verb::Top(args) => on_one_thread(global, verbs::top::run(args, global)),
         Verb::Status(output) => on_one_thread(global, verbs::status::run(*output, global)),

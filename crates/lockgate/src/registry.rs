@@ -1,7 +1,7 @@
 //! The one list of codes. A code never changes its meaning; a new meaning gets a new code.
 //!
 //! The letter says who has to act: `U` the command line, `C` the configuration, `S` the state directory, `N` the
-//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `F` facts, `A` audit, `M` the protocol, `X` us.
+//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `F` facts, `G` the map of what speaks MCP, `A` audit, `M` the protocol, `X` us.
 
 use crate::exit::Exit;
 
@@ -684,6 +684,86 @@ const ENTRIES: &[Entry] = entries! {
     "session has ended"
     "The server or the gateway no longer knows the MCP session, and a new one could not be opened in its place."
     ["Let the client connect again.", "Look at the gateway: lockgate ping URL"]
+
+    "LG-G001" Negative
+    "a shadow server"
+    "An MCP server runs, and no client and no gateway has it in its configuration: nobody decided that it should be there, and no policy sees its calls."
+    ["Find out who started it: `lockgate discover` names the process or address.", "If it belongs here, put it behind the gateway: lockgate adopt, or a [[server]] in the configuration.", "Else stop it."]
+
+    "LG-G002" Negative
+    "a way past the gateway"
+    "A server is behind the gateway, and some client reaches it directly, too: those calls are neither decided on nor recorded."
+    ["Let that client go through Lockgate: lockgate adopt CLIENT"]
+
+    "LG-G003" Negative
+    "a package without a version"
+    "A command fetches and runs a package at whatever version is newest at that moment. Whoever can publish it can run code here."
+    ["Name an exact version: npx -y pkg@1.2.3, uvx pkg==1.2.3, image@sha256:…"]
+
+    "LG-G004" Negative
+    "a version that can be moved"
+    "A package is named by a range or an image by a tag. Its owner can put something else behind that name."
+    ["Name an exact version, or the digest of the image."]
+
+    "LG-G005" Negative
+    "HTTP without TLS"
+    "Calls and results cross the network readable and changeable."
+    ["Put the server behind a gateway on its own machine, and reach it through a tunnel."]
+
+    "LG-G006" Negative
+    "a server that asks nobody who they are"
+    "It answered a stranger. Whoever can reach it can call its tools."
+    ["Require tokens (RFC 9728), or let only the gateway reach it."]
+
+    "LG-G007" Negative
+    "classical key exchange"
+    "The link is not protected against a quantum adversary: what is recorded today can be read later."
+    ["Enable a hybrid group at the server: lockgate crypto probe HOST:PORT says what it has.", "Or put a gateway in front of it."]
+
+    "LG-G008" Negative
+    "secrets in a configuration"
+    "A client's configuration holds secrets in plain text. Backups, synchronised folders and every program of this user can read them."
+    ["Let Lockgate hold them sealed: lockgate adopt CLIENT", "Or refer to a variable or a key chain, if the client can."]
+
+    "LG-G009" Negative
+    "one secret in several places"
+    "The same secret is used more than once. If one place leaks it, all of them have to be changed."
+    ["Give each server a credential of its own."]
+
+    "LG-G010" Negative
+    "a configuration with secrets that others can read"
+    "The permissions of the file let other users of this machine read the secrets in it."
+    ["Take the permission away: chmod go= FILE", "Replace the secrets: they may have been read."]
+
+    "LG-G011" Negative
+    "a configuration that others can write"
+    "Whoever can write the file chooses which commands run as its owner."
+    ["Take the permission away: chmod go-w FILE", "Look at what stands in it."]
+
+    "LG-G012" Negative
+    "a configuration that was not read whole"
+    "The file is damaged, too large, or may not be read. What it configures is not on the map."
+    ["The finding says why, with the line.", "Mend the file."]
+
+    "LG-G013" Negative
+    "a server that listens on all addresses"
+    "It can be reached from every network that this machine is in."
+    ["Have it listen at 127.0.0.1, and let others come through the gateway."]
+
+    "LG-G014" Negative
+    "destructive tools for everybody"
+    "A server that asks nobody who they are offers tools that, by its own word, destroy."
+    ["Put it behind a gateway, with a role that permits what is needed."]
+
+    "LG-G020" Configuration
+    "a client's configuration cannot be changed"
+    "The file of a client cannot be read or written, or is written in a way that cannot be changed in place. It stays as it is."
+    ["End the client, and try again.", "Check the permissions of the file and of its folder.", "Put the server behind the gateway by hand: the help of lockgate connect shows the entry."]
+
+    "LG-G022" Unreachable
+    "this machine's gateway did not start"
+    "A connector tried to start the gateway with the servers that were adopted, and it did not come up."
+    ["Look into run/gateway.log of the state directory.", "Start it yourself and see: lockgate gateway --config STATE/gateway.toml"]
 
     "LG-X001" Bug
     "a mistake in Lockgate"

@@ -9,6 +9,8 @@
 //!   policy/local.cedar    the rules of this node, made once and then yours; role files (*.toml) stand beside
 //!   secrets/              credentials for servers, sealed, with their key unless that lies elsewhere (lockgate-identity)
 //!   subjects/             keys of those whom records are about; what is erased is erased here (lockgate-privacy)
+//!   gateway.toml          the servers that `lockgate adopt` put behind this machine's gateway
+//!   discovery.json        the last map of `lockgate discover`; discover.key keys its fingerprints
 //!   store.redb            pins of tool definitions, invites (lockgate-store)
 //!   run/node.lock         held by the running node
 //!   run/node.json  0600   where the running node is reached, and the token for its admin interface
@@ -120,6 +122,14 @@ impl State {
     /// Where the keys of those are whom records are about.
     pub(crate) fn subjects(&self) -> PathBuf {
         self.root.join("subjects")
+    /// The configuration of this machine's own gateway, which `lockgate adopt` keeps.
+    pub(crate) fn gateway_config(&self) -> PathBuf {
+        self.root.join("gateway.toml")
+    }
+
+    /// The last map of `lockgate discover`.
+    pub(crate) fn discovery(&self) -> PathBuf {
+        self.root.join("discovery.json")
     }
 
     fn run(&self) -> PathBuf {

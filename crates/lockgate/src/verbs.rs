@@ -5,11 +5,13 @@ use crate::cli::{
     SuppressArgs, ThreatsVerb, Verb,
 };
 
+pub(crate) mod adopt;
 pub(crate) mod approvals;
 pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod crypto;
 pub(crate) mod dashboard;
+pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod exports;
 pub(crate) mod facts;
@@ -87,6 +89,8 @@ fn output_of(verb: &Verb) -> Output {
         Verb::Scan(args) if args.output == ScanOutput::Human => return Output::Human,
         Verb::Scan(_) => return Output::Json,
         Verb::Report(args) => &args.output,
+        Verb::Discover(args) => args.output(),
+        Verb::Adopt(args) => &args.output,
         Verb::Policy(verb) => verb.output(),
         Verb::Secret(verb) => verb.output(),
         Verb::Facts(

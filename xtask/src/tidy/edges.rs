@@ -42,7 +42,7 @@ const OURS: [(&str, &[&str]); 25] = [
             "transport",
         ],
     ),
-    ("discover", &["mcp", "crypto", "transport"]),
+    ("discover", &["mcp", "crypto", "identity", "transport"]),
     ("incident", &["store", "identity", "audit", "transport"]),
     ("admin", &["proxy", "live", "audit", "policy", "detect", "discover", "incident", "crypto"]),
     ("report", &["crypto", "audit"]),

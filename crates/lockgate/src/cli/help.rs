@@ -51,6 +51,35 @@ Examples:
   lockgate wrap -- npx -y @modelcontextprotocol/server-filesystem /srv/data
   lockgate wrap --name time --listen 0.0.0.0:8443 -- uvx mcp-server-time";
 
+pub(super) const ADOPT: &str = "\
+Examples:
+  lockgate adopt --all --dry-run       what would change, for every client
+  lockgate adopt --all                 shows the same, asks, and does it
+  lockgate adopt cursor --yes          one client, without being asked
+  lockgate adopt claude-code --projects ~/src
+  lockgate adopt --undo                every configuration as it was before
+
+Each server moves into STATE/gateway.toml, its credential into the sealed store, and the client
+starts `lockgate connect --local NAME` in its place, which starts the gateway if need be.
+Comments and order in the client's file stay. Servers that only the client can start are left.";
+
+pub(super) const DISCOVER: &str = "\
+Examples:
+  lockgate discover                                  this machine: configurations and processes
+  lockgate discover --projects ~/src                 and every project below ~/src
+  lockgate discover --output json > before.json      for programs, and to compare with later
+  lockgate discover --format mermaid                 as a drawing; dot and cyclonedx likewise
+  lockgate discover --watch                          and what changes from now on
+  lockgate discover --fail-on high                   exit code 1 if anything is that bad
+
+Nothing that is configured is run, nothing is changed, and secrets are not shown: only a keyed
+hash of each, so that the same secret in two places is seen to be the same.";
+
+pub(super) const DISCOVER_DIFF: &str = "\
+Examples:
+  lockgate discover diff before.json after.json
+  lockgate discover diff before.json after.json --output jsonl | jq .item";
+
 pub(super) const STATUS: &str = "\
 Examples:
   lockgate status
