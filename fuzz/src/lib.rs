@@ -2,6 +2,7 @@
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
 //! definitions and arguments that `lockgate-policy` types, its role files, the answers that the prober of
 //! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, and what `lockgate-privacy` takes apart.
+//! `lockgate-transport` reads, the configurations that `lockgate-discover` reads and changes, and what auditors and reports read of `lockgate-audit`.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
@@ -17,6 +18,7 @@ pub mod audit;
 pub mod authority;
 pub mod crypto;
 pub mod detect;
+pub mod discover;
 pub mod facts;
 pub mod mutate;
 pub mod policies;
@@ -53,6 +55,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "fact_document", run: facts::document, seeds: facts::DOCUMENT_SEEDS },
     Target { name: "scan", run: detect::scan, seeds: detect::SCAN_SEEDS },
     Target { name: "probe_answer", run: probe::answer, seeds: probe::ANSWER_SEEDS },
+    Target { name: "client_config", run: discover::config, seeds: discover::CONFIG_SEEDS },
+    Target { name: "survey_answer", run: discover::survey, seeds: discover::SURVEY_SEEDS },
     Target { name: "shape", run: arguments::shape, seeds: arguments::SHAPE_SEEDS },
     Target { name: "arguments", run: arguments::arguments, seeds: arguments::ARGUMENTS_SEEDS },
     Target { name: "role_file", run: policies::role_file, seeds: policies::ROLE_FILE_SEEDS },

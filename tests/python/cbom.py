@@ -36,7 +36,7 @@ def faults(text):
         return
     bom = json.loads(text)
     names = [bom["metadata"]["component"]["bom-ref"]]
-    names += [component["bom-ref"] for component in bom["components"]]
+    names += [part["bom-ref"] for part in bom["components"] + bom.get("services", [])]
     yield from (f"twice: {name}" for name, count in Counter(names).items() if count > 1)
     yield from (f"leads nowhere: {name}" for name in references(bom) if name not in names)
 
@@ -50,7 +50,7 @@ def main():
         print(fault, file=sys.stderr)
     if found:
         sys.exit(1)
-    kinds = Counter(part["cryptoProperties"]["assetType"] for part in json.loads(text)["components"])
+    kinds = Counter(part.get("cryptoProperties", {}).get("assetType", part["type"]) for part in json.loads(text)["components"])
     print("valid CycloneDX 1.7: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
 
 

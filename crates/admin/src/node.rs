@@ -213,6 +213,12 @@ pub trait Node: Send + Sync + 'static {
     /// Every export and how it stands.
     fn exports(&self) -> Exports;
 
+    /// The last map of `lockgate discover`, as JSON text.
+    ///
+    /// # Errors
+    /// 404 when there is none yet.
+    fn discovery(&self) -> Result<String, Fault>;
+
     /// Every fact and how it stands.
     fn facts(&self) -> Facts;
 

@@ -26,6 +26,7 @@ use crate::session::Sessions;
 mod audit;
 mod crypto;
 mod dashboard;
+mod discovery;
 mod enforcement;
 mod exports;
 mod facts;
@@ -100,6 +101,7 @@ pub(crate) fn router(access: Arc<Access>) -> Router {
         .merge(crypto::routes())
         .merge(enforcement::routes())
         .route("/exports", get(exports::exports))
+        .route("/discovery", get(discovery::discovery))
         .merge(facts::routes())
         .merge(live::routes())
         .merge(dashboard::routes())

@@ -402,6 +402,10 @@ impl Node for Sample {
         })
     }
 
+    fn discovery(&self) -> Result<String, Fault> {
+        Ok(r#"{"schema":"lockgate.discovery/1"}"#.to_owned())
+    }
+
     fn exports(&self) -> lockgate_admin::Exports {
         lockgate_admin::Exports { exports: Vec::new(), telemetry: Vec::new() }
     }

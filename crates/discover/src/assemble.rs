@@ -353,6 +353,11 @@ impl<'a> Assembly<'a> {
 
     /// A server that answered on the network.
     pub fn seen(&mut self, seen: &Seen) {
+        // A door of ours is no server of its own.
+        let is_ours = |gateway: &GatewayNode| gateway.listens.iter().any(|at| same_place(at, &seen.url));
+        if self.gateways.values().any(is_ours) {
+            return;
+        }
         let id = self.server(&Launch::Http(seen.url.clone()), seen.name.as_deref().unwrap_or_default());
         // A configured URL at the same host and port is the same server, whatever path was found first.
         let same = self
@@ -382,6 +387,15 @@ impl<'a> Assembly<'a> {
         self.servers.remove(id);
         self.places.retain(|(other, _)| other != id);
         self.links.retain(|link| link.from != id && link.to != id);
+    }
+
+    /// Endpoints with TLS: a URL, host and port of each.
+    #[must_use]
+    pub fn origins(&self) -> Vec<(String, String, u16)> {
+        let mut found: Vec<_> = self.places.iter().filter_map(|(_, place)| address::https(place)).collect();
+        found.sort();
+        found.dedup();
+        found
     }
 
     /// Lays the posture of an endpoint on the servers that are there.

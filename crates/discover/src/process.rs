@@ -251,7 +251,7 @@ fn is_node(arguments: &[String]) -> bool {
 
 /// Whether a command line is that of an MCP server: `mcp` stands as a word of its own in the program, the package, or what an
 /// interpreter runs.
-fn looks_like_server(arguments: &[String]) -> bool {
+pub(crate) fn looks_like_server(arguments: &[String]) -> bool {
     let Some((program, rest)) = arguments.split_first() else { return false };
     if base(program) == "lockgate" {
         return rest.first().is_some_and(|verb| verb == "sample");
@@ -277,7 +277,7 @@ fn looks_like_server(arguments: &[String]) -> bool {
 }
 
 /// Whether `mcp` stands in a path or name as a word of its own.
-fn names_mcp(text: &str) -> bool {
+pub(crate) fn names_mcp(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     lower.contains("modelcontextprotocol")
         || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == "mcp" || word == "fastmcp")

@@ -74,7 +74,10 @@ impl Leaf {
     }
 
     /// Reads a leaf from one text, a `PRIVATE KEY` block and then `CERTIFICATE` blocks.
-    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, IdentityError> {
+    ///
+    /// # Errors
+    /// [`IdentityError::File`] or [`IdentityError::KeyMismatch`].
+    pub fn from_pem(pem: &[u8]) -> Result<Self, IdentityError> {
         let (key, chain) = key_pem::read_one(pem)?;
         Self::new(read_chain(chain.as_bytes())?, key)
     }

@@ -252,3 +252,27 @@ fn a_running_gateway_is_on_the_map() {
     let sample = server(&map, "sample");
     assert_eq!((&sample["behind_gateway"], &sample["direct"]), (&json!(true), &json!(false)));
 }
+
+#[test]
+fn a_server_that_answers_is_named_with_its_tools() {
+    let address = support::serve(lockgate_testkit::conformance::listen);
+    let laptop = Laptop::new();
+    let map = laptop.map(&["--probe", &address.to_string(), "--list-tools"]);
+    let found = servers(&map).into_iter().find(|node| node["confidence"] == "confirmed").unwrap();
+    assert_eq!((&found["authentication"], &found["running"]), (&json!("none"), &json!(true)));
+    assert!(found["tools"].as_array().unwrap().len() > 3, "{found}");
+    assert!(findings(&map, &found["id"]).contains(&"shadow-server"), "nobody has it in a configuration");
+    // In a configuration it is no shadow, and it is the same node.
+    laptop.write(
+        ".cursor/mcp.json",
+        &json!({"mcpServers": {"known": {"url": format!("http://localhost:{}/mcp", address.port())}}})
+            .to_string(),
+    );
+    let map = laptop.map(&["--probe", &format!("http://{address}/mcp")]);
+    let known = server(&map, "known");
+    assert_eq!(known["confidence"], "confirmed");
+    assert!(!findings(&map, &known["id"]).contains(&"shadow-server"));
+    for bad in ["10.0.0.0/8", "not a host", "h:0"] {
+        assert_eq!(laptop.run(&["discover", "--probe", bad]).code, 2, "{bad}");
+    }
+}

@@ -34,6 +34,13 @@ pub(crate) fn is_loopback(url: &str) -> bool {
     parts(url).is_some_and(|(_, host, ..)| host == LOOPBACK)
 }
 
+/// Origin, host and port of a URL with TLS.
+pub(super) fn https(url: &str) -> Option<(String, String, u16)> {
+    let (scheme, host, port, _) = parts(url).filter(|(scheme, ..)| *scheme == "https")?;
+    let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    Some((format!("{scheme}://{shown}:{port}"), host, port))
+}
+
 const LOOPBACK: &str = "127.0.0.1";
 
 fn parts(url: &str) -> Option<(&str, String, u16, &str)> {

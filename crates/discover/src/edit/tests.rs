@@ -67,7 +67,7 @@ fn an_http_server_becomes_a_command_in_every_dialect() {
             r#"{"servers":{"files":{"type":"http","url":"https://h/mcp"}}}"#,
             "servers",
             Dialect::Typed,
-            r#"{"servers":{"files":{"type":"stdio", "command": "/usr/bin/lockgate", "args": ["connect","--local","files"]}}}"#,
+            r#"{"servers":{"files":{"type":"stdio","command": "/usr/bin/lockgate", "args": ["connect","--local","files"]}}}"#,
         ),
         (
             r#"{"mcp":{"files":{"type":"remote","url":"https://h/mcp","enabled":true}}}"#,

@@ -15,6 +15,21 @@ pub(crate) struct DiscoverArgs {
     /// Look for projects below this folder, too; repeat for several [default: those that clients remember]
     #[arg(long, value_name = "DIR")]
     pub(crate) projects: Vec<PathBuf>,
+    /// Ask this address or range, too: HOST, HOST:PORT, a URL, 10.0.0.0/24:8080, or `local` for what listens here; repeat for several
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) probe: Vec<String>,
+    /// With --probe: also list the tools of servers that ask nobody who they are
+    #[arg(long, requires = "probe")]
+    pub(crate) list_tools: bool,
+    /// Ask each https:// server on the map what TLS it supports, by some dozens of handshakes
+    #[arg(long)]
+    pub(crate) posture: bool,
+    /// Look through the cluster of this kubeconfig, too; nothing in it is run
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Look names and owners up in this MCP registry
+    #[arg(long, value_name = "URL")]
+    pub(crate) registry: Option<String>,
     /// The gateway's configuration file (TOML) [default: the one that `lockgate adopt` keeps]
     #[arg(long, value_name = "FILE", env = "LOCKGATE_CONFIG", hide_env_values = true)]
     pub(crate) config: Option<PathBuf>,

@@ -67,6 +67,9 @@ pub(super) const DISCOVER: &str = "\
 Examples:
   lockgate discover                                  this machine: configurations and processes
   lockgate discover --projects ~/src                 and every project below ~/src
+  lockgate discover --probe local --list-tools       what listens here, and which tools it has
+  lockgate discover --probe 10.0.0.0/24:8080         a range that is yours, slowly
+  lockgate discover --registry https://registry.modelcontextprotocol.io
   lockgate discover --output json > before.json      for programs, and to compare with later
   lockgate discover --format mermaid                 as a drawing; dot and cyclonedx likewise
   lockgate discover --watch                          and what changes from now on

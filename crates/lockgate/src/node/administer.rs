@@ -31,6 +31,9 @@ use crate::question;
 /// Longest search for an answer to somebody who looks on, in seconds. With an index most take milliseconds.
 const AUDIT_QUERY_S_MAX: u64 = 3;
 
+/// Largest map that is shown, in bytes.
+const DISCOVERY_BYTES_MAX: usize = 64 << 20;
+
 impl lockgate_admin::Node for Control {
     fn ready(&self) -> Result<(), Fault> {
         if self.node().draining.is_cancelled() {
@@ -318,6 +321,21 @@ impl lockgate_admin::Node for Control {
 
     fn rotate_root(&self, request: &RotateRootRequest) -> Result<RotatedRoot, Fault> {
         self.rotate(request).map_err(|problem| problem.fault())
+    }
+
+    fn discovery(&self) -> Result<String, Fault> {
+        let text = lockgate_discover::config::text(&self.state().discovery(), DISCOVERY_BYTES_MAX).map_err(
+            |_| {
+                let hint = "make one: lockgate discover";
+                Fault::new(
+                    StatusCode::NOT_FOUND,
+                    "LG-N404",
+                    "nobody has looked around on this machine yet",
+                    hint,
+                )
+            },
+        )?;
+        Ok(text)
     }
 
     fn exports(&self) -> Exports {

@@ -23,6 +23,7 @@ use crate::output::{print, print_document, print_line, visible};
 use crate::signals;
 use crate::state::{self, State};
 
+mod beyond;
 mod gateway;
 mod table;
 mod told;
@@ -124,10 +125,17 @@ pub(crate) async fn look(args: &DiscoverArgs, state: &State) -> Result<Map, Fail
         assembly.configs(&config::scan(&beside, &[], &Limits::default(), &|_: &Path| ()));
     }
     progress.say("processes");
-    match process::read(Path::new("/proc")) {
-        Ok(processes) => assembly.processes(&processes),
-        Err(error) => assembly.source("processes", "this machine", error, false),
-    }
+    let processes = match process::read(Path::new("/proc")) {
+        Ok(processes) => {
+            assembly.processes(&processes);
+            Some(processes)
+        }
+        Err(error) => {
+            assembly.source("processes", "this machine", error, false);
+            None
+        }
+    };
+    beyond::add(args, processes.as_ref(), &mut assembly, &progress).await?;
     progress.done();
     let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let map = assembly.finish(now_ms(), took_ms);

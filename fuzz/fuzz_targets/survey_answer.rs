@@ -1,0 +1,4 @@
+//! libFuzzer target: see [`lockgate_fuzz::discover::survey`].
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| lockgate_fuzz::discover::survey(data));
