@@ -1,8 +1,8 @@
 //! Fuzz targets on what parses bytes from outside: everything of `lockgate-mcp`, the signed
 //! document and the key sets of `lockgate-crypto`, the tokens of `lockgate-identity`, the
 //! definitions and arguments that `lockgate-policy` types, its role files, the answers that the prober of
-//! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, and what `lockgate-privacy` takes apart.
-//! `lockgate-transport` reads, the configurations that `lockgate-discover` reads and changes, and what auditors and reports read of `lockgate-audit`.
+//! `lockgate-transport` reads, what auditors and reports read of `lockgate-audit`, what `lockgate-privacy` takes apart, and the
+//! configurations and answers that `lockgate-discover` reads.
 //!
 //! Each target is a plain function that panics when an invariant breaks, so that one body serves
 //! two drivers:
