@@ -188,7 +188,8 @@ mod tests {
     fn every_dialect_is_read() {
         let stdio = |words: &[&str]| Ok(Launch::Stdio(words.iter().map(ToString::to_string).collect()));
         let http = |url: &str| Ok(Launch::Http(url.to_owned()));
-        let table: &[(&str, Format, &[&str], Result<Launch, String>)] = &[
+        type Row = (&'static str, Format, &'static [&'static str], Result<Launch, String>);
+        let table: &[Row] = &[
             (
                 r#"{"mcpServers":{"a":{"command":"npx","args":["-y","x",1]}}}"#,
                 Format::Json,

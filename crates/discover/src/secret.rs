@@ -112,7 +112,7 @@ impl Redactor {
     /// The fingerprint of a secret.
     #[must_use]
     pub fn fingerprint(&self, secret: &str) -> String {
-        hex(&hmac(&*self.key, secret.as_bytes())[..SHOWN_BYTES])
+        hex(&hmac(&self.key, secret.as_bytes())[..SHOWN_BYTES])
     }
 
     /// Fingerprint of a value that is there, is meant literally, and by name or looks is a secret.

@@ -122,6 +122,8 @@ impl State {
     /// Where the keys of those are whom records are about.
     pub(crate) fn subjects(&self) -> PathBuf {
         self.root.join("subjects")
+    }
+
     /// The configuration of this machine's own gateway, which `lockgate adopt` keeps.
     pub(crate) fn gateway_config(&self) -> PathBuf {
         self.root.join("gateway.toml")

@@ -60,7 +60,7 @@ fn rows(map: &Map, servers: &[&ServerNode], width: usize) -> String {
     let mut lines: Vec<[String; 5]> = servers.iter().map(|server| row(map, server)).collect();
     lines.sort_by(|one, other| one[0].to_lowercase().cmp(&other[0].to_lowercase()));
     // What is left after the indent and the gaps is shared out; the second column gives way first.
-    let shares = [width * 18 / 100, width * 34 / 100, width * 16 / 100, width * 16 / 100];
+    let shares = [width * 16 / 100, width * 28 / 100, width * 14 / 100, width * 14 / 100];
     let mut table = Table::new(&["NAME", "WHAT", "USED FROM", "PROTECTED BY", "FINDINGS"]);
     for cells in &lines {
         let mut cut: Vec<String> =
