@@ -104,7 +104,7 @@ pub(crate) async fn look(args: &DiscoverArgs, state: &State) -> Result<Map, Fail
         Diagnostic::new("LG-U001", "there is no home to look in: HOME is not set")
             .hint("set HOME to the user's home")
     })?;
-    for folder in args.projects.iter().filter(|folder| !folder.is_dir()) {
+    if let Some(folder) = args.projects.iter().find(|folder| !folder.is_dir()) {
         return Err(Diagnostic::new("LG-U003", format!("{} is no folder", folder.display()))
             .hint("give folders to --projects")
             .into());

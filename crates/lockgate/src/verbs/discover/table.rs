@@ -73,10 +73,9 @@ fn rows(map: &Map, servers: &[&ServerNode], width: usize) -> String {
 }
 
 fn row(map: &Map, server: &ServerNode) -> [String; 5] {
-    let name = server.names.first().map_or_else(
-        || server.command.first().map_or("?", |program| program.rsplit('/').next().unwrap_or(program)),
-        |name| name,
-    );
+    let program =
+        || server.command.first().map_or("?", |program| program.rsplit('/').next().unwrap_or(program));
+    let name = server.names.first().map_or_else(program, String::as_str);
     let what = match (&server.package, &server.url) {
         (Some(package), None) => package.trim_start_matches("pkg:").replace("%40", "@"),
         (_, Some(url)) => url.clone(),
