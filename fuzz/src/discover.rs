@@ -44,7 +44,9 @@ pub fn config(data: &[u8]) {
             Err(_) => {}
         }
         // It compares what came out itself; what it lets through can be read again.
-        if let Ok(edited) = edit::start(text, format, (&["m"], dialect), &[Start { entry, command: &command }], &LIMITS) {
+        if let Ok(edited) =
+            edit::start(text, format, (&["m"], dialect), &[Start { entry, command: &command }], &LIMITS)
+        {
             assert!(tree::read(&edited, format, &LIMITS).is_ok());
         }
     }

@@ -12,7 +12,13 @@ pub const DOCUMENT_SEEDS: &[&[u8]] = &[
 
 /// A tiny limit finds what a large one hides.
 fn limits() -> Limits {
-    Limits { nodes_max: 2_000, depth_max: 32, schema_bytes_max: 4 << 10, operations_max: 50, ..Limits::default() }
+    Limits {
+        nodes_max: 2_000,
+        depth_max: 32,
+        schema_bytes_max: 4 << 10,
+        operations_max: 50,
+        ..Limits::default()
+    }
 }
 
 /// Any bytes are a catalogue or are rejected with reasons; what is shown of it is bounded, plain and valid.
@@ -72,7 +78,10 @@ pub fn call(data: &[u8]) {
         assert_eq!(request.method, "POST");
         let path = request.target.split('?').next().unwrap_or_default();
         let segments: Vec<&str> = path.split('/').collect();
-        assert!(segments.len() == 4 && segments[1] == "a" && segments[3] == "b" && !segments[2].is_empty(), "{path}");
+        assert!(
+            segments.len() == 4 && segments[1] == "a" && segments[3] == "b" && !segments[2].is_empty(),
+            "{path}"
+        );
         assert!(!matches!(segments[2], "." | ".."), "{path}");
         assert!(request.target.bytes().all(|b| b.is_ascii_graphic() && b != b'#'), "{}", request.target);
         for (name, value) in &request.headers {
