@@ -194,6 +194,24 @@ async function proves(tab, node) {
   });
 }
 
+async function searches(tab) {
+  await test('the whole log is asked by its fields, and the command line can ask the same', async () => {
+    await press(tab, '5', '/');
+    await type(tab, 'tool:sha256 verdict:denied');
+    await press(tab, 'Enter');
+    await eventually('what was found', async () => (await shown(tab)).includes('of the whole log'));
+    const found = await rows(tab);
+    expect(found.length > 0 && found.every((row) => row.includes('sha256')), found.join('\n'));
+    const command = await tab.evaluate(`document.querySelector('main .copy').title`);
+    same(command, 'lockgate audit query --tool sha256 --verdict denied', 'the command');
+    await type(tab, ' code:x');
+    await press(tab, 'Enter');
+    await eventually('the refusal', async () => (await shown(tab)).includes('code'));
+    await tab.evaluate(`(() => { const input = document.querySelector('input[type=search]'); input.value = ''; input.dispatchEvent(new Event('input', { bubbles: true })); })()`);
+    await press(tab, 'Escape', '1');
+  });
+}
+
 async function decides(tab, ann) {
   await test('a held call is approved with the keyboard alone, and passes once', async () => {
     const held = await ann.call('word_count', { text: 'one two' });
@@ -331,6 +349,7 @@ await section('dashboard', async () => {
   await tab.send('Emulation.setDeviceMetricsOverride', { width: 1440, height: 900, deviceScaleFactor: 1, mobile: false });
   await section('looks', () => looks(tab, node, ann));
   await section('proves', () => proves(tab, node));
+  await section('searches', () => searches(tab));
   await section('hostile', () => hostile(tab, ann));
   await section('decides', () => decides(tab, ann));
   await section('appears', () => appears(tab));

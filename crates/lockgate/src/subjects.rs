@@ -2,16 +2,19 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use lockgate_audit::Entry;
 use lockgate_identity::SealedStore;
-use lockgate_privacy::{Describer, MasterKey, PrivacyError, Vault};
+use lockgate_privacy::{Describer, MasterKey, Open, PrivacyError, Vault};
 use zeroize::Zeroizing;
 
-use crate::config::Settings;
+use crate::config::{self, Flags, Settings};
 use crate::diagnostic::Diagnostic;
 use crate::node::credentials;
 use crate::state::State;
+use crate::verbs::config::variables;
 
 /// The secret that is the master key, in a sealed store of its own under the node's key.
 const MASTER: &str = "subject-keys";
@@ -68,4 +71,29 @@ fn unusable(error: &PrivacyError) -> Diagnostic {
         .because(error)
         .hint("put STATE/subjects and the key of the sealed store back as they belong together")
         .hint("or move STATE/subjects away: then everything that is encrypted in the log is lost, and new keys are made")
+}
+
+/// Reads records of this node: with the arguments of calls, where they were kept and the keys are still there.
+pub(crate) struct Recalling(Option<Vault>);
+
+impl Recalling {
+    /// By the keys of the state directory. Without keys calls are known, and their arguments are not.
+    pub(crate) fn open(state: &State, config: Option<&Path>) -> Self {
+        let flags = Flags { config: config.map(Path::to_owned), ..Flags::default() };
+        let settings = config::load(&flags, variables()).ok();
+        Self(settings.and_then(|(settings, ..)| look(&settings, state).ok().flatten()))
+    }
+
+    /// The record in a line; none if it cannot be read.
+    pub(crate) fn entry(&self, line: &str) -> Option<Entry> {
+        let mut entry = Entry::parse(line).ok()?;
+        if let Some(vault) = &self.0
+            && entry.record.arguments.is_none()
+        {
+            let open = Open::of(&entry.record, vault).ok().flatten();
+            let arguments = open.and_then(|open| open.arguments);
+            entry.record.arguments = arguments.map(|arguments| arguments.get().to_owned().into());
+        }
+        Some(entry)
+    }
 }

@@ -5,22 +5,18 @@ use std::path::Path;
 
 use lockgate_analysis::replay::{Recorded, Replayed, replay as decide_again};
 use lockgate_analysis::suggest::{Learning, Suggested, Suggestion, suggest as learn};
-use lockgate_audit::Entry;
 use lockgate_policy::Policies;
-use lockgate_privacy::Open;
 use serde::Serialize;
 
 use super::set::{self, Background, Set};
 use super::{File, proof, unanswered};
 use crate::cli::{Output, PolicyArgs, Seconds};
-use crate::config::{self, Flags};
 use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
 use crate::output::{print, print_document, visible};
 use crate::state::State;
-use crate::subjects;
+use crate::subjects::Recalling;
 use crate::verbs::audit::unreadable;
-use crate::verbs::config::variables;
 
 /// Most records that a question reads, the newest ones: about 300 MiB of log, read within seconds.
 const RECORDS_MAX: usize = 500_000;
@@ -39,22 +35,8 @@ fn read(state: &State, config: Option<&Path>) -> Result<Vec<Recorded>, Diagnosti
             .hint("if it runs with another state directory, name it: --state DIR"));
     }
     let lines = lockgate_audit::tail(&folder, RECORDS_MAX).map_err(|error| unreadable(&error))?;
-    let flags = Flags { config: config.map(Path::to_owned), ..Flags::default() };
-    // Without keys the calls are known, and their arguments are not.
-    let settings = config::load(&flags, variables()).ok();
-    let vault = settings.and_then(|(settings, ..)| subjects::look(&settings, state).ok().flatten());
-    let recorded = |line: &String| {
-        let mut entry = Entry::parse(line).ok()?;
-        if let Some(vault) = &vault
-            && entry.record.arguments.is_none()
-        {
-            let open = Open::of(&entry.record, vault).ok().flatten();
-            let arguments = open.and_then(|open| open.arguments);
-            entry.record.arguments = arguments.map(|arguments| arguments.get().to_owned().into());
-        }
-        Recorded::read(&entry)
-    };
-    Ok(lines.iter().filter_map(recorded).collect())
+    let recalling = Recalling::open(state, config);
+    Ok(lines.iter().filter_map(|line| Recorded::read(&recalling.entry(line)?)).collect())
 }
 
 /// One call of the log, by the number of its record.

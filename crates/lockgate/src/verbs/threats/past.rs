@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, Failure};
 use crate::exit::Exit;
 use crate::output::{Table, print, print_document, visible};
 use crate::state::State;
+use crate::subjects::Recalling;
 use crate::verbs::audit::unreadable;
 use crate::verbs::config::variables;
 
@@ -39,7 +40,8 @@ fn records(state: &State, span: Seconds) -> Result<Vec<Entry>, Failure> {
     let from = jiff::Timestamp::now()
         - jiff::SignedDuration::from_secs(i64::try_from(span.0).unwrap_or(i64::MAX / 2));
     let lines = lockgate_audit::tail(&folder, RECORDS_MAX).map_err(|error| unreadable(&error))?;
-    let entries = lines.iter().filter_map(|line| Entry::parse(line).ok());
+    let recalling = Recalling::open(state, None);
+    let entries = lines.iter().filter_map(|line| recalling.entry(line));
     let young = |entry: &Entry| entry.time.parse::<jiff::Timestamp>().is_ok_and(|time| time >= from);
     Ok(entries.filter(young).collect())
 }
