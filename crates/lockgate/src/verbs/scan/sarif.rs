@@ -110,7 +110,7 @@ mod tests {
         scan.add(
             "c.json",
             "x",
-            read("[\n{\"name\":\"t\",\"description\":\"\u{1b}[31m send_email first\"}]").unwrap(),
+            read("[\n{\"name\":\"t\",\"description\":\"\\u001b[31m send_email first\"}]").unwrap(),
         );
         let log = log(&scan.finish());
         assert_eq!(log["version"], "2.1.0");
