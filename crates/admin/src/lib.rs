@@ -57,7 +57,7 @@
 //! | `GET /v1/live/summary?parts=seconds,edges&since_s=0` | [`LiveSummary`], `lockgate.live-summary/1` |
 //! | `GET /v1/live/stream` ([`LiveQuery`], `Last-Event-ID`) | server-sent events, see [`Tap`] |
 //! | `GET /v1/exports` | [`Exports`], `lockgate.exports/1` |
-//! | `GET /v1/discovery` | the last map, `lockgate.discovery/1` |
+//! | `GET /v1/discovery` | the last map, `lockgate.discovery/1`; `null` until there is one |
 //! | `GET /v1/facts` | [`Facts`], `lockgate.facts/1` |
 //! | `POST /v1/facts/ask` ([`FactQuestion`]) | [`FactAnswer`], `lockgate.fact-answer/1` |
 //! | `POST /v1/facts/push` (a signed statement, `lockgate.fact-push/1`) | [`FactReceipt`], `lockgate.fact-receipt/1` |

@@ -217,11 +217,11 @@ pub trait Node: Send + Sync + 'static {
     /// Every export and how it stands.
     fn exports(&self) -> Exports;
 
-    /// The last map of `lockgate discover`, as JSON text.
+    /// The last map of `lockgate discover`, as JSON text; none until somebody has looked around.
     ///
     /// # Errors
-    /// 404 when there is none yet.
-    fn discovery(&self) -> Result<String, Fault>;
+    /// 503 when it cannot be read.
+    fn discovery(&self) -> Result<Option<String>, Fault>;
 
     /// Every fact and how it stands.
     fn facts(&self) -> Facts;

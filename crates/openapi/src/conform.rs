@@ -8,7 +8,8 @@ const PLACES_MAX: usize = 5;
 
 /// `value` without what `schema` does not permit, and where that was.
 pub(crate) fn fitted(value: &Value, schema: &Value) -> (Value, Vec<String>) {
-    let mut fitting = Fitting { definitions: schema.get("$defs"), places: Vec::new(), at: String::new() };
+    let (places, at) = (Vec::new(), String::new());
+    let mut fitting = Fitting { definitions: schema.get("$defs"), places, at, level: 0 };
     let fitted = fitting.fit(value, schema, 0);
     (fitted.filter(Value::is_object).unwrap_or_else(|| Value::Object(Map::new())), fitting.places)
 }
@@ -20,10 +21,15 @@ struct Fitting<'a> {
     definitions: Option<&'a Value>,
     places: Vec<String>,
     at: String,
+    /// Levels of the value above where it is.
+    level: usize,
 }
 
-/// Deepest nesting that is compared; answers are read to 128 levels.
+/// Steps through value and schema, whose references may lead to each other for ever.
 const DEPTH_MAX: usize = 200;
+
+/// Deepest level of a value that is kept: a message has 64, and the result is around this.
+const LEVEL_MAX: usize = 56;
 
 impl<'a> Fitting<'a> {
     fn fit(&mut self, value: &Value, schema: &'a Value, depth: usize) -> Option<Value> {
@@ -36,10 +42,7 @@ impl<'a> Fitting<'a> {
             return self.fit(value, definition, depth + 1);
         }
         if schema.get("type").is_some_and(|types| !is_of(value, types)) {
-            if self.places.len() < PLACES_MAX {
-                self.places.push(crate::text::clean(&self.at, 120));
-            }
-            return None;
+            return self.left_out();
         }
         Some(match value {
             Value::Object(members) => Value::Object(self.members(members, schema, depth)),
@@ -72,9 +75,22 @@ impl<'a> Fitting<'a> {
         let before = self.at.len();
         self.at.push('/');
         self.at.push_str(name);
-        let fitted = self.fit(value, schema, depth + 1);
+        self.level += 1;
+        let fitted = match self.level > LEVEL_MAX {
+            true => self.left_out(),
+            false => self.fit(value, schema, depth + 1),
+        };
+        self.level -= 1;
         self.at.truncate(before);
         fitted
+    }
+
+    /// Names where something is missing.
+    fn left_out(&mut self) -> Option<Value> {
+        if self.places.len() < PLACES_MAX {
+            self.places.push(crate::text::clean(&self.at, 120));
+        }
+        None
     }
 }
 

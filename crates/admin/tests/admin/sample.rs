@@ -422,8 +422,8 @@ impl Node for Sample {
         })
     }
 
-    fn discovery(&self) -> Result<String, Fault> {
-        Ok(r#"{"schema":"lockgate.discovery/1"}"#.to_owned())
+    fn discovery(&self) -> Result<Option<String>, Fault> {
+        Ok(Some(r#"{"schema":"lockgate.discovery/1"}"#.to_owned()))
     }
 
     fn exports(&self) -> lockgate_admin::Exports {

@@ -327,19 +327,16 @@ impl lockgate_admin::Node for Control {
         self.rotate(request).map_err(|problem| problem.fault())
     }
 
-    fn discovery(&self) -> Result<String, Fault> {
-        let text = lockgate_discover::config::text(&self.state().discovery(), DISCOVERY_BYTES_MAX).map_err(
-            |_| {
-                let hint = "make one: lockgate discover";
-                Fault::new(
-                    StatusCode::NOT_FOUND,
-                    "LG-N404",
-                    "nobody has looked around on this machine yet",
-                    hint,
-                )
-            },
-        )?;
-        Ok(text)
+    fn discovery(&self) -> Result<Option<String>, Fault> {
+        let path = self.state().discovery();
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = lockgate_discover::config::text(&path, DISCOVERY_BYTES_MAX);
+        text.map(Some).map_err(|error| {
+            let hint = "make it anew: lockgate discover";
+            Fault::new(StatusCode::SERVICE_UNAVAILABLE, "LG-U003", error, hint)
+        })
     }
 
     fn exports(&self) -> Exports {
