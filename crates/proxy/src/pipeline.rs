@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use lockgate_audit::Outcome;
 use lockgate_detect::Screened;
 use lockgate_identity::Principal;
-use lockgate_mcp::{Kind, Message, reply};
+use lockgate_mcp::{Era, Kind, Message, reply};
 use lockgate_policy::Permit;
 use lockgate_transport::{Accepted, Link};
 use serde_json::Value;
@@ -36,7 +36,7 @@ use crate::stage::Stage;
 use crate::unread::{self, Received};
 use crate::upstream::http::SESSION_ID;
 use crate::upstream::{Verb, is_listening};
-use crate::{oauth, wellknown};
+use crate::{oauth, tasks, wellknown};
 
 /// Resources and tasks that one subscription may name: each is decided on by itself.
 const SUBJECTS_MAX: usize = 256;
@@ -189,7 +189,11 @@ pub(crate) async fn permit(
     if let Some(task) = message.name().filter(|_| is_of_task)
         && call.node.begun.of(server, task, call.link.party()).is_none()
     {
-        return Err(Refusal::NoTask { task: task.to_owned() });
+        // What its client may not ask at all is said first, as a server would.
+        return Err(match inbound.era == Era::Modern && !tasks::are_declared(&message) {
+            true => Refusal::TasksUndeclared,
+            false => Refusal::NoTask { task: task.to_owned() },
+        });
     }
     let decided = Asked::by(call, server, &inbound.headers).decide(message).await;
     call.note_facts(decided.facts);

@@ -66,6 +66,9 @@ pub enum Refusal {
         /// Its id as it came.
         task: String,
     },
+    /// A request about a task from a client that has not declared the extension of tasks (SEP-2663).
+    #[error("tasks are for clients that declare the extension {}", crate::tasks::EXTENSION)]
+    TasksUndeclared,
     /// A protocol version that none of the servers speaks.
     #[error("no server here speaks protocol version {requested}")]
     Unspoken {
@@ -302,6 +305,7 @@ impl Refusal {
         let extra = match self {
             Refusal::Header(error) => error.data(),
             Refusal::Hold(hold) => Some(json!({ "hold": hold.for_machines() })),
+            Refusal::TasksUndeclared => Some(crate::tasks::required()),
             Refusal::Unspoken { requested, supported } => {
                 Some(headers::unsupported_data(supported, requested))
             }

@@ -5,7 +5,7 @@
 //! apart that come over the connections of one gateway; so this node keeps both, on the disk before the client hears of
 //! the task. Of a task that it does not know (of another node, or too many ago) nobody gets anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use lockgate_crypto::digest;
@@ -14,11 +14,15 @@ use lockgate_policy::ResultFields;
 use lockgate_store::{Store, StoreError};
 use lru::LruCache;
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::results::Cuts;
+
+/// The extension of tasks, as clients and servers declare it (SEP-2663).
+pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
 /// The part of the store that holds tasks.
 pub const TASKS: &str = "tasks";
@@ -135,6 +139,23 @@ impl Tasks {
         }
         self.store.put_json(TASKS, &key, &kept)
     }
+}
+
+/// Whether the sender of a message of the modern era declares tasks. Without that there are none for it.
+pub(crate) fn are_declared(message: &Message) -> bool {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Capabilities {
+        extensions: BTreeMap<String, IgnoredAny>,
+    }
+    let raw = message.meta_member_raw("io.modelcontextprotocol/clientCapabilities");
+    let declared = raw.and_then(|raw| serde_json::from_str::<Capabilities>(raw).ok());
+    declared.is_some_and(|declared| declared.extensions.contains_key(EXTENSION))
+}
+
+/// What a client is told that has not declared it.
+pub(crate) fn required() -> Value {
+    json!({ "requiredCapabilities": { "extensions": { EXTENSION: {} } } })
 }
 
 /// Ids come from servers: their hash has a length, and no signs that mean something.

@@ -17,6 +17,7 @@ impl Refusal {
             R::Verb(_) => "use POST; GET and DELETE belong to legacy sessions".into(),
             R::NoMethod { .. } => "call it at a server's own path: /servers/ID/mcp".into(),
             R::NoSubject { .. } => "list what there is; names here begin with the id of their server".into(),
+            R::TasksUndeclared => "declare it in the client's capabilities, under `extensions`".into(),
             R::NoTask { .. } => {
                 "make the call again; a task is for the agent whose call it is, on the node that it called"
                     .into()

@@ -22,7 +22,11 @@ impl Refusal {
             R::Headers { .. } | R::Incomplete | R::Decode(_) | R::Header(_) | R::Version { .. } => {
                 Stage::Decode
             }
-            R::NoMethod { .. } | R::NoSubject { .. } | R::NoTask { .. } | R::Unspoken { .. } => Stage::Decode,
+            R::NoMethod { .. }
+            | R::NoSubject { .. }
+            | R::NoTask { .. }
+            | R::TasksUndeclared
+            | R::Unspoken { .. } => Stage::Decode,
             R::Subscriptions { .. } => Stage::Decode,
             R::Session(_) | R::Unauthenticated(_) | R::Revoked(_) | R::Cut | R::Token(_) => Stage::Bind,
             R::Denied(_) | R::NotConnected(_) | R::Nowhere | R::Hold(_) | R::Unheld(_) => Stage::Permit,
@@ -53,6 +57,7 @@ impl Refusal {
             R::NoMethod { .. } => code::METHOD_NOT_FOUND,
             R::NoSubject { .. } | R::NoTask { .. } | R::Subscriptions { .. } => code::INVALID_PARAMS,
             R::Unspoken { .. } => code::UNSUPPORTED_VERSION,
+            R::TasksUndeclared => code::MISSING_CLIENT_CAPABILITY,
             R::Held { .. } | R::Withheld(_) | R::Unpinned { .. } => code::HELD,
             R::Upstream { .. } => code::UPSTREAM,
             R::Overloaded { .. } | R::Draining | R::Left => code::OVERLOADED,
@@ -82,7 +87,7 @@ impl Refusal {
             R::Token(problem) => problem.status(),
             R::NoMethod { era: Era::Modern, .. } => StatusCode::NOT_FOUND,
             R::Denied(denial) if is_unknown_to_modern(denial) => StatusCode::NOT_FOUND,
-            R::Unspoken { .. } => StatusCode::BAD_REQUEST,
+            R::Unspoken { .. } | R::TasksUndeclared => StatusCode::BAD_REQUEST,
             R::NoMethod { .. } | R::NoSubject { .. } | R::NoTask { .. } | R::Subscriptions { .. } if asks => {
                 StatusCode::OK
             }
