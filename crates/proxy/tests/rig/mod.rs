@@ -380,7 +380,8 @@ impl Events {
 /// A modern request.
 pub(crate) fn modern(id: u64, method: &str, mut params: Value) -> Value {
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
-    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+    params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
 
