@@ -1,7 +1,8 @@
 //! The one list of codes. A code never changes its meaning; a new meaning gets a new code.
 //!
 //! The letter says who has to act: `U` the command line, `C` the configuration, `S` the state directory, `N` the
-//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `F` facts, `G` the map of what speaks MCP, `A` audit, `M` the protocol, `X` us.
+//! network, `K` cryptography, `I` identity, `P` policy, `D` detection, `F` facts, `G` the map of what speaks MCP, `A` audit,
+//! `M` the protocol, `X` us.
 
 use std::sync::LazyLock;
 
